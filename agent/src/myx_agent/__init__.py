@@ -1,0 +1,1 @@
+"""The passive agent of MyX."""

@@ -1,0 +1,1 @@
+"""All of MyX on one machine."""

@@ -1,0 +1,1 @@
+"""What two services of the MyX control plane need."""

@@ -1,0 +1,1 @@
+"""Makes things happen: commands and their logs."""

@@ -1,0 +1,1 @@
+"""Who exists and how to reach them."""

@@ -1,0 +1,1 @@
+"""Pytest plugin: the fixtures that every part's tests share."""
