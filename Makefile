@@ -1,0 +1,64 @@
+# The face of the workspace: every target works on a machine that has only Python >= 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := protos kit services/registry services/heartbeat services/executor services/gateway agent cli deploy/standalone
+MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES)) protos/generate.py $(shell find protos/myx -name '*.proto')
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+EDITABLE := install --no-build-isolation -c constraints.txt
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help up install dev test test-long check protos bench clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+up: install ## Run all of MyX on this machine (Ctrl-C stops it)
+	@exec $(BIN)/myx-standalone up
+
+install: $(VENV)/.installed ## Install MyX into .venv
+
+dev: $(VENV)/.dev ## Install the tools for tests and checks as well
+
+test: dev ## Run the whole test suite
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-long: dev ## Run the tests that take many minutes in full
+	MYX_TEST_LONG=1 $(PYTEST) $(ARGS)
+
+check: dev ## Lint, types, import rules, proto lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd protos && ../$(BIN)/buf lint
+
+protos: dev ## Generate the gRPC stubs anew
+	$(BIN)/python protos/generate.py
+
+bench: dev ## Measure MyX beside plain ssh on this machine
+	$(BIN)/python -m bench.first_light $(ARGS)
+
+clean: ## Remove what was built (not the data in .myx)
+	rm -rf $(VENV) protos/gen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "MyX needs Python 3.11 or newer; '$(PYTHON)' is older. Name another one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' \
+	  || { echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python $(MANIFESTS)
+	@echo "Installing MyX into $(VENV)"
+	@$(PIP) install -c constraints.txt hatchling editables grpcio-tools mypy-protobuf
+	@$(PIP) $(EDITABLE) $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed tests/requirements.txt tests/testkit/pyproject.toml
+	@echo "Installing the tools for tests and checks"
+	@$(PIP) install -c constraints.txt -r tests/requirements.txt
+	@$(PIP) $(EDITABLE) -e tests/testkit
+	@touch $@

@@ -1,0 +1,1 @@
+"""Measurements of MyX beside what a user would pick instead."""
