@@ -42,12 +42,14 @@ def test_every_make_target_that_a_page_names_exists() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    broken = []
-    for page in (p for p in tracked() if p.suffix == ".md"):
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            if not (page.parent / target).exists():
-                broken.append((page.name, target))
-    assert broken == []
+    links = {
+        (page, target)
+        for page in tracked()
+        if page.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    }
+    broken = {(page.name, target) for page, target in links if not (page.parent / target).exists()}
+    assert broken == set()
 
 
 def test_the_chinese_readme_shows_the_same_commands() -> None:
