@@ -1,0 +1,94 @@
+"""Settings from the environment: one frozen class per service, a clear line for each variable that is wrong."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from myx_kit.files import read_private
+
+
+def _host_port(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isdecimal() and int(port) < 1 << 16):
+        raise ValueError("must be host:port")
+    return text
+
+
+def _host_port_or_empty(text: str) -> str:
+    return _host_port(text) if text else text
+
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+OptionalHostPort = Annotated[str, AfterValidator(_host_port_or_empty)]
+
+
+class Settings(BaseSettings):
+    """What every service has. A service subclasses the mixins it needs and sets
+    `model_config = SettingsConfigDict(env_prefix="MYX_<NAME>_")`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    # host:port of /metrics, /livez and /readyz (plain HTTP, for probes and Prometheus); empty: none.
+    http_listen: OptionalHostPort = ""
+
+    @classmethod
+    def load(cls) -> Self:
+        """The settings of this process; one line on stderr for each bad or unknown variable, then exit code 2."""
+        prefix = cls.model_config.get("env_prefix", "")
+        known = {f"{prefix}{name}".upper() for name in cls.model_fields}
+        lines = [f"{name}: no such setting" for name in sorted(os.environ) if _is_stray(name, prefix, known)]
+        settings: Self | None = None
+        try:
+            settings = cls()
+        except ValidationError as error:
+            for problem in error.errors(include_input=False, include_url=False):
+                name = "_".join(str(part) for part in problem["loc"])
+                lines.append(f"{prefix}{name}".upper() + f": {_sentence(problem['msg'])}")
+        if settings is None or lines:
+            sys.stderr.write("".join(f"{line}\n" for line in lines))
+            raise SystemExit(2)
+        return settings
+
+
+class RpcServerSettings(Settings):
+    """A service that serves gRPC."""
+
+    # host:port of the gRPC server; port 0 takes a free one.
+    listen: HostPort = "127.0.0.1:0"
+    # Folder with ca.crt, <name>.crt and <name>.key of this service.
+    tls_dir: Path
+    # Seconds that open calls get to end after SIGTERM; below Kubernetes' grace period of 30 s with room for the rest.
+    drain_s: float = Field(default=8, gt=0, le=300)
+
+
+class DatabaseSettings(Settings):
+    """A service with its own PostgreSQL schema."""
+
+    # A file of mode 600 that holds a postgresql:// URL: an address in the environment would show up in process lists.
+    database_url_file: Path
+    # Connections this process may hold; PostgreSQL's default limit is 100 for all.
+    pool_size: int = Field(default=8, ge=1, le=100)
+
+    def database_url(self) -> str:
+        """The URL in `database_url_file`; FailedPrecondition when the file is missing or others can read it."""
+        return read_private(self.database_url_file)
+
+
+class NatsSettings(Settings):
+    """A service that speaks NATS; it proves itself with the certificate in `tls_dir`."""
+
+    nats_url: str = Field(default="tls://127.0.0.1:4222", pattern=r"^tls://\S+$")
+
+
+def _is_stray(name: str, prefix: str, known: set[str]) -> bool:
+    return bool(prefix) and name.upper().startswith(prefix.upper()) and name.upper() not in known
+
+
+def _sentence(message: str) -> str:
+    return "is required" if message == "Field required" else message.removeprefix("Value error, ").lower()
