@@ -1,1 +1,81 @@
-"""Pytest plugin: the fixtures that every part's tests share."""
+"""The fixtures, loaded by pytest through the entry point of this distribution."""
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from myx_testkit.nats import NatsServer
+from myx_testkit.postgres import Database, PostgresServer
+from myx_testkit.process import Program
+
+SERVICE_NAMES = ("registry", "heartbeat", "executor", "gateway", "standalone", "nats")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the programs under test wrote when a test fails."""
+    report = yield
+    if report.failed:
+        for program in Program.recent:
+            if output := program.output():
+                report.sections.append((f"output of {program.name}", output))
+    if call.when == "teardown":
+        Program.recent[:] = [program for program in Program.recent if program.is_running()]
+    return report
+
+
+@pytest.fixture(scope="session")
+def tls_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a throw-away authority and a certificate for each service."""
+    folder = tmp_path_factory.mktemp("tls")
+    from myx_kit.tls import ensure_tls
+
+    ensure_tls(folder, SERVICE_NAMES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """The session's PostgreSQL."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    if server.program.is_running():
+        server.stop()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Database]:
+    """An empty database for one test."""
+    database = Database(postgres_server, tmp_path)
+    yield database
+    database.drop()
+
+
+@pytest.fixture(scope="module")
+def module_postgres(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """An empty database for all tests of a module."""
+    database = Database(postgres_server, tmp_path_factory.mktemp("database"))
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def nats(tmp_path: Path, tls_dir: Path) -> Iterator[NatsServer]:
+    """A NATS server for one test."""
+    server = NatsServer(tmp_path / "nats", tls_dir)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def module_nats(tmp_path_factory: pytest.TempPathFactory, tls_dir: Path) -> Iterator[NatsServer]:
+    """A NATS server for all tests of a module."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"), tls_dir)
+    server.start()
+    yield server
+    server.stop()

