@@ -1,0 +1,1 @@
+"""The one client of the agent protocol: pinned TLS, token, signatures, retry rules, log stream."""
