@@ -1,0 +1,89 @@
+"""gRPC channels between our services: mutual TLS, deadlines, retries on UNAVAILABLE, errors as MyxError."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc.aio import AioRpcError, ClientCallDetails, UnaryUnaryClientInterceptor
+
+from myx_kit.rpc.server import MAX_MESSAGE_BYTES, read_tls
+from myx_kit.rpc.status import error_from
+
+DEFAULT_DEADLINE_S = 10.0
+
+# Every method of ours may be repeated (reads, or by request_id); streams only before their first message.
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 3,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ("grpc.enable_retries", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2000),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+]
+
+
+def open_channel(target: str, tls_dir: Path, own_name: str, peer_name: str) -> grpc.aio.Channel:
+    """A channel to the service `peer_name` at `target` ("host:port") as the service `own_name`; connects when used.
+
+    Unary calls get a deadline of 10 s when they name none and raise MyxError; iterate streams inside
+    `translate_errors()` and give them a timeout. Close the channel with `await channel.close()`.
+    """
+    key, certificate, ca = read_tls(tls_dir, own_name)
+    credentials = grpc.ssl_channel_credentials(ca, key, certificate)
+    options = [*_OPTIONS, ("grpc.ssl_target_name_override", peer_name)]
+    return grpc.aio.secure_channel(target, credentials, options=options, interceptors=[_UnaryInterceptor(peer_name)])
+
+
+@contextmanager
+def translate_errors(peer: str = "the service") -> Iterator[None]:
+    """Raise what gRPC raises inside as MyxError; for streams: `with translate_errors("executor"): async for …`."""
+    try:
+        yield
+    except AioRpcError as failure:
+        raise error_from(failure, peer) from None
+
+
+class _UnaryInterceptor(UnaryUnaryClientInterceptor):
+    def __init__(self, peer: str) -> None:
+        self._peer = peer
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[[ClientCallDetails, Any], Awaitable[Any]],
+        client_call_details: ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        if client_call_details.timeout is None:
+            client_call_details = ClientCallDetails(
+                client_call_details.method,
+                DEFAULT_DEADLINE_S,
+                client_call_details.metadata,
+                client_call_details.credentials,
+                client_call_details.wait_for_ready,
+            )
+        try:
+            call = await continuation(client_call_details, request)
+            return await call
+        except AioRpcError as failure:
+            raise error_from(failure, self._peer) from None

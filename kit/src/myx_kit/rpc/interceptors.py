@@ -1,0 +1,158 @@
+"""What happens around every gRPC call of ours: who calls, may they, is there a deadline, and how errors leave.
+
+Our services have unary and server-streaming methods; the latter are resumable, so a stopping server ends them with
+UNAVAILABLE `SERVICE_STOPPING` instead of waiting for them.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from contextvars import ContextVar
+from typing import Any, cast
+
+import grpc
+from grpc.aio import ServerInterceptor, ServicerContext
+
+from myx_kit.errors import Code, Internal, InvalidArgument, MyxError, PermissionDenied, Unauthenticated, Unavailable
+from myx_kit.logging import get_logger
+from myx_kit.rpc.status import status_of
+from myx_kit.telemetry import RPC_SECONDS
+
+log = get_logger()
+
+Context = ServicerContext[Any, Any]
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+_caller: ContextVar[str] = ContextVar("myx_rpc_caller")
+# Health and reflection: part of gRPC, asked by probes and tools that send no deadline.
+_GRPC_OWN = "/grpc."
+
+
+def caller() -> str:
+    """The service name (certificate common name) of whoever made the call that is being handled."""
+    return _caller.get()
+
+
+class EdgeInterceptor(ServerInterceptor):
+    """The one place where calls are checked and errors translated.
+
+    `allowed`: full method name to the callers that may use it; a method that is not named is open to every peer with a
+    certificate of the CA.
+    """
+
+    def __init__(self, allowed: Mapping[str, frozenset[str]]) -> None:
+        self._allowed = allowed
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of one call."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(_GRPC_OWN):
+            return handler
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(method, cast("Any", handler.unary_unary)),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(method, cast("Any", handler.unary_stream)),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        raise Internal("METHOD_KIND_UNSUPPORTED", f"{method} streams its requests")
+
+    def end_streams(self) -> None:
+        """End every open stream, and every one that comes, with UNAVAILABLE `SERVICE_STOPPING`."""
+        self._stopping = True
+        for task in self._streams:
+            task.cancel()
+
+    def _unary(
+        self, method: str, behaviour: Callable[[Any, Context], Awaitable[Any]]
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def handle(request: Any, context: Context) -> Any:
+            started, outcome = time.monotonic(), "CANCELLED"
+            try:
+                self._check(method, context)
+                response = await behaviour(request, context)
+                outcome = "OK"
+                return response
+            except Exception as error:  # noqa: BLE001 - the edge
+                translated = self._translate(error, method)
+                outcome = translated.code
+            finally:
+                RPC_SECONDS.labels(method, outcome).observe(time.monotonic() - started)
+            return await _abort(context, translated)
+
+        return handle
+
+    def _stream(
+        self, method: str, behaviour: Callable[[Any, Context], AsyncIterator[Any]]
+    ) -> Callable[[Any, Context], Awaitable[None]]:
+        # A coroutine that writes, not a generator: when the call is cancelled the inner generator is closed at once.
+        async def handle(request: Any, context: Context) -> None:
+            task = cast("asyncio.Task[Any]", asyncio.current_task())
+            self._streams.add(task)
+            try:
+                self._check(method, context)
+                if self._stopping:
+                    raise _stopping_error()
+                async with aclosing(cast("Any", behaviour(request, context))) as responses:
+                    async for response in responses:
+                        await context.write(response)
+                return
+            except asyncio.CancelledError:
+                if not self._stopping or context.cancelled():
+                    raise
+                task.uncancel()
+                translated: MyxError = _stopping_error()
+            except Exception as error:  # noqa: BLE001 - the edge
+                translated = self._translate(error, method)
+            finally:
+                self._streams.discard(task)
+            await _abort(context, translated)
+
+        return handle
+
+    def _check(self, method: str, context: Context) -> None:
+        name = _common_name(context)
+        _caller.set(name)
+        allowed = self._allowed.get(method)
+        if allowed is not None and name not in allowed:
+            raise PermissionDenied("CALLER_NOT_ALLOWED", f"{name} may not call {method}", caller=name, method=method)
+        if context.time_remaining() is None:
+            raise InvalidArgument("DEADLINE_REQUIRED", "the call has no deadline")
+
+    @staticmethod
+    def _translate(error: Exception, method: str) -> MyxError:
+        if isinstance(error, MyxError):
+            if error.code is Code.INTERNAL:
+                log.error("rpc_failed", method=method, reason=error.reason, caller=_caller.get(""), exc_info=error)
+            return error
+        log.error("rpc_failed", method=method, reason="INTERNAL", caller=_caller.get(""), exc_info=error)
+        return Internal("INTERNAL", "internal error")
+
+
+async def _abort(context: Context, error: MyxError) -> Any:
+    code, details, metadata = status_of(error)
+    await context.abort(code, details, metadata)
+
+
+def _stopping_error() -> Unavailable:
+    return Unavailable("SERVICE_STOPPING", "the service is stopping; come back with your offset")
+
+
+def _common_name(context: Context) -> str:
+    names = list(context.auth_context().get("x509_common_name", ()))
+    if not names:
+        raise Unauthenticated("CALLER_UNKNOWN", "the caller showed no certificate")
+    return names[0].decode("utf-8", "replace")
