@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import grpc
 from grpc.aio import ServerInterceptor, ServicerContext
@@ -22,7 +22,8 @@ from myx_kit.telemetry import RPC_SECONDS
 log = get_logger()
 
 Context = ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+# Generic only in the stubs.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 _caller: ContextVar[str] = ContextVar("myx_rpc_caller")
 # Health and reflection: part of gRPC, asked by probes and tools that send no deadline.
@@ -48,9 +49,9 @@ class EdgeInterceptor(ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> Handler:
         """Wrap the handler of one call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
