@@ -1,0 +1,35 @@
+"""The `myx` command."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+from myx_cli.errors import BROKEN_PIPE, INTERRUPTED, MYX_FAILED, Failure
+from myx_cli.output import note
+from myx_cli.parser import parse
+
+
+def main() -> int:
+    """Does what the command line says; the exit code. Never a traceback, unless MYX_DEBUG is set."""
+    try:
+        arguments, handler = parse(sys.argv[1:])
+        module, _, name = handler.partition(":")
+        run: Callable[[object], int] = getattr(import_module(module), name)
+        return run(arguments)
+    except Failure as failure:
+        note(failure.message)
+        return failure.exit_code
+    except BrokenPipeError:
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("MYX_DEBUG"):
+            raise
+        note(f"a fault in myx itself ({type(error).__name__}); MYX_DEBUG=1 shows where")
+        return MYX_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""Requests to the public REST API."""
+
+import http.client
+import json
+import socket
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from myx_cli.endpoint import Endpoint
+from myx_cli.errors import ApiError, Failure, Unreachable
+from myx_cli.text import clean
+
+Document = dict[str, Any]
+
+CONNECT_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 30.0
+_ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
+_BASE = "/api/v1"
+
+
+class Client:
+    """One kept-alive connection to MyX. Not for two threads at once."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._connection: http.client.HTTPConnection | None = None
+
+    def get(self, path: str, **query: Any) -> Document:
+        """The document at `path` below /api/v1. ApiError, Unreachable."""
+        asked = {name: value for name, value in query.items() if value is not None}
+        return self._document("GET", f"{path}?{urlencode(asked, doseq=True)}" if asked else path)
+
+    def post(self, path: str, content: Document, *, idempotency_key: str = "") -> Document:
+        """The answer to a POST. ApiError; Unreachable, whose `maybe_sent` says whether MyX may have acted."""
+        headers = {"Content-Type": "application/json"}
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        return self._document("POST", path, json.dumps(content).encode(), headers)
+
+    def upgrade(self, path: str, headers: dict[str, str]) -> tuple[socket.socket, http.client.HTTPResponse, bytes]:
+        """Asks to switch protocols: the socket, the 101 answer, and what was already read behind it.
+
+        The socket then belongs to the caller. ApiError when MyX declines.
+        """
+        response = self._send("GET", path, None, headers)
+        if response.status != http.client.SWITCHING_PROTOCOLS:
+            self._read(response)
+            raise ApiError(f"{self.endpoint.shown} does not stream logs: a proxy between?", status=response.status)
+        if self._connection is None or self._connection.sock is None:
+            raise Unreachable("the connection ended at once", maybe_sent=False)
+        sock: socket.socket = self._connection.sock
+        self._connection = None
+        return sock, response, _already_read(sock, response)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _document(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Document:
+        response = self._send(method, path, body, headers or {})
+        content = self._read(response)
+        try:
+            document = json.loads(content) if content else {}
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise ApiError(f"{self.endpoint.shown} did not answer as MyX does: is the address right?", status=0)
+        return document
+
+    def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> http.client.HTTPResponse:
+        kept_alive = self._connection is not None
+        try:
+            return self._send_once(method, path, body, headers)
+        except Unreachable:
+            # The server may close a kept connection at any time; a fresh one gets the same request, which is harmless:
+            # a read, or a POST that carries its idempotency key or may be repeated.
+            if not kept_alive:
+                raise
+            return self._send_once(method, path, body, headers)
+
+    def _send_once(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        connection = self._connection or self._connect()
+        self._connection = connection
+        try:
+            connection.request(
+                method,
+                self.endpoint.prefix + _BASE + path,
+                body,
+                {"Authorization": f"Bearer {self.endpoint.token}", "Accept": "application/json", **headers},
+            )
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._unreachable(error, maybe_sent=True) from None
+
+    def _connect(self) -> http.client.HTTPConnection:
+        connection: http.client.HTTPConnection
+        if self.endpoint.scheme == "https":
+            connection = http.client.HTTPSConnection(self.endpoint.host, self.endpoint.port, timeout=CONNECT_TIMEOUT_S)
+        else:
+            connection = http.client.HTTPConnection(self.endpoint.host, self.endpoint.port, timeout=CONNECT_TIMEOUT_S)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise self._unreachable(error, maybe_sent=False) from None
+        connection.sock.settimeout(ANSWER_TIMEOUT_S)
+        return connection
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        try:
+            content = response.read(_ANSWER_LIMIT_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._unreachable(error, maybe_sent=True) from None
+        if response.length:
+            self.close()
+        if response.status >= 300:
+            raise self._refusal(response.status, content)
+        return content
+
+    def _unreachable(self, error: Exception, *, maybe_sent: bool) -> Unreachable:
+        why, permanent = _cause(error)
+        return Unreachable(
+            f"cannot reach MyX at {self.endpoint.shown}: {why}", maybe_sent=maybe_sent, permanent=permanent
+        )
+
+    def _refusal(self, status: int, content: bytes) -> Failure:
+        try:
+            problem = json.loads(content)
+        except ValueError:
+            problem = None
+        if not isinstance(problem, dict):
+            problem = {}
+        reason = clean(problem.get("reason") or "")
+        detail = clean(problem.get("detail") or problem.get("title") or f"HTTP status {status}")
+        if status == 401:
+            detail = f"MyX at {self.endpoint.shown} refused the token from {self.endpoint.origin}"
+        elif 300 <= status < 400:
+            detail = f"{self.endpoint.shown} sends elsewhere (HTTP status {status}): give the address it sends to"
+        elif status == 404 and not reason:
+            detail = f"{self.endpoint.shown} did not answer as MyX does: is the address right?"
+        return ApiError(detail, status=status, reason=reason)
+
+
+def segment(text: str) -> str:
+    """`text` as one segment of a path."""
+    return quote(text, safe="") if text not in {".", ".."} else text.replace(".", "%2E")
+
+
+def _already_read(sock: socket.socket, response: http.client.HTTPResponse) -> bytes:
+    timeout = sock.gettimeout()
+    sock.setblocking(False)
+    try:
+        return bytes(response.fp.peek())
+    except OSError:
+        return b""
+    finally:
+        sock.settimeout(timeout)
+
+
+def _cause(error: Exception) -> tuple[str, bool]:
+    """Why a request failed, for people; and whether trying again is pointless."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused; is it running?", False
+    if isinstance(error, socket.gaierror):
+        return "its name cannot be resolved", False
+    if isinstance(error, TimeoutError):
+        return "no answer in time", False
+    if type(error).__name__ == "SSLCertVerificationError":
+        return f"its certificate is not trusted ({clean(getattr(error, 'verify_message', ''))})", True
+    if type(error).__module__ == "ssl" and type(error).__name__ == "SSLError":
+        return "it does not speak TLS as expected; is it http rather than https?", True
+    if isinstance(error, http.client.RemoteDisconnected | ConnectionError | http.client.IncompleteRead):
+        return "the connection was lost", False
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower(), False
+    return "it did not answer as an HTTP server does", False

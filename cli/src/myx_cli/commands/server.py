@@ -1,0 +1,96 @@
+"""`myx server list|show`."""
+
+from argparse import Namespace
+
+from myx_cli.api import Client, Document, segment
+from myx_cli.endpoint import find
+from myx_cli.pages import all_items
+from myx_cli.sinks import print_json
+from myx_cli.tables import Status, When, print_facts, print_table
+from myx_cli.text import format_size
+
+
+def list_(arguments: Namespace) -> int:
+    """Lists servers by name."""
+    client = Client(find(arguments.url, arguments.token_file))
+    items = all_items(client, "/servers")
+    if arguments.output == "json":
+        print_json({"items": items})
+        return 0
+    print_table(
+        ("Name", "Status", "Address", "Last contact", "Version", "Labels", "ID"),
+        [_row(item) for item in sorted(items, key=lambda item: str(item.get("name")))],
+        "no servers yet",
+    )
+    return 0
+
+
+def show(arguments: Namespace) -> int:
+    """Shows all that is known about one server."""
+    client = Client(find(arguments.url, arguments.token_file))
+    server = client.get(f"/servers/{segment(arguments.server)}")
+    if arguments.output == "json":
+        print_json(server)
+    else:
+        print_facts(_facts(server))
+    return 0
+
+
+def _row(server: Document) -> tuple[object, ...]:
+    agent = server.get("agent") or {}
+    return (
+        server.get("name"),
+        Status(agent.get("status") or "no agent"),
+        server.get("address"),
+        When(agent.get("last_heartbeat") or ""),
+        agent.get("version"),
+        _labels(server),
+        server.get("id"),
+    )
+
+
+def _facts(server: Document) -> list[tuple[str, object]]:
+    agent = server.get("agent") or {}
+    facts = agent.get("facts") or {}
+    return [
+        ("name", server.get("name")),
+        ("id", server.get("id")),
+        ("address", server.get("address")),
+        ("labels", _labels(server)),
+        ("added", When(server.get("created_at") or "")),
+        ("agent", Status(agent.get("status") or "no agent")),
+        ("since", When(agent.get("status_since") or "")),
+        ("cause", agent.get("status_reason")),
+        ("message", agent.get("status_message")),
+        ("last contact", When(agent.get("last_heartbeat") or "")),
+        ("failures in a row", agent.get("failure_streak") or None),
+        ("agent version", agent.get("version")),
+        ("port", agent.get("rpc_port")),
+        ("certificate", agent.get("certificate_sha256")),
+        ("host name", facts.get("hostname")),
+        ("system", _joined(facts, "os", "kernel", "arch")),
+        ("python", facts.get("python")),
+        ("cpus", facts.get("cpus") or None),
+        ("load", _joined(facts, "load_1m", "load_5m", "load_15m")),
+        ("memory", _memory(facts)),
+        *(("disk", _disk(disk)) for disk in facts.get("disks") or []),
+    ]
+
+
+def _labels(server: Document) -> str:
+    return ",".join(f"{name}={value}" for name, value in sorted((server.get("labels") or {}).items()))
+
+
+def _joined(facts: Document, *names: str) -> str:
+    return " ".join(str(facts[name]) for name in names if facts.get(name) not in {None, ""})
+
+
+def _memory(facts: Document) -> str:
+    if not facts.get("memory_total_bytes"):
+        return ""
+    free, total = format_size(facts.get("memory_available_bytes")), format_size(facts["memory_total_bytes"])
+    return f"{free} free of {total}"
+
+
+def _disk(disk: Document) -> str:
+    return f"{disk.get('mount')}  {format_size(disk.get('free_bytes'))} free of {format_size(disk.get('total_bytes'))}"

@@ -1,0 +1,31 @@
+"""`myx status`."""
+
+from argparse import Namespace
+
+from myx_cli.api import Client
+from myx_cli.endpoint import find
+from myx_cli.errors import OK
+from myx_cli.sinks import print_json
+from myx_cli.tables import Status, print_facts
+
+NOT_WELL = 1
+
+
+def status(arguments: Namespace) -> int:
+    """Shows whether each part of MyX answers; 1 when one does not."""
+    client = Client(find(arguments.url, arguments.token_file))
+    document = client.get("/status")
+    services = document.get("services") or {}
+    if arguments.output == "json":
+        print_json(document)
+    else:
+        servers = document.get("servers") or {}
+        print_facts(
+            [
+                ("address", client.endpoint.shown),
+                ("version", document.get("version")),
+                *((name, Status(state)) for name, state in sorted(services.items())),
+                ("servers", ", ".join(f"{count} {name}" for name, count in sorted(servers.items()) if count)),
+            ]
+        )
+    return OK if all(state == "ok" for state in services.values()) else NOT_WELL

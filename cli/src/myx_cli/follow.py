@@ -1,0 +1,174 @@
+"""Following the log of one command to its true end, across every loss of the connection."""
+
+import json
+import random
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from myx_cli.api import Client, segment
+from myx_cli.errors import ApiError, Failure, Unreachable
+from myx_cli.output import Bytes, note
+from myx_cli.websocket import BINARY, TEXT, Closed, Message, WebSocket
+
+STREAMS = {1: "stdout", 2: "stderr"}
+_HEADER_BYTES = 9  # type, then the offset of the first byte (CONTRACTS: log stream)
+_FIRST_DELAY_S = 0.1
+_LAST_DELAY_S = 2.0
+_SILENT_TROUBLE_S = 3.0
+
+
+class Sink(Protocol):
+    """Where the output of one command goes."""
+
+    def data(self, stream: int, offset: int, parts: list[Bytes]) -> None:
+        """Bytes of stream 1 (stdout) or 2 (stderr), the first one at `offset`. Valid during the call only."""
+
+    def gap(self, start: int, end: int, reason: str) -> None:
+        """The log has no bytes from `start` up to `end`."""
+
+
+class Patience:
+    """How long to try again: pauses of 0.1 s growing to 2 s, until `limit_s` has passed without progress."""
+
+    def __init__(self, limit_s: float, sleep: Callable[[float], object] = time.sleep) -> None:
+        self.limit_s = limit_s
+        self._sleep = sleep
+        self._since: float | None = None
+        self._delay_s = _FIRST_DELAY_S
+        self._told = False
+
+    def progress(self) -> None:
+        """All is well; the next trouble gets the full time."""
+        if self._told:
+            note("connected again")
+        self._since, self._delay_s, self._told = None, _FIRST_DELAY_S, False
+
+    def pause(self, cause: str, limit_s: float | None = None) -> bool:
+        """Waits before the next try. False when the time is over."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        left = (self.limit_s if limit_s is None else limit_s) - (now - self._since)
+        if left <= 0:
+            return False
+        if not self._told and now - self._since >= _SILENT_TROUBLE_S:
+            self._told = True
+            note(f"{cause}; trying again for up to {left:.0f} s more")
+        self._sleep(min(left, self._delay_s * random.uniform(0.75, 1.25)))  # noqa: S311 (spreads retries, no secret)
+        self._delay_s = min(_LAST_DELAY_S, self._delay_s * 2)
+        return True
+
+
+class End(NamedTuple):
+    """How a log ended: the offset behind its last byte and, unless only a part was asked for, the final command."""
+
+    offset: int
+    command: dict[str, Any] | None
+
+
+class Follower:
+    """Reads the log of `command_id` from `offset` into `sink`."""
+
+    def __init__(self, client: Client, command_id: str, sink: Sink, patience: Patience, offset: int = 0) -> None:
+        self._client = client
+        self._id = command_id
+        self._sink = sink
+        self._patience = patience
+        self.offset = offset
+        self._end: End | None = None
+
+    def run(self, until: int | None = None) -> End:
+        """Follows until the command is final, or until the log is read up to `until`.
+
+        A connection that is lost is opened again behind the last byte that was written. Failure when MyX declines or
+        stays away longer than the patience lasts.
+        """
+        while True:
+            if until is not None and self.offset >= until:
+                return End(self.offset, None)
+            cause = self._follow_once(until)
+            if self._end is not None:
+                return self._end
+            if not self._patience.pause(cause):
+                raise Failure(
+                    f"{cause}, for {self._patience.limit_s:.0f} s; the command goes on and its output is kept: "
+                    f"myx logs -f {self._id} --offset {self.offset}"
+                )
+
+    def _follow_once(self, until: int | None) -> str:
+        """Follows one connection; why it ended."""
+        try:
+            socket = WebSocket(self._client, f"/commands/{segment(self._id)}/log/stream?offset={self.offset}")
+        except Unreachable as error:
+            if error.permanent:
+                raise
+            return error.message
+        except ApiError as error:
+            if not error.temporary:
+                raise
+            return error.message
+        try:
+            while self._end is None and (until is None or self.offset < until):
+                self._take(socket.receive())
+                self._patience.progress()
+        except Closed as closed:
+            return f"MyX closed the log stream ({closed.reason or closed.code})"
+        finally:
+            socket.close()
+        return ""
+
+    def _take(self, messages: list[Message]) -> None:
+        """Hands messages on; runs of the same stream together, so that many short lines are one write."""
+        run: list[Bytes] = []
+        run_stream, run_offset = 0, self.offset
+        for kind, data in messages:
+            if kind == BINARY and len(data) > _HEADER_BYTES:
+                stream, offset = data[0], int.from_bytes(data[1:_HEADER_BYTES], "big")
+                payload = data[_HEADER_BYTES:]
+                if stream != run_stream or offset != self.offset:
+                    self._flush(run_stream, run_offset, run)
+                    run = []
+                    payload = self._new_part(offset, payload)
+                    run_stream, run_offset = stream, self.offset
+                if payload:
+                    run.append(payload)
+                    self.offset += len(payload)
+            elif kind == TEXT:
+                self._flush(run_stream, run_offset, run)
+                run, run_stream = [], 0
+                self._event(data)
+        self._flush(run_stream, run_offset, run)
+
+    def _new_part(self, offset: int, payload: memoryview) -> memoryview:
+        """What of a frame was not written before; bytes that were skipped without a word are a gap."""
+        if offset > self.offset:
+            self._sink.gap(self.offset, offset, "not sent by MyX")
+            self.offset = offset
+        return payload[self.offset - offset :]
+
+    def _flush(self, stream: int, offset: int, run: list[Bytes]) -> None:
+        if run and stream in STREAMS:
+            self._sink.data(stream, offset, run)
+
+    def _event(self, data: memoryview) -> None:
+        try:
+            event = json.loads(bytes(data))
+            kind = event["type"]
+            if kind == "gap":
+                start, end = max(int(event["from"]), self.offset), int(event["to"])
+                if end > start:
+                    self._sink.gap(start, end, str(event.get("reason") or "unknown"))
+                    self.offset = end
+            elif kind == "final":
+                self._final(event)
+        except (ValueError, KeyError, TypeError):
+            raise Failure("the log stream holds what is not MyX's; is the address right?") from None
+
+    def _final(self, event: dict[str, Any]) -> None:
+        end, command = int(event["offset"]), event["command"]
+        if not isinstance(command, dict):
+            raise TypeError
+        if end > self.offset:
+            self._sink.gap(self.offset, end, "not sent by MyX")
+            self.offset = end
+        self._end = End(end, command)

@@ -1,0 +1,76 @@
+"""Bytes to stdout and stderr: unbuffered, whole, and in order."""
+
+import os
+import select
+import threading
+from collections.abc import Sequence
+
+from myx_cli.text import clean
+
+STDOUT = 1
+STDERR = 2
+_IOV_MAX = 512
+
+Bytes = bytes | bytearray | memoryview
+
+_lock = threading.Lock()
+_mid_line = {STDOUT: False, STDERR: False}
+
+
+def write(fd: int, parts: Sequence[Bytes]) -> None:
+    """All of `parts`, in order, however little the descriptor takes at once. BrokenPipeError when its reader left."""
+    start = 0
+    while start < len(parts):
+        batch = parts[start : start + _IOV_MAX]
+        start += len(batch)
+        _write_batch(fd, batch)
+
+
+def _write_batch(fd: int, batch: Sequence[Bytes]) -> None:
+    size = sum(map(len, batch))
+    done = _write_some(fd, batch)
+    if done == size:
+        return
+    rest = memoryview(b"".join(batch))
+    while done < size:
+        done += _write_some(fd, [rest[done:]])
+
+
+def _write_some(fd: int, batch: Sequence[Bytes]) -> int:
+    while True:
+        try:
+            return os.writev(fd, batch)
+        except BlockingIOError:
+            # Somebody made this descriptor non-blocking (it may be shared with another program).
+            select.select([], [fd], [])
+
+
+def write_log(fd: int, parts: Sequence[Bytes]) -> None:
+    """Output of a command; remembers whether the line was left unfinished."""
+    with _lock:
+        write(fd, parts)
+        last = parts[-1]
+        _mid_line[fd] = last[-1] != 0x0A
+
+
+def print_line(text: str) -> None:
+    """One line on stdout."""
+    with _lock:
+        write(STDOUT, [text.encode("utf-8", "surrogateescape"), b"\n"])
+
+
+def note(text: str) -> None:
+    """One line of ours on stderr, `myx: …`. Never fails: stderr may be closed."""
+    line = f"myx: {clean(text)}\n".encode("utf-8", "replace")
+    # No waiting for the lock for ever: the holder may be blocked by a reader that stalls.
+    locked = _lock.acquire(timeout=1)
+    try:
+        if any(_mid_line.values()) and os.isatty(STDERR):
+            line = b"\n" + line
+            _mid_line[STDOUT] = _mid_line[STDERR] = False
+        write(STDERR, [line])
+    except OSError:
+        pass
+    finally:
+        if locked:
+            _lock.release()

@@ -1,0 +1,99 @@
+"""Tables for people: drawn on a terminal, tab-separated lines without a head elsewhere."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from myx_cli.output import STDOUT, print_line
+from myx_cli.text import ago, clean
+
+_COLOURS = {
+    "success": "green",
+    "online": "green",
+    "ok": "green",
+    "failed": "red",
+    "timeout": "red",
+    "offline": "red",
+    "unavailable": "red",
+    "lost": "magenta",
+    "unknown": "magenta",
+    "cancelled": "yellow",
+    "cancelling": "yellow",
+    "queued": "yellow",
+    "pending": "yellow",
+    "running": "cyan",
+    "skipped": "dim",
+}
+
+
+class When(str):
+    """An RFC 3339 time: told relatively on a terminal, as it is elsewhere."""
+
+    __slots__ = ()
+
+
+class Status(str):
+    """A state: coloured on a terminal."""
+
+    __slots__ = ()
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
+    """`rows` under `head`; on a terminal the sentence `nothing` when there are none."""
+    if not os.isatty(STDOUT):
+        for row in rows:
+            print_line("\t".join(map(clean, row)))
+        return
+    if not rows:
+        print_line(nothing)
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in head:
+        table.add_column(title, no_wrap=title == "ID", overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    _print_rich(table)
+
+
+def print_facts(facts: Sequence[tuple[str, object]]) -> None:
+    """Names and values, one a line; what is None or empty is left out."""
+    present = [(name, value) for name, value in facts if value not in {None, ""}]
+    if not os.isatty(STDOUT):
+        for name, value in present:
+            print_line(f"{name}\t{clean(value)}")
+        return
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in present:
+        table.add_row(_plain(name, "bold"), _cell(value))
+    _print_rich(table)
+
+
+def _cell(value: object) -> Any:
+    if isinstance(value, When):
+        return _plain(ago(value) or clean(value), "")
+    text = "" if value is None else clean(value)
+    return _plain(text, _COLOURS.get(text, "") if isinstance(value, Status) else "")
+
+
+def _plain(text: str, style: str) -> Any:
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def _print_rich(table: Any) -> None:
+    from rich.console import Console
+
+    # rich itself leaves colours out when NO_COLOR is set or the terminal has none.
+    console = Console(highlight=False, emoji=False, markup=False)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        print_line(line.rstrip())
