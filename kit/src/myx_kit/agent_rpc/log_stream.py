@@ -22,9 +22,8 @@ class LogStream:
     Raises AgentCallError (`rpc_error`) when the agent refuses the command or offset, or sends what is no log stream.
     """
 
-    def __init__(self, websocket: aiohttp.ClientWebSocketResponse, ping_after_s: float = PING_AFTER_S) -> None:
+    def __init__(self, websocket: aiohttp.ClientWebSocketResponse) -> None:
         self._websocket = websocket
-        self._ping_after_s = ping_after_s
         self._ended = False
 
     def __aiter__(self) -> AsyncIterator[LogItem]:
@@ -58,7 +57,7 @@ class LogStream:
         asked = False
         while True:
             try:
-                message = await self._websocket.receive(timeout=self._ping_after_s)
+                message = await self._websocket.receive(timeout=PING_AFTER_S)
             except TimeoutError:
                 if asked or not await self._ping():
                     return None
@@ -72,7 +71,7 @@ class LogStream:
 
     async def _ping(self) -> bool:
         try:
-            async with asyncio.timeout(self._ping_after_s):
+            async with asyncio.timeout(PING_AFTER_S):
                 await self._websocket.ping()
         except (TimeoutError, OSError, aiohttp.ClientError):
             return False
@@ -80,7 +79,7 @@ class LogStream:
 
     async def _pong(self, data: bytes) -> None:
         try:
-            async with asyncio.timeout(self._ping_after_s):
+            async with asyncio.timeout(PING_AFTER_S):
                 await self._websocket.pong(data)
         except (TimeoutError, OSError, aiohttp.ClientError):
             return

@@ -50,6 +50,7 @@ class _Progress:
     tcp_connected: bool = False
     connected: bool = False
     reused: bool = False
+    answered: bool = False
     pin_mismatch: bool = False
     deadline: float = 0
     sockets: list[socket.socket] = field(default_factory=list)
@@ -131,6 +132,7 @@ class Pool:
 
         async def send(session: aiohttp.ClientSession) -> Answer:
             async with session.post(url, data=body, headers=headers(), ssl=pin, allow_redirects=False) as response:
+                _progress.get().answered = True
                 return Answer(response.status, await _read(response, max_bytes))
 
         return await self._try(send, timeout_s)
@@ -177,7 +179,8 @@ class Pool:
                 return failed
             sent_before = sent_before or failed.sent
             # Every call may be repeated: a kept-alive connection that the agent had closed is no failed attempt.
-            if failed.cause is Cause.CONNECTION_LOST and progress.reused and stale < MAX_STALE_CONNECTIONS:
+            idle_closed = failed.cause is Cause.CONNECTION_LOST and progress.reused and not progress.answered
+            if idle_closed and stale < MAX_STALE_CONNECTIONS:
                 stale += 1
                 continue
             raise Failed(failed.cause, failed.message, sent_before)
