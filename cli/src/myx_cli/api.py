@@ -1,6 +1,5 @@
 """Requests to the public REST API."""
 
-import http.client
 import json
 import socket
 from typing import Any
@@ -8,13 +7,13 @@ from urllib.parse import quote, urlencode
 
 from myx_cli.endpoint import Endpoint
 from myx_cli.errors import ApiError, Failure, Unreachable
+from myx_cli.http1 import SWITCHING_PROTOCOLS, Connection, ProtocolError, Response
 from myx_cli.text import clean
 
 Document = dict[str, Any]
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
-_ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 _BASE = "/api/v1"
 
 
@@ -23,7 +22,7 @@ class Client:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: Connection | None = None
 
     def get(self, path: str, **query: Any) -> Document:
         """The document at `path` below /api/v1. ApiError, Unreachable."""
@@ -37,20 +36,18 @@ class Client:
             headers["Idempotency-Key"] = idempotency_key
         return self._document("POST", path, json.dumps(content).encode(), headers)
 
-    def upgrade(self, path: str, headers: dict[str, str]) -> tuple[socket.socket, http.client.HTTPResponse, bytes]:
-        """Asks to switch protocols: the socket, the 101 answer, and what was already read behind it.
+    def upgrade(self, path: str, headers: dict[str, str]) -> tuple[socket.socket, dict[str, str], bytes]:
+        """Asks to switch protocols: the socket, the headers of the 101 answer, and what was already read behind it.
 
         The socket then belongs to the caller. ApiError when MyX declines.
         """
         response = self._send("GET", path, None, headers)
-        if response.status != http.client.SWITCHING_PROTOCOLS:
-            self._read(response)
+        self._check(response)
+        if response.status != SWITCHING_PROTOCOLS or self._connection is None:
             raise ApiError(f"{self.endpoint.shown} does not stream logs: a proxy between?", status=response.status)
-        if self._connection is None or self._connection.sock is None:
-            raise Unreachable("the connection ended at once", maybe_sent=False)
-        sock: socket.socket = self._connection.sock
+        sock, early = self._connection.take_over()
         self._connection = None
-        return sock, response, _already_read(sock, response)
+        return sock, response.headers, early
 
     def close(self) -> None:
         """Ends the connection."""
@@ -62,16 +59,16 @@ class Client:
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Document:
         response = self._send(method, path, body, headers or {})
-        content = self._read(response)
+        self._check(response)
         try:
-            document = json.loads(content) if content else {}
+            document = json.loads(response.body) if response.body else {}
         except ValueError:
             document = None
         if not isinstance(document, dict):
             raise ApiError(f"{self.endpoint.shown} did not answer as MyX does: is the address right?", status=0)
         return document
 
-    def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> http.client.HTTPResponse:
+    def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Response:
         kept_alive = self._connection is not None
         try:
             return self._send_once(method, path, body, headers)
@@ -82,47 +79,29 @@ class Client:
                 raise
             return self._send_once(method, path, body, headers)
 
-    def _send_once(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> http.client.HTTPResponse:
+    def _send_once(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Response:
         connection = self._connection or self._connect()
         self._connection = connection
+        everything = {"Authorization": f"Bearer {self.endpoint.token}", "Accept": "application/json", **headers}
         try:
-            connection.request(
-                method,
-                self.endpoint.prefix + _BASE + path,
-                body,
-                {"Authorization": f"Bearer {self.endpoint.token}", "Accept": "application/json", **headers},
-            )
-            return connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
+            response = connection.request(method, f"{self.endpoint.prefix}{_BASE}{path}", everything, body)
+        except (OSError, ProtocolError) as error:
             self.close()
             raise self._unreachable(error, maybe_sent=True) from None
+        if not connection.reusable:
+            self.close()
+        return response
 
-    def _connect(self) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection
-        if self.endpoint.scheme == "https":
-            connection = http.client.HTTPSConnection(self.endpoint.host, self.endpoint.port, timeout=CONNECT_TIMEOUT_S)
-        else:
-            connection = http.client.HTTPConnection(self.endpoint.host, self.endpoint.port, timeout=CONNECT_TIMEOUT_S)
+    def _connect(self) -> Connection:
+        endpoint = self.endpoint
         try:
-            connection.connect()
-        except OSError as error:
+            return Connection(endpoint.scheme, endpoint.host, endpoint.port, CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S)
+        except (OSError, UnicodeError) as error:
             raise self._unreachable(error, maybe_sent=False) from None
-        connection.sock.settimeout(ANSWER_TIMEOUT_S)
-        return connection
 
-    def _read(self, response: http.client.HTTPResponse) -> bytes:
-        try:
-            content = response.read(_ANSWER_LIMIT_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise self._unreachable(error, maybe_sent=True) from None
-        if response.length:
-            self.close()
+    def _check(self, response: Response) -> None:
         if response.status >= 300:
-            raise self._refusal(response.status, content)
-        return content
+            raise self._refusal(response.status, response.body)
 
     def _unreachable(self, error: Exception, *, maybe_sent: bool) -> Unreachable:
         why, permanent = _cause(error)
@@ -153,22 +132,11 @@ def segment(text: str) -> str:
     return quote(text, safe="") if text not in {".", ".."} else text.replace(".", "%2E")
 
 
-def _already_read(sock: socket.socket, response: http.client.HTTPResponse) -> bytes:
-    timeout = sock.gettimeout()
-    sock.setblocking(False)
-    try:
-        return bytes(response.fp.peek())
-    except OSError:
-        return b""
-    finally:
-        sock.settimeout(timeout)
-
-
 def _cause(error: Exception) -> tuple[str, bool]:
     """Why a request failed, for people; and whether trying again is pointless."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; is it running?", False
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror | UnicodeError):
         return "its name cannot be resolved", False
     if isinstance(error, TimeoutError):
         return "no answer in time", False
@@ -176,7 +144,7 @@ def _cause(error: Exception) -> tuple[str, bool]:
         return f"its certificate is not trusted ({clean(getattr(error, 'verify_message', ''))})", True
     if type(error).__module__ == "ssl" and type(error).__name__ == "SSLError":
         return "it does not speak TLS as expected; is it http rather than https?", True
-    if isinstance(error, http.client.RemoteDisconnected | ConnectionError | http.client.IncompleteRead):
+    if isinstance(error, ConnectionError):
         return "the connection was lost", False
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower(), False

@@ -1,9 +1,10 @@
 """Following the log of one command to its true end, across every loss of the connection."""
 
 import json
-import random
+import os
 import time
 from collections.abc import Callable
+from struct import Struct
 from typing import Any, NamedTuple, Protocol
 
 from myx_cli.api import Client, segment
@@ -12,7 +13,8 @@ from myx_cli.output import Bytes, note
 from myx_cli.websocket import BINARY, TEXT, Closed, Message, WebSocket
 
 STREAMS = {1: "stdout", 2: "stderr"}
-_HEADER_BYTES = 9  # type, then the offset of the first byte (CONTRACTS: log stream)
+_HEADER = Struct(">BQ")  # stream, offset of the first byte (CONTRACTS: log stream)
+_HEADER_BYTES = 9
 _FIRST_DELAY_S = 0.1
 _LAST_DELAY_S = 2.0
 _SILENT_TROUBLE_S = 3.0
@@ -54,7 +56,7 @@ class Patience:
         if not self._told and now - self._since >= _SILENT_TROUBLE_S:
             self._told = True
             note(f"{cause}; trying again for up to {left:.0f} s more")
-        self._sleep(min(left, self._delay_s * random.uniform(0.75, 1.25)))  # noqa: S311 (spreads retries, no secret)
+        self._sleep(min(left, self._delay_s * (0.75 + os.urandom(1)[0] / 510)))
         self._delay_s = min(_LAST_DELAY_S, self._delay_s * 2)
         return True
 
@@ -123,16 +125,14 @@ class Follower:
         run_stream, run_offset = 0, self.offset
         for kind, data in messages:
             if kind == BINARY and len(data) > _HEADER_BYTES:
-                stream, offset = data[0], int.from_bytes(data[1:_HEADER_BYTES], "big")
+                stream, offset = _HEADER.unpack_from(data)
                 payload = data[_HEADER_BYTES:]
                 if stream != run_stream or offset != self.offset:
                     self._flush(run_stream, run_offset, run)
-                    run = []
                     payload = self._new_part(offset, payload)
-                    run_stream, run_offset = stream, self.offset
-                if payload:
-                    run.append(payload)
-                    self.offset += len(payload)
+                    run, run_stream, run_offset = [], stream, self.offset
+                run.append(payload)
+                self.offset += len(payload)
             elif kind == TEXT:
                 self._flush(run_stream, run_offset, run)
                 run, run_stream = [], 0
@@ -147,7 +147,7 @@ class Follower:
         return payload[self.offset - offset :]
 
     def _flush(self, stream: int, offset: int, run: list[Bytes]) -> None:
-        if run and stream in STREAMS:
+        if stream in STREAMS and any(run):
             self._sink.data(stream, offset, run)
 
     def _event(self, data: memoryview) -> None:

@@ -49,8 +49,7 @@ def write_log(fd: int, parts: Sequence[Bytes]) -> None:
     """Output of a command; remembers whether the line was left unfinished."""
     with _lock:
         write(fd, parts)
-        last = parts[-1]
-        _mid_line[fd] = last[-1] != 0x0A
+        _mid_line[fd] = parts[-1][-1] != 0x0A
 
 
 def print_line(text: str) -> None:

@@ -3,7 +3,7 @@
 argparse rather than typer: `myx run` starts in half the time (docs/cli.md: start-up).
 """
 
-from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
@@ -130,31 +130,31 @@ def _seconds(text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError:
-        raise UsageError(f"{text!r} is not a time: 90, 1.5s, 5m, 2h or 1d") from None
+        raise ArgumentTypeError(f"{text!r} is not a time: 90, 1.5s, 5m, 2h or 1d") from None
 
 
 def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise UsageError(f"{text!r} is not a whole number above 0")
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
 def _offset(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) >= 1 << 63:
-        raise UsageError(f"{text!r} is not an offset: a whole number of bytes, 0 or more")
+        raise ArgumentTypeError(f"{text!r} is not an offset: a whole number of bytes, 0 or more")
     return int(text)
 
 
 def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise UsageError(f"--env {text.partition('=')[0]!r} is not NAME=VALUE")
+        raise ArgumentTypeError(f"{name!r} is not NAME=VALUE")
     return name, value
 
 
 def _variable_name(text: str) -> str:
     if not text or "=" in text:
-        raise UsageError("--secret-env takes a name only; the value is read from your environment or asked for")
+        raise ArgumentTypeError("a name only, please: the value is read from your environment or asked for")
     return text
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from myx_cli.output import STDOUT, print_line
-from myx_cli.text import ago, clean
+from myx_cli.text import clean
+from myx_cli.times import ago
 
 _COLOURS = {
     "success": "green",

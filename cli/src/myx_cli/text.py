@@ -1,8 +1,6 @@
-"""Small texts: cleaned of control characters, times told relatively, durations read."""
+"""Small texts: cleaned of control characters, durations, sizes."""
 
 import re
-import time
-from datetime import UTC, datetime
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
@@ -30,28 +28,6 @@ def format_duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def parse_time(text: object) -> float | None:
-    """Unix seconds of an RFC 3339 time; None where there is none."""
-    if not isinstance(text, str) or not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def ago(text: object, now: float | None = None) -> str:
-    """An RFC 3339 time as `3 min ago`; empty where there is none."""
-    moment = parse_time(text)
-    if moment is None:
-        return ""
-    seconds = (time.time() if now is None else now) - moment
-    if seconds < -1:
-        return f"in {format_duration(-seconds)}"
-    return "just now" if seconds < 1 else f"{format_duration(seconds)} ago"
 
 
 def format_size(size: object) -> str:

@@ -7,7 +7,6 @@ rest of `myx run`. Messages arrive in one fixed buffer and are given out as view
 import os
 from base64 import b64encode
 from hashlib import sha1
-from typing import NamedTuple
 
 from myx_cli.api import Client
 from myx_cli.errors import Unreachable
@@ -15,6 +14,7 @@ from myx_cli.errors import Unreachable
 TEXT = 1
 BINARY = 2
 _CONTINUATION, _CLOSE, _PING, _PONG = 0, 8, 9, 10
+_WHOLE_BINARY = 0x80 | BINARY
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _BUFFER_BYTES = 1024 * 1024
 _MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
@@ -24,11 +24,8 @@ _BROKEN = "MyX broke the protocol of the log stream"
 _TOO_LARGE = "a message of the log stream is too large"
 
 
-class Message(NamedTuple):
-    """`data` is valid only until the next call of `receive`."""
-
-    kind: int
-    data: memoryview
+# Kind (TEXT or BINARY) and payload, which is valid only until the next call of `receive`.
+Message = tuple[int, memoryview]
 
 
 class Closed(Exception):
@@ -46,7 +43,7 @@ class WebSocket:
     def __init__(self, client: Client, path: str, silence_s: float = SILENCE_S) -> None:
         """Opens the stream. ApiError when MyX declines, Unreachable when it does not answer."""
         key = b64encode(os.urandom(16))
-        self._sock, response, early = client.upgrade(
+        self._sock, headers, early = client.upgrade(
             path,
             {
                 "Connection": "Upgrade",
@@ -56,7 +53,7 @@ class WebSocket:
             },
         )
         expected = b64encode(sha1(key + _GUID, usedforsecurity=False).digest()).decode()
-        if response.headers.get("Sec-WebSocket-Accept") != expected:
+        if headers.get("sec-websocket-accept") != expected:
             self._sock.close()
             raise Unreachable("the answer is not one of a WebSocket server; is a proxy between?", maybe_sent=False)
         self._sock.settimeout(silence_s)
@@ -104,7 +101,7 @@ class WebSocket:
     def _make_room(self) -> None:
         held = self._end - self._start
         header = self._header()
-        needed = 14 if header is None else header[2] + header[3]
+        needed = 14 if header is None else header[1] + header[2]
         if held == 0:
             self._start = self._end = 0
         if needed <= _BUFFER_BYTES < len(self._buffer) or needed > len(self._buffer):
@@ -115,40 +112,45 @@ class WebSocket:
             self._buffer[:held] = self._buffer[self._start : self._end]
             self._start, self._end = 0, held
 
-    def _header(self) -> tuple[bool, int, int, int] | None:
-        """(final, opcode, bytes of the header, bytes of the payload) of the next frame; None while it is not there."""
-        start, held = self._start, self._end - self._start
+    def _header(self) -> tuple[int, int, int] | None:
+        """(first byte, bytes of the header, bytes of the payload) of the next frame; None while it is not there."""
+        buffer, start = self._buffer, self._start
+        held = self._end - start
         if held < 2:
             return None
-        first, second = self._buffer[start], self._buffer[start + 1]
-        if first & 0x70 or second & 0x80:
+        first, size = buffer[start], buffer[start + 1]
+        if first & 0x70 or size & 0x80:
             raise Closed(1002, _BROKEN)
-        size, header = second, 2
-        if second >= 126:
-            header = 4 if second == 126 else 10
-            if held < header:
-                return None
-            size = int.from_bytes(self._buffer[start + 2 : start + header], "big")
+        if size < 126:
+            return first, 2, size
+        header = 4 if size == 126 else 10
+        if held < header:
+            return None
+        size = int.from_bytes(buffer[start + 2 : start + header], "big")
         if size > _MESSAGE_LIMIT_BYTES:
             raise Closed(1009, _TOO_LARGE)
-        return bool(first & 0x80), first & 0x0F, header, size
+        return first, header, size
 
     def _parse(self) -> list[Message]:
         messages: list[Message] = []
         view = memoryview(self._buffer)
         while self._closed is None and (frame := self._header()) is not None:
-            final, opcode, header, size = frame
+            first, header, size = frame
             begin = self._start + header
             if self._end < begin + size:
                 break
             self._start = begin + size
             payload = view[begin : begin + size]
+            if first == _WHOLE_BINARY and not self._fragments_kind:
+                messages.append((BINARY, payload))
+                continue
+            opcode = first & 0x0F
             if opcode == _PING:
                 self._send(_PONG, bytes(payload))
             elif opcode == _CLOSE:
                 self._closed = _close_reason(bytes(payload))
             elif opcode in {TEXT, BINARY, _CONTINUATION}:
-                whole = self._whole(final, opcode, payload)
+                whole = self._whole(first >= 0x80, opcode, payload)
                 if whole is not None:
                     messages.append(whole)
             elif opcode != _PONG:
@@ -160,7 +162,7 @@ class WebSocket:
         if (opcode == _CONTINUATION) != bool(self._fragments_kind):
             raise Closed(1002, _BROKEN)
         if final and opcode:
-            return Message(opcode, payload)
+            return opcode, payload
         self._fragments_kind = self._fragments_kind or opcode
         self._fragments += payload
         if len(self._fragments) > _MESSAGE_LIMIT_BYTES:
@@ -169,7 +171,7 @@ class WebSocket:
             return None
         kind, fragments = self._fragments_kind, self._fragments
         self._fragments, self._fragments_kind = bytearray(), 0
-        return Message(kind, memoryview(fragments))
+        return kind, memoryview(fragments)
 
     def _send(self, opcode: int, payload: bytes) -> None:
         mask = os.urandom(4)

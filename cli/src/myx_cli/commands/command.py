@@ -10,7 +10,8 @@ from myx_cli.output import note
 from myx_cli.pages import all_items
 from myx_cli.sinks import print_json
 from myx_cli.tables import Status, When, print_facts, print_table
-from myx_cli.text import format_duration, format_size, parse_time
+from myx_cli.text import format_duration, format_size
+from myx_cli.times import parse_time
 
 
 def list_(arguments: Namespace) -> int:

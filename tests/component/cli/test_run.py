@@ -1,0 +1,210 @@
+"""`myx run`: bytes, exit codes, and what is asked of MyX."""
+
+import json
+from base64 import b64decode
+
+import pytest
+
+
+async def hello(stream):
+    await stream.data(1, b"out 1\n")
+    await stream.data(2, b"err 1\n")
+    await stream.data(1, b"no end")
+    await stream.final()
+
+
+def test_each_stream_goes_where_it_belongs(gateway, myx):
+    gateway.script = hello
+    done = myx("run", "local", "--", "sh", "-c", "echo hi")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"out 1\nno end", b"err 1\n")
+    (post,) = gateway.posts("/commands")
+    assert post.json() == {"server": "local", "command": "sh", "args": ["-c", "echo hi"]}
+    assert len(post.headers["idempotency-key"]) == 32
+    assert post.headers["authorization"].startswith("Bearer ")
+
+
+def test_all_bytes_pass_unchanged(gateway, myx):
+    content = bytes(range(256)) * 5000
+
+    async def script(stream):
+        for size in (1, 7, 125, 126, 127, 65526, 65527, 65528, 262144):
+            await stream.data(1, content[:size])
+        await stream.final()
+
+    gateway.script = script
+    done = myx("run", "local", "--", "cat")
+    expected = b"".join(content[:size] for size in (1, 7, 125, 126, 127, 65526, 65527, 65528, 262144))
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, b"")
+
+
+def test_options_reach_the_request(gateway, myx):
+    gateway.script = hello
+    done = myx(
+        *("run", "--timeout", "5m", "local", "--no-output-timeout=1.5s", "--env", "A=1", "-e", "B=x=y", "--cwd", "/tmp"),
+        *("--user", "nobody", "--secret-env", "PASS", "--stdin", "--", "prog", "--timeout", "--", "-o"),
+        input=b"\x00in",
+        env={"PASS": "s3cr3t"},
+    )
+    assert done.returncode == 0, done.stderr
+    content = gateway.posts("/commands")[0].json()
+    assert b64decode(content.pop("stdin")) == b"\x00in"
+    assert content == {
+        "server": "local",
+        "command": "prog",
+        "args": ["--timeout", "--", "-o"],
+        "env": {"A": "1", "B": "x=y"},
+        "secret_env": {"PASS": "s3cr3t"},
+        "cwd": "/tmp",
+        "user": "nobody",
+        "timeout_s": 300.0,
+        "no_output_timeout_s": 1.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("final", "code", "said"),
+    [
+        ({"status": "failed", "exit_code": 7, "reason": "exit_code", "message": "exit code 7"}, 7, b""),
+        ({"status": "failed", "exit_code": 125, "reason": "exited"}, 125, b""),
+        ({"status": "failed", "exit_code": 255, "reason": "exited"}, 255, b""),
+        ({"status": "failed", "exit_code": 127, "reason": "spawn_failed", "message": "no program x"}, 127, b"no program x"),
+        ({"status": "failed", "exit_code": 126, "reason": "spawn_failed", "message": "not runnable"}, 126, b"not runnable"),
+        ({"status": "failed", "exit_code": 137, "signal": "SIGKILL", "reason": "signal"}, 137, b"ended by SIGKILL"),
+        ({"status": "failed", "exit_code": None, "reason": "agent_unreachable", "message": "refused"}, 125, b"did not run: refused"),
+        ({"status": "timeout", "exit_code": None, "reason": "timeout", "message": "over 5 s"}, 124, b"over 5 s"),
+        ({"status": "cancelled", "exit_code": 143, "reason": "cancelled"}, 130, b"was cancelled"),
+        ({"status": "lost", "exit_code": None, "message": "rebooted"}, 125, b"outcome is lost: rebooted"),
+        ({"status": "unknown", "exit_code": None, "message": ""}, 125, b"cannot be known"),
+        ({"status": "skipped", "exit_code": None}, 125, b"not run"),
+        ({"log_completeness": "incomplete", "result": {"stdout": {"dropped": 5}, "stderr": {}}}, 0, b"5 bytes were dropped"),
+        ({"log_completeness": "unverified"}, 0, b"could not be verified"),
+    ],
+)
+def test_the_outcome_becomes_an_exit_code_and_a_sentence(gateway, myx, final, code, said):
+    async def script(stream):
+        await stream.data(1, b"x\n")
+        await stream.final(**final)
+
+    gateway.script = script
+    done = myx("run", "local", "--", "x")
+    assert (done.returncode, done.stdout) == (code, b"x\n")
+    assert said in done.stderr
+    assert done.stderr.count(b"\n") == bool(said)
+
+
+def test_a_gap_is_told(gateway, myx):
+    async def script(stream):
+        await stream.data(1, b"a\n")
+        await stream.gap(100, "limit reached")
+        stream.offset += 3  # bytes that are skipped without a word
+        await stream.data(1, b"b\n")
+        stream.offset += 4
+        await stream.final(log_completeness="incomplete")
+
+    gateway.script = script
+    done = myx("run", "local", "--", "x")
+    assert done.stdout == b"a\nb\n"
+    assert b"100 bytes of the output are missing here (limit reached)" in done.stderr
+    assert b"3 bytes of the output are missing here" in done.stderr
+    assert b"4 bytes of the output are missing here" in done.stderr
+
+
+def test_detach_prints_the_id(gateway, myx):
+    done = myx("run", "--detach", "local", "--", "x")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"0190-command-0\n", b"")
+    done = myx("run", "-d", "local", "other", "--output", "json", "--", "x")
+    document = json.loads(done.stdout)
+    assert document["exit_code"] == 0
+    assert [entry["command"]["server_name"] for entry in document["commands"]] == ["local", "other"]
+
+
+def test_json_lines_tell_all(gateway, myx):
+    gateway.script = hello
+    done = myx("run", "local", "--output", "json", "--", "x")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["type"] for line in lines] == ["started", "log", "log", "log", "final", "result"]
+    assert [(line["stream"], line["offset"], b64decode(line["data"])) for line in lines[1:4]] == [
+        ("stdout", 0, b"out 1\n"),
+        ("stderr", 6, b"err 1\n"),
+        ("stdout", 12, b"no end"),
+    ]
+    assert lines[-1]["exit_code"] == 0
+    assert lines[-1]["commands"][0]["command"]["status"] == "success"
+
+
+def test_several_servers_have_prefixed_lines(gateway, myx):
+    async def script(stream):
+        name = stream.command["server_name"].encode()
+        await stream.data(1, b"one\ntw")
+        await stream.data(2, b"oops")
+        await stream.data(1, b"o\nlast of " + name)
+        await stream.final(**({"status": "failed", "exit_code": 3} if name == b"other" else {}))
+
+    gateway.script = script
+    done = myx("run", "local", "other", "third", "--", "x")
+    assert done.returncode == 3
+    for name in (b"local", b"other", b"third"):
+        mine = [line for line in done.stdout.splitlines() if line.startswith(name)]
+        assert mine == [name + b" | one", name + b" | two", name + b" | last of " + name]
+        assert name + b" | oops\n" in done.stderr
+    assert b"myx: other: exit code 3\n" in done.stderr
+    assert len(done.stdout.splitlines()) == 9
+
+
+def test_servers_that_fail_differently_are_a_1(gateway, myx):
+    codes = {"local": 3, "other": 4}
+
+    async def script(stream):
+        await stream.final(status="failed", exit_code=codes[stream.command["server_name"]])
+
+    gateway.script = script
+    assert myx("run", "local", "other", "--", "x").returncode == 1
+
+
+def test_nothing_starts_while_one_of_several_names_is_wrong(gateway, myx):
+    done = myx("run", "local", "nope", "--", "x")
+    assert done.returncode == 125
+    assert b"there is no server nope; nothing was started" in done.stderr
+    assert not gateway.commands
+
+
+def test_an_unknown_server_is_named(gateway, myx):
+    done = myx("run", "nope", "--", "x")
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr == b"myx: there is no server nope; the names are shown by: myx server list\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "local"], b"-- is needed"),
+        (["run", "local", "--"], b"which command"),
+        (["run", "--", "x"], b"SERVER"),
+        (["run", "local", "local", "--", "x"], b"named twice"),
+        (["run", "local", "--timeout", "-5", "--", "x"], b"timeout"),
+        (["run", "local", "--timeout", "soon", "--", "x"], b"'soon' is not a time"),
+        (["run", "local", "--env", "NOVALUE", "--", "x"], b"NAME=VALUE"),
+        (["run", "local", "--secret-env", "A=secretvalue", "--", "x"], b"a name only"),
+        (["run", "local", "--secret-env", "UNSET_HERE", "--", "x"], b"no terminal to ask at"),
+        (["run", "local", "--nonsense", "--", "x"], b"--nonsense"),
+        (["logs", "x", "--offset", "-1"], b"offset"),
+        (["frobnicate"], b"there is no command 'frobnicate'"),
+        (["server"], b"one of: list, show"),
+        (["status", "--output", "xml"], b"invalid choice"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_a_2(gateway, myx, arguments, said):
+    done = myx(*arguments, start_new_session=True)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said in done.stderr
+    assert done.stderr.startswith(b"myx: ")
+    assert done.stderr.count(b"\n") == 1
+    assert b"secretvalue" not in done.stderr
+    assert not gateway.posts(".*")
+
+
+def test_too_much_stdin_is_refused_before_anything_starts(gateway, myx):
+    done = myx("run", "local", "--stdin", "--", "x", input=b"x" * (1024 * 1024 + 1))
+    assert done.returncode == 2
+    assert b"1024 KiB" in done.stderr
+    assert not gateway.requests
