@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from myx_kit.tls import ensure_tls
 from myx_testkit.nats import NatsServer
 from myx_testkit.postgres import Database, PostgresServer
 from myx_testkit.process import Program
@@ -31,8 +32,6 @@ def pytest_runtest_makereport(
 def tls_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a throw-away authority and a certificate for each service."""
     folder = tmp_path_factory.mktemp("tls")
-    from myx_kit.tls import ensure_tls
-
     ensure_tls(folder, SERVICE_NAMES)
     return folder
 

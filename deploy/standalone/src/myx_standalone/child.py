@@ -1,0 +1,171 @@
+"""One supervised process: started, waited for, started again when it dies, stopped."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from myx_standalone.errors import StandaloneError
+from myx_standalone.logs import Logs
+
+READY_FD = "MYX_READY_FD"
+READY_WITHIN_S = 60.0
+POLL_S = 0.02
+BACK_OFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
+STEADY_AFTER_S = 30.0
+KILL_WAIT_S = 2.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Service:
+    """How a process is run.
+
+    argv: its command line, asked for at each start. environment: all of it. descriptors: inherited as they are.
+    is_ready: asked until it says yes; None for a process that writes READY to the descriptor named by MYX_READY_FD.
+    before_start: clears what a killed predecessor left.
+    """
+
+    name: str
+    argv: Callable[[], list[str]]
+    environment: Mapping[str, str]
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_within_s: float = 2.0
+    is_ready: Callable[[], bool] | None = None
+    before_start: Callable[[], None] | None = None
+    descriptors: tuple[int, ...] = field(default=())
+
+
+class Child:
+    """A `Service` that runs. Owns the task that starts it again; `stop()` ends both."""
+
+    def __init__(self, service: Service, logs: Logs, say: Say) -> None:
+        self.service, self.logs, self.say = service, logs, say
+        self.process: asyncio.subprocess.Process | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it is ready. StandaloneError: it ended or was not ready in time."""
+        if self.service.before_start is not None:
+            await asyncio.to_thread(self.service.before_start)
+        await self._spawn_until_ready()
+        self._watcher = asyncio.create_task(self._watch(), name=f"watch {self.service.name}")
+
+    async def stop(self) -> None:
+        """Ask it to stop, and kill it when it does not in time."""
+        await self._stop_watching()
+        process = self.process
+        if process is None or process.returncode is not None:
+            return
+        _signal(process, self.service.stop_signal)
+        try:
+            async with asyncio.timeout(self.service.stop_within_s):
+                await process.wait()
+        except TimeoutError:
+            self.say(f"{self.service.name} did not stop within {self.service.stop_within_s:g} s and was killed")
+            await self._kill()
+
+    async def kill(self) -> None:
+        """End it at once."""
+        await self._stop_watching()
+        await self._kill()
+
+    async def restart(self) -> None:
+        """Stop it and start it anew (its configuration has changed)."""
+        await self.stop()
+        await self.start()
+
+    async def _kill(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            _signal(self.process, signal.SIGKILL)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KILL_WAIT_S):
+                    await self.process.wait()
+
+    async def _stop_watching(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+            self._watcher = None
+
+    async def _watch(self) -> None:
+        failures, started = 0, time.monotonic()
+        while self.process is not None:
+            status = await self.process.wait()
+            failures = 0 if time.monotonic() - started > STEADY_AFTER_S else failures + 1
+            pause = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
+            log = self.logs.path(self.service.name)
+            self.say(f"{self.service.name} {_ending(status)}; it is started again (log: {log})")
+            await asyncio.sleep(pause)
+            started = time.monotonic()
+            if self.service.before_start is not None:
+                await asyncio.to_thread(self.service.before_start)
+            try:
+                await self._spawn_until_ready()
+            except StandaloneError as error:
+                self.say(str(error))
+                await self._kill()
+
+    async def _spawn_until_ready(self) -> None:
+        service, loop = self.service, asyncio.get_running_loop()
+        reading, writing = os.pipe()
+        log = self.logs.open(service.name)
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                *service.argv(),
+                env={**service.environment, READY_FD: str(writing)},
+                cwd="/",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writing, *service.descriptors),
+                start_new_session=True,  # Ctrl-C at the terminal is for the supervisor alone
+            )
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+            os.close(log)
+        reader = asyncio.StreamReader()
+        pipe = os.fdopen(reading, "rb", buffering=0)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                is_ready = service.is_ready
+                wrote_ready: Awaitable[bool] = _polled(is_ready, self.process) if is_ready else _said_ready(reader)
+                if not await wrote_ready:
+                    ending = _ending(await self.process.wait())
+                    raise StandaloneError(self._failure(f"{service.name} {ending} while starting"))
+        except TimeoutError:
+            raise StandaloneError(self._failure(f"{service.name} was not ready within {READY_WITHIN_S:g} s")) from None
+        finally:
+            transport.close()
+
+    def _failure(self, what: str) -> str:
+        return f"{what}; the end of {self.logs.path(self.service.name)}:\n{self.logs.tail(self.service.name)}"
+
+
+async def _said_ready(reader: asyncio.StreamReader) -> bool:
+    return (await reader.readline()).strip() == b"READY"
+
+
+async def _polled(is_ready: Callable[[], bool], process: asyncio.subprocess.Process) -> bool:
+    while process.returncode is None:
+        if await asyncio.to_thread(is_ready):
+            return True
+        await asyncio.sleep(POLL_S)
+    return False
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+def _ending(status: int) -> str:
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"

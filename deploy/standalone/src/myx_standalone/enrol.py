@@ -1,0 +1,98 @@
+"""Makes this machine a server of MyX: `python -m myx_standalone.enrol HOME REGISTRY_TARGET`.
+
+Finds or adds the server, gets its agent's identity from the registry and writes it where the agent reads it. Prints the
+agent's port. Repeating changes nothing.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from myx.registry.v1.agent_service_pb2 import AllocateAgentRequest, AllocateAgentResponse
+from myx.registry.v1.agent_service_pb2_grpc import AgentServiceStub
+from myx.registry.v1.server_service_pb2 import CreateServerRequest, GetServerRequest
+from myx.registry.v1.server_service_pb2_grpc import ServerServiceStub
+from myx_kit.errors import MyxError, NotFound
+from myx_kit.files import read_private, write_private
+from myx_kit.rpc.client import open_channel
+from myx_standalone.files import private_folder
+from myx_standalone.home import Home
+
+if TYPE_CHECKING:
+    from myx.registry.v1.server_service_pb2_grpc import ServerServiceAsyncStub
+
+LOCAL = "local"
+ADDRESS = "127.0.0.1"
+CALL_S = 10.0
+REGISTRY_UP_WITHIN_S = 60.0
+
+
+async def enrol(home: Home, registry_target: str) -> int:
+    """The port of the local agent, whose configuration is written. MyxError: the registry refuses or is not there."""
+    channel = open_channel(registry_target, home.tls, "standalone", "registry")
+    try:
+        async with asyncio.timeout(REGISTRY_UP_WITHIN_S):
+            await channel.channel_ready()
+        server_id = await _server_id(ServerServiceStub(channel), home)
+        identity: AllocateAgentResponse = await AgentServiceStub(channel).AllocateAgent(
+            AllocateAgentRequest(server=server_id), timeout=CALL_S
+        )
+    finally:
+        await channel.close()
+    write_private(home.server_id_file, server_id + "\n")
+    write_agent_files(home, identity)
+    return identity.agent.rpc_port
+
+
+async def _server_id(servers: "ServerServiceAsyncStub", home: Home) -> str:
+    """The server of last time under whatever name it has now, else `local`, added when it is missing."""
+    known = [read_private(home.server_id_file)] if home.server_id_file.exists() else []
+    for name in (*known, LOCAL):
+        try:
+            return (await servers.GetServer(GetServerRequest(server=name), timeout=CALL_S)).server.id
+        except NotFound:
+            continue
+    return (await servers.CreateServer(CreateServerRequest(name=LOCAL, address=ADDRESS), timeout=CALL_S)).server.id
+
+
+def write_agent_files(home: Home, identity: AllocateAgentResponse) -> None:
+    """The agent's configuration, certificate and key (all 600), only where they differ from what is there."""
+    ssl_folder = private_folder(home.agent / "ssl")
+    certificate, key = ssl_folder / "agent.crt", ssl_folder / "agent.key"
+    configuration = {
+        "agent_token": identity.agent_token,
+        "secret_key": identity.secret_key,
+        "rpc_port": identity.agent.rpc_port,
+        "rpc_path": identity.rpc_path,
+        "bind_address": ADDRESS,
+        "certificate": str(certificate),
+        "private_key": str(key),
+        "spool": str(private_folder(home.agent / "spool")),
+        "require_signature": True,
+    }
+    wanted = {
+        certificate: identity.certificate_pem,
+        key: identity.private_key_pem,
+        home.agent_config: json.dumps(configuration, indent=2) + "\n",
+    }
+    for path, text in wanted.items():
+        if not path.exists() or path.read_text() != text:
+            write_private(path, text)
+
+
+def main() -> int:
+    """Exit status 0 and the port on stdout, or 1 and a sentence on stderr."""
+    try:
+        port = asyncio.run(enrol(Home(Path(sys.argv[1])), sys.argv[2]))
+    except (MyxError, TimeoutError) as error:
+        message = error.message if isinstance(error, MyxError) else "the registry did not answer in time"
+        sys.stderr.write(f"{message}\n")
+        return 1
+    sys.stdout.write(f"{port}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

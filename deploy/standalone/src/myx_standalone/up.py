@@ -1,0 +1,297 @@
+"""Everything from the first sentence to the last: `Standalone.run`."""
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from myx_standalone import leftovers, local_commands
+from myx_standalone.api import Api, ApiUnavailable
+from myx_standalone.child import Child, Service
+from myx_standalone.databases import ensure_databases, write_urls
+from myx_standalone.errors import StandaloneError
+from myx_standalone.home import Home
+from myx_standalone.logs import Logs
+from myx_standalone.services import Services
+
+START_WITHIN_S = 120.0
+ONLINE_WITHIN_S = 20.0
+STEP_WITHIN_S = 90.0
+CANCEL_WITHIN_S = 3.5
+STOP_COMMANDS_WITHIN_S = 4.0
+SHORTEN_LOGS_EVERY_S = 10.0
+OPEN_FILES = 65536
+# Who depends on whom, the other way round: a group is stopped when the one before it is gone.
+STOP_ORDER = (("gateway", "heartbeat"), ("executor",), ("agent", "registry"), ("nats", "postgres"))
+
+
+class Standalone:
+    """All of MyX on one folder and one port of this machine."""
+
+    def __init__(self, home: Home, port: int, log_level: str) -> None:
+        self.home, self.port, self.log_level = home, port, log_level
+        self.logs = Logs(home.logs)
+        self.children: dict[str, Child] = {}
+        self.stopping = asyncio.Event()
+        self.agent_runs_with = ""
+
+    async def run(self) -> int:
+        """Start, run until a signal, stop; the exit status. StandaloneError: it cannot be started."""
+        began = time.monotonic()
+        self.home.prepare()
+        with self.home.locked(), _door(self.port) as door:
+            self.port = door.getsockname()[1]
+            say(f"MyX {version('myx-standalone')} starts in {self.home.path} (logs: {self.home.logs})")
+            self._sweep()
+            self._catch_signals()
+            try:
+                if await self._unless_stopped(self._start(door)):
+                    self.home.announce(self.url)
+                    self._say_ready(time.monotonic() - began)
+                    await self._run_until_stopped()
+            finally:
+                await self._stop()
+                self.home.withdraw()
+        say("MyX has stopped.")
+        return 0
+
+    @property
+    def url(self) -> str:
+        """Where the gateway answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api(self) -> Api:
+        """The gateway, as the admin."""
+        return Api(self.port, self.home.token)
+
+    def _sweep(self) -> None:
+        left = leftovers.end(self.home)
+        if left:
+            say(f"An earlier MyX was not stopped properly; ended what was left of it: {', '.join(left)}")
+        self.home.withdraw()
+        _allow_many_files()
+
+    async def _start(self, door: socket.socket) -> None:
+        await asyncio.to_thread(self.home.make_secrets)
+        services = Services(self.home, self.home.pick_ports(), door.fileno(), self.log_level)
+        if not services.cluster.data.exists():
+            say("Making the database (at the first start only)")
+            await asyncio.to_thread(services.cluster.initialise)
+        write_urls(self.home, services.cluster, services.ports["postgres"])
+        async with asyncio.timeout(START_WITHIN_S):
+            await _together(
+                self._start_child(services.nats()),
+                self._start_child(services.gateway()),
+                self._start_child(services.heartbeat()),
+                self._start_with_database(services),
+                self._start_agent(services),
+            )
+        await self._wait_until_online()
+
+    async def _start_with_database(self, services: Services) -> None:
+        await self._start_child(services.postgres())
+        await asyncio.to_thread(ensure_databases, self.home, services.cluster, services.ports["postgres"])
+        await _together(
+            self._step("migrate-registry", *services.migrate("registry")),
+            self._step("migrate-executor", *services.migrate("executor")),
+            self._start_child(services.registry()),
+            self._start_child(services.executor()),
+        )
+
+    async def _start_agent(self, services: Services) -> None:
+        """Start the agent with last time's identity at once, and with the registry's when that is another."""
+        if self.home.agent_config.exists():
+            await self._start_child(services.agent(self._agent_port()), self._read_agent_files())
+        await self._step("enrol", *services.enrol())
+        if self.agent_runs_with != self._read_agent_files():
+            if running := self.children.pop("agent", None):
+                await running.stop()
+            await self._start_child(services.agent(self._agent_port()), self._read_agent_files())
+
+    def _agent_port(self) -> int:
+        return int(json.loads(self.home.agent_config.read_text())["rpc_port"])
+
+    def _read_agent_files(self) -> str:
+        files = (self.home.agent_config, self.home.agent / "ssl" / "agent.crt", self.home.agent / "ssl" / "agent.key")
+        return "\n".join(path.read_text() if path.exists() else "" for path in files)
+
+    async def _start_child(self, service: Service, agent_files: str = "") -> None:
+        child = Child(service, self.logs, say)
+        self.children[service.name] = child
+        if agent_files:
+            self.agent_runs_with = agent_files
+        await child.start()
+
+    async def _step(self, name: str, argv: list[str], environment: dict[str, str]) -> None:
+        """Run a program that ends. StandaloneError: it failed."""
+        log = self.logs.open(name)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                env=environment,
+                cwd="/",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        finally:
+            os.close(log)
+        try:
+            async with asyncio.timeout(STEP_WITHIN_S):
+                status = await process.wait()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            raise
+        if status != 0:
+            raise StandaloneError(f"{name} failed; the end of {self.logs.path(name)}:\n{self.logs.tail(name)}")
+
+    async def _wait_until_online(self) -> None:
+        server, message = self.home.server_id_file.read_text().strip(), "it was not asked"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ONLINE_WITHIN_S):
+                while True:
+                    try:
+                        online, message = await asyncio.to_thread(self.api.check, server)
+                    except ApiUnavailable as error:
+                        online, message = False, str(error)
+                    if online:
+                        return
+                    await asyncio.sleep(0.2)
+        say(f"The agent of this machine does not answer yet: {message} (log: {self.logs.path('agent')})")
+
+    def _say_ready(self, seconds: float) -> None:
+        program = Path(sys.executable).with_name("myx")
+        here = Path.cwd()
+        shown = program.relative_to(here) if program.is_relative_to(here) else program
+        setting = "" if self.home.path == here / ".myx" else f"MYX_HOME={self.home.path} "
+        say(f"MyX is ready at {self.url} after {seconds:.1f} s. Ctrl-C stops it. A first command, in another shell:")
+        say(f"    {setting}{shown} run local -- uname -a")
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        if not self.stopping.is_set():
+            self.stopping.set()
+            return
+        say("Killed at once.")
+        for child in self.children.values():
+            if child.process is not None and child.process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.process.kill()
+        self.home.withdraw()
+        os._exit(130)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do the work; False when a signal came first and the work was given up."""
+        working = asyncio.create_task(work, name="start")
+        stopping = asyncio.create_task(self.stopping.wait(), name="stop")
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+                return True
+            return False
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+
+    async def _run_until_stopped(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(SHORTEN_LOGS_EVERY_S):
+                    await self.stopping.wait()
+                    return
+            except TimeoutError:
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(self.logs.shorten)
+
+    async def _stop(self) -> None:
+        if not self.children:
+            return
+        self.stopping.set()
+        say("MyX stops.")
+        if {"gateway", "executor", "agent"} <= self.children.keys() and self.home.server_id_file.exists():
+            server = self.home.server_id_file.read_text().strip()
+            await local_commands.cancel_all(self.api, server, say, CANCEL_WITHIN_S)
+        for group in STOP_ORDER:
+            await asyncio.gather(*(self.children[name].stop() for name in group if name in self.children))
+            if "agent" in group:
+                await self._stop_commands()
+
+    async def _stop_commands(self) -> None:
+        """End what the agent's commands and their watcher left running, whatever the API said."""
+        if not self.home.agent_config.exists():
+            return
+        program = str(Path(sys.executable).with_name("myx-agent"))
+        process = await asyncio.create_subprocess_exec(
+            program,
+            "--config",
+            str(self.home.agent_config),
+            "--stop-commands",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(STOP_COMMANDS_WITHIN_S):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            say("The commands on this machine did not end in time.")
+            return
+        for line in output.decode(errors="replace").splitlines():
+            say(line)
+
+
+async def _together(*work: Coroutine[Any, Any, None]) -> None:
+    """Do all of it at once; the first failure cancels the rest and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for item in work:
+                group.create_task(item)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+def _door(port: int) -> socket.socket:
+    """The listening socket of the gateway, held here so that the port stays ours while the gateway is started again."""
+    door = socket.socket()
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind(("127.0.0.1", port))
+        door.listen(1024)
+    except OSError as error:
+        door.close()
+        raise StandaloneError(
+            f"port {port} on 127.0.0.1 cannot be used ({error.strerror}): free it, or choose another one with MYX_PORT"
+        ) from None
+    return door
+
+
+def _allow_many_files() -> None:
+    """Let every process open as many files as this machine allows, within reason."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if 0 < hard < OPEN_FILES else OPEN_FILES, hard))
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, who may have gone."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,49 @@
+import ssl
+
+import nats as nats_client
+import pytest
+from nats.errors import NoServersError
+
+from myx_testkit.nats import NatsServer
+
+
+def context(server: NatsServer, name: str | None) -> ssl.SSLContext:
+    made = ssl.create_default_context(cafile=str(server.tls_dir / "ca.crt"))
+    if name:
+        made.load_cert_chain(server.tls_dir / f"{name}.crt", server.tls_dir / f"{name}.key")
+    return made
+
+
+async def test_a_client_needs_a_certificate(nats: NatsServer) -> None:
+    client = await connect(nats, "registry")
+    await client.close()
+    with pytest.raises((NoServersError, ssl.SSLError, OSError)):
+        await connect(nats, None)
+
+
+async def connect(server: NatsServer, name: str | None) -> nats_client.NATS:
+    async def quiet(_: Exception) -> None:
+        return None
+
+    return await nats_client.connect(
+        server.url,
+        tls=context(server, name),
+        allow_reconnect=False,
+        connect_timeout=3,
+        max_reconnect_attempts=0,
+        error_cb=quiet,
+    )
+
+
+async def test_a_stream_survives_kill_9(nats: NatsServer) -> None:
+    client = await connect(nats, "registry")
+    stream = client.jetstream()
+    await stream.add_stream(name="S", subjects=["s.>"])
+    await stream.publish("s.x", b"one")
+    await client.close()
+    nats.kill9()
+    nats.restart()
+    client = await connect(nats, "executor")
+    found = await client.jetstream().get_last_msg("S", "s.x")
+    assert found.data == b"one"
+    await client.close()
