@@ -1,0 +1,1 @@
+"""REST, a router per noun."""

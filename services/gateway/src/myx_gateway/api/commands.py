@@ -1,0 +1,86 @@
+"""/commands"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from myx.executor.v1 import command_service_pb2 as executor
+from myx_gateway import convert
+from myx_gateway.api.dependencies import (
+    ClientsDep,
+    CommandPath,
+    PageSize,
+    PageToken,
+    PrincipalDep,
+    RequestIdDep,
+)
+from myx_gateway.schemas.commands import CancelRequest, Command, CommandPage, CommandStatus, NewCommand
+
+router = APIRouter(prefix="/commands", tags=["commands"])
+
+
+@router.post("", status_code=201)
+async def run_command(
+    clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewCommand, response: Response
+) -> Command:
+    """Accept a command; it is sent to the agent in the background."""
+    request = executor.RunCommandRequest(
+        server=body.server,
+        command=body.command,
+        args=body.args,
+        env=body.env,
+        secret_env=body.secret_env,
+        cwd=body.cwd,
+        user=body.user,
+        stdin=body.stdin_bytes(),
+        request_id=request_id,
+        requested_by=principal.name,
+    )
+    if body.timeout_s is not None:
+        request.timeout.CopyFrom(convert.duration_of(body.timeout_s))
+    if body.no_output_timeout_s is not None:
+        request.no_output_timeout.CopyFrom(convert.duration_of(body.no_output_timeout_s))
+    answer = await clients.commands.RunCommand(request)
+    response.headers["Location"] = f"/api/v1/commands/{answer.command.id}"
+    return convert.command(answer.command)
+
+
+@router.get("")
+async def list_commands(
+    clients: ClientsDep,
+    server: Annotated[str, Query(max_length=255, description="Only of this server, by id or name.")] = "",
+    status: Annotated[list[CommandStatus] | None, Query(description="Only these; may be repeated.")] = None,
+    page_size: PageSize = 100,
+    page_token: PageToken = "",
+) -> CommandPage:
+    """Commands, newest first."""
+    answer = await clients.commands.ListCommands(
+        executor.ListCommandsRequest(
+            page_size=page_size,
+            page_token=page_token,
+            server=server,
+            statuses=[convert.wire_status(item) for item in status or ()],
+        )
+    )
+    return CommandPage(
+        items=[convert.command(item) for item in answer.commands], next_page_token=answer.next_page_token or None
+    )
+
+
+@router.get("/{command_id}")
+async def get_command(clients: ClientsDep, command_id: CommandPath) -> Command:
+    """One command."""
+    answer = await clients.commands.GetCommand(executor.GetCommandRequest(command_id=command_id))
+    return convert.command(answer.command)
+
+
+@router.post("/{command_id}/cancel", status_code=202)
+async def cancel_command(
+    clients: ClientsDep, principal: PrincipalDep, command_id: CommandPath, body: CancelRequest | None = None
+) -> Command:
+    """Ask a command to end; it is `cancelling` until the agent has proved the end. Safe to repeat."""
+    request = executor.CancelCommandRequest(command_id=command_id, requested_by=principal.name)
+    if body is not None and body.grace_s is not None:
+        request.grace.CopyFrom(convert.duration_of(body.grace_s))
+    answer = await clients.commands.CancelCommand(request)
+    return convert.command(answer.command)

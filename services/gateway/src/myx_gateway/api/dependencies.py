@@ -1,0 +1,49 @@
+"""What the routes share."""
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic import AfterValidator
+
+from myx_gateway.access.principal import Principal
+from myx_gateway.clients import Clients
+
+
+async def _clients(request: Request) -> Clients:
+    clients: Clients = request.app.state.clients
+    return clients
+
+
+async def _principal(request: Request) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+def _printable_ascii(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("must be printable ASCII")
+    return text
+
+
+async def _request_id(
+    principal: Annotated[Principal, Depends(_principal)],
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=255,
+            description="The same key with the same body gives what the first call made.",
+        ),
+        AfterValidator(lambda text: text if text is None else _printable_ascii(text)),
+    ] = None,
+) -> str:
+    return principal.request_id(idempotency_key)
+
+
+ClientsDep = Annotated[Clients, Depends(_clients)]
+PrincipalDep = Annotated[Principal, Depends(_principal)]
+RequestIdDep = Annotated[str, Depends(_request_id)]
+PageSize = Annotated[int, Query(ge=1, le=1000)]
+PageToken = Annotated[str, Query(max_length=4096, description="`next_page_token` of the page before.")]
+ServerPath = Annotated[str, Path(max_length=255, description="Id or name of the server.")]
+CommandPath = Annotated[str, Path(max_length=255, description="Id of the command.")]

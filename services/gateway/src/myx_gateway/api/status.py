@@ -1,0 +1,49 @@
+"""/status"""
+
+import asyncio
+from collections import Counter
+from importlib.metadata import version
+from typing import Final
+
+from fastapi import APIRouter
+
+from myx.registry.v1 import server_service_pb2 as registry
+from myx_gateway import convert
+from myx_gateway.api.dependencies import ClientsDep
+from myx_gateway.clients import Clients
+from myx_gateway.schemas.status import Status
+from myx_kit.errors import MyxError
+
+router = APIRouter(tags=["status"])
+
+VERSION: Final = version("myx-gateway")
+_PAGE_SIZE = 1000
+_MAX_PAGES = 100
+
+
+@router.get("/status")
+async def get_status(clients: ClientsDep) -> Status:
+    """Whether the services answer, and how many servers are in which state."""
+    names = list(clients.channels)
+    counted, *healthy = await asyncio.gather(_count(clients), *(clients.healthy(name) for name in names))
+    services = {name: "ok" if well else "unavailable" for name, well in zip(names, healthy, strict=True)}
+    return Status.model_validate({"version": VERSION, "services": services, "servers": counted})
+
+
+async def _count(clients: Clients) -> dict[str, int] | None:
+    counts: Counter[str] = Counter()
+    token = ""
+    try:
+        for _ in range(_MAX_PAGES):
+            page = await clients.servers.ListServers(
+                registry.ListServersRequest(page_size=_PAGE_SIZE, page_token=token), timeout=5
+            )
+            for server in page.servers:
+                known = server.HasField("agent")
+                counts[convert.agent_status(server.agent.status) if known else "no_agent"] += 1
+            token = page.next_page_token
+            if not token:
+                break
+    except MyxError:
+        return None
+    return dict(counts)

@@ -1,0 +1,122 @@
+"""Composition root: opens, wires, supervises, closes in reverse."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
+
+from myx_gateway import errors, openapi
+from myx_gateway.access.token import TokenCheck
+from myx_gateway.api import agents, commands, health, servers, status
+from myx_gateway.clients import Clients, connect
+from myx_gateway.door import Door
+from myx_gateway.server import HttpServer, open_listener
+from myx_gateway.settings import GatewaySettings
+from myx_gateway.streams import http
+from myx_gateway.streams.book import StreamBook
+from myx_gateway.streams.outlet import Patience
+from myx_gateway.streams.parts import StreamParts
+from myx_gateway.streams.websocket import LogSocket
+from myx_kit.logging import get_logger
+from myx_kit.loops import TaskOwner
+from myx_kit.telemetry import serve_http
+
+log = get_logger()
+
+API_PREFIX = "/api/v1"
+
+
+def build_api(clients: Clients, streams: StreamParts) -> FastAPI:
+    """The routes, without the door in front of them."""
+    app = FastAPI(
+        title="MyX",
+        version=status.VERSION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.clients = clients
+    app.state.stream_parts = streams
+    app.include_router(health.router)
+    for router in (servers.router, agents.router, commands.router, http.router, status.router):
+        app.include_router(router, prefix=API_PREFIX)
+    app.router.routes.append(WebSocketRoute(f"{API_PREFIX}/commands/{{command_id}}/log/stream", LogSocket()))
+    app.router.routes.append(Route(openapi.PATH, _openapi_route(app), methods=["GET"], include_in_schema=False))
+    errors.install(app)
+    return app
+
+
+def build_door(app: ASGIApp, settings: GatewaySettings, tokens: TokenCheck) -> Door:
+    """The application as the world sees it."""
+    return Door(app, tokens, body_limit_bytes=settings.body_limit_bytes, body_timeout_s=settings.body_timeout_s)
+
+
+class Gateway:
+    """The running gateway; tells its lifecycle when to look unready."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._streams = StreamBook(settings.max_streams)
+        self.address = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests are welcome."""
+        return not self._streams.stopping
+
+    async def start(self, stack: AsyncExitStack) -> "Gateway":
+        """Open everything; what is opened is closed by `stack`."""
+        settings = self._settings
+        tokens = TokenCheck.from_file(settings.admin_token_file)
+        listener = open_listener(settings.listen, settings.listen_fd)
+        stack.callback(listener.close)
+        host, port = listener.getsockname()[:2]
+        self.address = f"{host}:{port}"
+        clients = connect(
+            settings.tls_dir,
+            registry=settings.registry_target,
+            heartbeat=settings.heartbeat_target,
+            executor=settings.executor_target,
+        )
+        stack.push_async_callback(clients.close)
+        probes = await serve_http(settings.http_listen, lambda: self.ready)
+        if probes is not None:
+            stack.push_async_callback(probes.close)
+        patience = Patience(stall_s=settings.stream_stall_s, ping_s=settings.stream_ping_s)
+        parts = StreamParts(clients, self._streams, patience, settings.stream_heal_s)
+        door = build_door(build_api(clients, parts), settings, tokens)
+        server = HttpServer(door, listener, drain_s=settings.drain_s)
+        owner = TaskOwner("gateway")
+        stack.push_async_callback(owner.close)
+        serving = owner.start(server.run(), name="http", critical=True)
+        stack.push_async_callback(self._stop, server, serving)
+        await server.wait_started()
+        log.info("listening", address=self.address)
+        return self
+
+    async def unready(self) -> None:
+        """Answer probes with 503, end all streams with a word, take no new ones."""
+        await self._streams.close(self._settings.drain_s / 2)
+
+    async def _stop(self, server: HttpServer, serving: asyncio.Task[Any]) -> None:
+        server.stop()
+        await asyncio.wait({serving}, timeout=self._settings.drain_s + 2)
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _openapi_route(app: FastAPI) -> Any:
+    async def answer(_request: Request) -> Response:
+        return JSONResponse(openapi.document(app))
+
+    return answer

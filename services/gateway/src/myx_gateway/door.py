@@ -1,0 +1,158 @@
+"""The outermost layer: nothing gets in without a token or with too big a body, nothing gets out but clean answers.
+
+Pure ASGI: what streams is passed through as it comes.
+"""
+
+import asyncio
+import secrets
+import time
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from myx_gateway.access.token import TokenCheck
+from myx_gateway.problems import response_for
+from myx_kit.errors import Internal, InvalidArgument, MyxError, NotFound, Unavailable
+from myx_kit.logging import get_logger
+
+log = get_logger()
+
+# Paths that probes ask without a token; they tell nothing but whether this process serves.
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+_SECURITY_HEADERS: Final = [
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+]
+_HEAD_MESSAGES: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+
+
+class Door:
+    """Wraps the application: authentication, body limit, access log, security headers, errors of last resort."""
+
+    def __init__(self, app: ASGIApp, tokens: TokenCheck, *, body_limit_bytes: int, body_timeout_s: float) -> None:
+        self._app = app
+        self._tokens = tokens
+        self._body_limit_bytes = body_limit_bytes
+        self._body_timeout_s = body_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request or WebSocket."""
+        visit = _Visit(scope, send)
+        try:
+            if scope["path"] not in OPEN_PATHS:
+                principal = self._tokens.principal(scope["headers"])
+                visit.state["principal"] = principal
+                visit.principal = principal.name
+            if scope["type"] == "http" and _has_body(scope):
+                receive = await self._read_body(scope, receive)
+            await self._app(scope, receive, visit.send)
+        except MyxError as error:
+            await visit.fail(error, receive)
+        except asyncio.CancelledError:
+            # Only the stopping server cancels, and then this is the end of the task.
+            await visit.fail(Unavailable("STOPPING", "this gateway is stopping; try again"), receive)
+        except OSError as error:
+            # The server says so when the client is gone (ASGI: send raises a subclass of OSError).
+            log.info("client_gone", request_id=visit.request_id, error=type(error).__name__)
+        except Exception as error:
+            log.error("request_failed", request_id=visit.request_id, exc_info=error)
+            await visit.fail(Internal("INTERNAL", "internal error"), receive)
+        finally:
+            visit.note()
+
+    async def _read_body(self, scope: Scope, receive: Receive) -> Receive:
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not declared.isdigit() or int(declared) > self._body_limit_bytes:
+            raise self._too_large()
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ConnectionResetError("the client left in the middle of its request")
+                    body += message.get("body", b"")
+                    if len(body) > self._body_limit_bytes:
+                        raise self._too_large()
+                    if not message.get("more_body", False):
+                        break
+        except TimeoutError:
+            text = f"the body did not arrive within {self._body_timeout_s:g} s"
+            raise InvalidArgument("BODY_TIMEOUT", text) from None
+        return _replay(bytes(body), receive)
+
+    def _too_large(self) -> InvalidArgument:
+        text = f"the body is larger than {self._body_limit_bytes} bytes"
+        return InvalidArgument("BODY_TOO_LARGE", text, limit_bytes=str(self._body_limit_bytes))
+
+
+class _Visit:
+    """One request or WebSocket on its way."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.request_id = secrets.token_hex(8)
+        self.principal = ""
+        self.state: dict[str, object] = scope.setdefault("state", {})
+        self.state["request_id"] = self.request_id
+        self._scope = scope
+        self._send = send
+        self._started = time.monotonic()
+        self._status = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass on, with our headers on the head of the answer."""
+        if message["type"] in _HEAD_MESSAGES:
+            self._status = message.get("status", 101)
+            own = [(b"x-request-id", self.request_id.encode()), *_SECURITY_HEADERS]
+            message = {**message, "headers": [*message.get("headers", ()), *own]}
+        elif message["type"] == "websocket.close" and not self._status:
+            # The router refuses a WebSocket whose path it does not know by closing it unopened.
+            raise NotFound("ROUTE_NOT_FOUND", "there is no such address")
+        await self._send(message)
+
+    async def fail(self, error: MyxError, receive: Receive) -> None:
+        """Answer with `error`, unless an answer has begun: then the connection ends without its end mark."""
+        if self._status:
+            return
+        response = response_for(error, self.request_id)
+        try:
+            await response(self._scope, receive, self.send)
+        except OSError:
+            log.info("client_gone", request_id=self.request_id, error="before_answer")
+
+    def note(self) -> None:
+        """Write the line of the access log. Never the query: people put secrets there."""
+        log.info(
+            "request",
+            request_id=self.request_id,
+            principal=self.principal,
+            client=(self._scope.get("client") or ("", 0))[0],
+            method=self._scope.get("method", "WEBSOCKET"),
+            path=self._scope["path"],
+            status=self._status,
+            duration_ms=round((time.monotonic() - self._started) * 1000, 1),
+        )
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

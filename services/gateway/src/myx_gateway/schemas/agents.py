@@ -1,0 +1,97 @@
+"""Agents."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from myx_gateway.schemas.common import Answer
+
+
+class AgentStatus(StrEnum):
+    """Whether MyX can talk to an agent; `unknown` while MyX doubts itself."""
+
+    PENDING = "pending"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    UNKNOWN = "unknown"
+
+
+class Attempt(Answer):
+    """One try of a call to an agent."""
+
+    at: datetime | None
+    cause: str = Field(description="Empty for the try that succeeded.")
+    message: str
+    wait_s: float | None = Field(description="Wait before the next try.")
+
+
+class Disk(Answer):
+    """One mounted file system."""
+
+    mount: str
+    total_bytes: int
+    free_bytes: int
+
+
+class Facts(Answer):
+    """What the agent says about its host."""
+
+    hostname: str
+    os: str
+    arch: str
+    kernel: str
+    python: str
+    cpus: int
+    load_1m: float
+    load_5m: float
+    load_15m: float
+    memory_total_bytes: int
+    memory_available_bytes: int
+    disks: list[Disk]
+    machine_id: str
+    boot_id: str
+    uptime_s: float | None
+    running_command_ids: list[str]
+    reported_at: datetime | None
+    deployment_tool_version: str
+    deployment_tool_digest: str
+
+
+class Agent(Answer):
+    """The agent of one server as last seen."""
+
+    id: str
+    server_id: str
+    status: AgentStatus
+    status_reason: str = Field(description="Cause, for example `refused`; empty when online.")
+    status_message: str
+    status_since: datetime | None
+    version: str
+    rpc_port: int
+    certificate_sha256: str
+    rpc_supported: bool
+    rpc_last_check: datetime | None
+    rpc_last_success: datetime | None
+    last_heartbeat: datetime | None
+    latency_s: float | None
+    failure_streak: int
+    last_attempts: list[Attempt]
+    facts: Facts | None
+    created_at: datetime | None
+
+
+class AgentPage(Answer):
+    """One page of agents, by server name."""
+
+    items: list[Agent]
+    next_page_token: str | None
+
+
+class CheckResult(Answer):
+    """What calling the agent now gave."""
+
+    status: AgentStatus
+    cause: str
+    message: str
+    attempts: list[Attempt]

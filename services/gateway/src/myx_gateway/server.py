@@ -1,0 +1,226 @@
+"""uvicorn inside our own lifecycle: listening socket, limits on request heads, connections that can be dropped."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from myx_gateway.problems import MEDIA_TYPE, body_of, status_of
+from myx_gateway.streams.outlet import ABORT_EXTENSION, HANG_UP_EXTENSION
+from myx_kit.errors import FailedPrecondition, InvalidArgument, MyxError
+
+# Request line and headers together; sent before anything is authenticated.
+MAX_HEAD_BYTES: Final = 64 << 10
+_HEAD_TIMEOUT_S: Final = 20.0
+_KEEP_ALIVE_S: Final = 75
+# A client says nothing on a log stream; more than this is closed with 1009.
+_MAX_WEBSOCKET_MESSAGE: Final = 64 << 10
+# For a close frame to reach a client that has begun to read again.
+_HANG_UP_S: Final = 1.0
+_BACKLOG: Final = 1024
+# A peer that vanished without a word is noticed within about a minute, one that acknowledges nothing after two.
+_KEEPALIVE: Final = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+]
+
+
+class HttpServer:
+    """Serves an ASGI application on a listening socket until `stop`."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket, *, drain_s: float) -> None:
+        self._listener = listener
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http=_HttpProtocol,
+                ws=_WebSocketProtocol,
+                ws_per_message_deflate=False,
+                # Pongs of a slow reader come late; our own signs of life and the stall limit take this part.
+                ws_ping_interval=None,
+                ws_max_size=_MAX_WEBSOCKET_MESSAGE,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=max(1, int(drain_s)),
+            )
+        )
+        # Its info lines hold whole request targets, and so whatever people put into a query.
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+    async def run(self) -> None:
+        """Serve; returns after `stop` when the last request has ended or its time is over."""
+        await self._server.serve(sockets=[self._listener])
+
+    async def wait_started(self) -> None:
+        """Wait until connections are accepted."""
+        await self._server.up.wait()
+
+    def stop(self) -> None:
+        """Take no new connection and let `run` return."""
+        self._server.should_exit = True
+        self._server.wake.set()
+
+
+class _Server(uvicorn.Server):
+    """Without signal handlers, and with one tick a second instead of ten."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+        self.wake = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the process' own lifecycle."""
+        yield
+
+    async def main_loop(self) -> None:
+        """Tick until told to stop."""
+        self.up.set()
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self.wake.wait()
+
+
+class _HttpProtocol(HttpToolsProtocol):
+    """Bounds the head of a request in size and time, answers what is no HTTP with a problem."""
+
+    _head_bytes = 0
+    _head_open = True
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_open and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                text = f"request line and headers are larger than {MAX_HEAD_BYTES} bytes"
+                self._refuse(InvalidArgument("HEAD_TOO_LARGE", text))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT_EXTENSION: self.transport.abort}  # type: ignore[dict-item]
+        self._head_open, self._head_bytes = True, 0
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._head_open = False
+        self._cancel_head_timer()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(InvalidArgument("NOT_HTTP", "this is not a valid HTTP request"))
+
+    def _refuse(self, error: MyxError) -> None:
+        self._cancel_head_timer()
+        body = body_of(error, "")
+        status = status_of(error)
+        head = f"HTTP/1.1 {status} \r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self._head_too_late)
+
+    def _head_too_late(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+    def _cancel_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class _WebSocketProtocol(WebSocketsSansIOProtocol):
+    """Can be closed past what its client has not read, and then goes away for certain."""
+
+    _hanging_up = False
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["extensions"][HANG_UP_EXTENSION] = self.hang_up  # type: ignore[assignment]
+
+    def hang_up(self, code: int, reason: str) -> None:
+        """Put a close frame behind what waits and drop the connection after a second, read or not."""
+        if self.disconnected or self.close_sent or self.transport.is_closing():
+            return
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(_HANG_UP_S, self.transport.abort)
+        self._hanging_up = True
+
+    def shutdown(self) -> None:
+        """Close with 1012, unless it is being closed already: waiting for the client's answer has its own end."""
+        if not self._hanging_up:
+            super().shutdown()
+
+
+def open_listener(listen: str, listen_fd: int | None) -> socket.socket:
+    """The listening socket: the inherited `listen_fd`, or a new one at `listen` ("host:port").
+
+    FailedPrecondition `LISTEN_FAILED` when the address cannot be had, `LISTEN_FD_UNUSABLE` when it does not
+    listen.
+    """
+    listener = _inherited(listen_fd) if listen_fd is not None else _bound(listen)
+    for level, option, value in _KEEPALIVE:
+        # Accepted connections inherit them.
+        listener.setsockopt(level, option, value)
+    listener.setblocking(False)
+    return listener
+
+
+def _inherited(number: int) -> socket.socket:
+    try:
+        listener = socket.socket(fileno=number)
+        listening = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        listening, cause = 0, error.strerror
+    else:
+        cause = "it does not listen"
+    if not listening:
+        raise FailedPrecondition("LISTEN_FD_UNUSABLE", f"descriptor {number} is no listening socket: {cause}")
+    listener.set_inheritable(False)
+    return listener
+
+
+def _bound(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG, reuse_port=False)
+    except OSError as error:
+        text = f"cannot listen on {listen}: {error.strerror or error}; is the port in use?"
+        raise FailedPrecondition("LISTEN_FAILED", text, address=listen) from None

@@ -1,0 +1,1 @@
+"""Logs as streams: WebSocket, SSE and plain download, resumable by offset."""

@@ -1,0 +1,109 @@
+"""The client's side of a stream: bounded waiting, signs of life, and three ways to end."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from myx_gateway.streams.book import StreamBook
+
+Abort = Callable[[], None]
+# Under this key of scope["extensions"] the server gives a way to drop the connection with all that waits in it.
+ABORT_EXTENSION = "myx.abort"
+# Under this one, for WebSockets, a way to send a close frame past what waits and to drop the connection soon after.
+HANG_UP_EXTENSION = "myx.hang_up"
+
+
+class ClientStalledError(Exception):
+    """The client has taken nothing for too long."""
+
+
+class ClientGoneError(Exception):
+    """The client has left."""
+
+
+class StoppingError(Exception):
+    """The process is stopping."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a stream waits for its client, and for output before it says that it is alive; seconds."""
+
+    stall_s: float
+    ping_s: float
+
+
+class Outlet:
+    """Sends to one client. What is not taken stays in front of `send`, so nothing piles up here."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, patience: Patience) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._patience = patience
+        self._sending = False
+        self._last_sent = time.monotonic()
+
+    async def send(self, message: Message) -> None:
+        """Send; ClientStalledError after `stall_s`, ClientGoneError when nobody is there."""
+        self._sending = True
+        try:
+            async with asyncio.timeout(self._patience.stall_s):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientStalledError from None
+        except OSError:
+            raise ClientGoneError from None
+        finally:
+            self._sending = False
+        self._last_sent = time.monotonic()
+
+    async def run(self, pump: Coroutine[Any, Any, None], ping: Callable[[], Awaitable[None]], book: StreamBook) -> None:
+        """Run `pump` to its end, with `ping` in silence.
+
+        Raises what pump raises, ClientGoneError when the client leaves, StoppingError when the process stops.
+        """
+        pumping = asyncio.create_task(pump, name="stream-pump")
+        tasks = [
+            pumping,
+            asyncio.create_task(self._attend(ping, book), name="stream-attend"),
+            asyncio.create_task(self._wait_gone(), name="stream-gone"),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    return await task
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def abort(self) -> None:
+        """Drop the connection, and with it all that the client has not taken."""
+        abort: Abort | None = self._scope.get("extensions", {}).get(ABORT_EXTENSION)
+        if abort is not None:
+            abort()
+
+    def hang_up(self, code: int, reason: str) -> None:
+        """Say why and drop a WebSocket whose client may not be reading."""
+        hang_up: Callable[[int, str], None] | None = self._scope.get("extensions", {}).get(HANG_UP_EXTENSION)
+        if hang_up is not None:
+            hang_up(code, reason)
+
+    async def _attend(self, ping: Callable[[], Awaitable[None]], book: StreamBook) -> None:
+        while not await book.wait_stopping(self._patience.ping_s):
+            silent_s = time.monotonic() - self._last_sent
+            if not self._sending and silent_s >= self._patience.ping_s * 0.9:
+                await ping()
+        raise StoppingError
+
+    async def _wait_gone(self) -> None:
+        while True:
+            message = await self._receive()
+            if message["type"] in {"http.disconnect", "websocket.disconnect"}:
+                raise ClientGoneError

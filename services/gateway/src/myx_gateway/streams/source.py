@@ -1,0 +1,151 @@
+"""Where a log comes from: the executor's FollowLog, picked up at the offset when it breaks."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+from grpc.aio import UnaryStreamCall
+
+from myx.executor.v1 import command_pb2
+from myx.executor.v1 import command_service_pb2 as executor
+from myx_kit.errors import Code, DeadlineExceeded, MyxError, Unavailable
+from myx_kit.logging import get_logger
+from myx_kit.rpc.client import translate_errors
+
+if TYPE_CHECKING:
+    # Exists for type checkers only.
+    from myx.executor.v1.command_service_pb2_grpc import CommandServiceAsyncStub
+
+log = get_logger()
+
+Step = executor.FollowLogResponse
+_Call = UnaryStreamCall[executor.FollowLogRequest, executor.FollowLogResponse]
+
+# A call is renewed after this time; nobody notices.
+_CALL_DEADLINE_S: Final = 3600.0
+# How long the executor may take to say that a command and an offset are right, before we go on without its word.
+_ACCEPT_S: Final = 2.0
+# A call that lived this long was a good one: the next failure begins a new outage.
+_GOOD_AFTER_S: Final = 5.0
+_FIRST_WAIT_S: Final = 0.05
+_LONGEST_WAIT_S: Final = 1.0
+
+
+class LogSource:
+    """The log of one command from an offset, every byte once; iterate it after `open`, and `close` it.
+
+    A source that breaks (UNAVAILABLE, its end without `final`, a hole in the offsets) is opened again at the offset
+    behind the last byte that was given, for `heal_s`; then Unavailable `LOG_SOURCE_LOST` is raised.
+    """
+
+    def __init__(
+        self, commands: "CommandServiceAsyncStub", command_id: str, offset: int, *, follow: bool, heal_s: float
+    ) -> None:
+        self._commands = commands
+        self._command_id = command_id
+        self._follow = follow
+        self._heal_s = heal_s
+        self._call: _Call | None = None
+        self._opened_at = 0.0
+        self._lost_at: float | None = None
+        self._wait_s = _FIRST_WAIT_S
+        self.offset = offset
+
+    async def open(self) -> None:
+        """Have the executor check command and offset: NotFound, OutOfRange, or Unavailable after `heal_s`."""
+        while True:
+            try:
+                await self._start()
+            except MyxError as error:
+                await self._recover(error)
+            else:
+                return
+
+    async def __aiter__(self) -> AsyncIterator[Step]:
+        """The steps of the log, offsets without gap or repeat; ends after `final` (or, not following, at the end)."""
+        while True:
+            try:
+                async for step in self._read():
+                    yield step
+                    if step.HasField("final"):
+                        return
+                if not self._follow:
+                    return
+                raise Unavailable("LOG_SOURCE_ENDED", "the executor ended the log early")
+            except MyxError as error:
+                await self._recover(error)
+
+    async def close(self) -> None:
+        """End the call to the executor."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    async def _start(self) -> None:
+        request = executor.FollowLogRequest(command_id=self._command_id, offset=self.offset, follow=self._follow)
+        call = self._commands.FollowLog(request, timeout=_CALL_DEADLINE_S)
+        self._call, self._opened_at = call, time.monotonic()
+        with translate_errors("executor"):
+            try:
+                async with asyncio.timeout(_ACCEPT_S):
+                    await call.wait_for_connection()
+            except TimeoutError:
+                # It waits for output without having said that it began; errors will come with the first step.
+                return
+
+    async def _read(self) -> AsyncIterator[Step]:
+        if self._call is None:
+            await self._start()
+        call = self._call
+        assert call is not None  # noqa: S101 - for the type checker
+        with translate_errors("executor"):
+            async for step in call:
+                self._lost_at, self._wait_s = None, _FIRST_WAIT_S
+                if self._advance(step):
+                    yield step
+
+    def _advance(self, step: Step) -> bool:
+        """Move the offset behind `step`, without what was given already; False when nothing is left of it."""
+        if step.frames:
+            if step.frames[0].offset < self.offset:
+                _drop_before(step, self.offset)
+            for frame in step.frames:
+                if frame.offset != self.offset:
+                    raise Unavailable("LOG_SOURCE_BROKEN", f"the log jumps from {self.offset} to {frame.offset}")
+                self.offset += len(frame.data)
+        if step.HasField("gap"):
+            if step.gap.to_offset <= self.offset:
+                step.ClearField("gap")
+            else:
+                self.offset = step.gap.to_offset
+        return bool(step.frames) or step.HasField("gap") or step.HasField("final")
+
+    async def _recover(self, error: MyxError) -> None:
+        """Wait a little before the next try; raises `error` when it is not one that passes, or lasts too long."""
+        await self.close()
+        renewed = isinstance(error, DeadlineExceeded)
+        if error.code is not Code.UNAVAILABLE and not renewed:
+            raise error
+        now = time.monotonic()
+        if self._lost_at is None or now - self._opened_at > _GOOD_AFTER_S:
+            self._lost_at, self._wait_s = now, _FIRST_WAIT_S
+            log.info("log_source_lost", command_id=self._command_id, offset=self.offset, reason=error.reason)
+        if now - self._lost_at >= self._heal_s:
+            message = f"the log of the command cannot be had now; come back with offset {self.offset}"
+            raise Unavailable("LOG_SOURCE_LOST", message, offset=str(self.offset)) from error
+        await asyncio.sleep(self._wait_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
+        self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
+
+
+def _drop_before(step: Step, offset: int) -> None:
+    kept = [
+        frame
+        if frame.offset >= offset
+        else command_pb2.LogFrame(stream=frame.stream, offset=offset, data=frame.data[offset - frame.offset :])
+        for frame in step.frames
+        if frame.offset + len(frame.data) > offset
+    ]
+    del step.frames[:]
+    step.frames.extend(kept)
