@@ -214,7 +214,7 @@ def behaviours(hang: Behaviour) -> dict[str, Behaviour]:
         "no JSON": answer(200, b"<html>"),
         "another id": answer(200, b'{"jsonrpc":"2.0","id":7,"result":{}}'),
         "301": answer(301, b"", "Location: https://127.0.0.1:1/\r\n"),
-        "skew": answer(401, b'{"error":"clock_skew","agent_time":0}', "Content-Type: application/json\r\n"),
+        "skew": answer(401, b'{"error":"clock_skew","time":0}', "Content-Type: application/json\r\n"),
         **{str(status): answer(status) for status in (400, 401, 403, 404, 413, 429, 500, 502, 503)},
         "-32603": rpc_error(-32603),
         "-32005 retryable": rpc_error(-32005, reason="SUPERVISOR_AWAY", retryable=True),

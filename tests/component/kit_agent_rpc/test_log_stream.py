@@ -158,8 +158,8 @@ async def test_a_ping_of_the_agent_is_answered(client, serve):
 
 async def test_a_command_that_the_agent_does_not_know_is_told(client, serve):
     async def handler(request, socket):
-        data = {"reason": "COMMAND_NOT_FOUND", "retryable": False}
-        await socket.send_str(json.dumps({"type": "error", "code": -32002, "message": "unknown", "data": data}))
+        error = {"code": -32002, "message": "unknown", "data": {"reason": "COMMAND_NOT_FOUND", "retryable": False}}
+        await socket.send_str(json.dumps({"type": "error", "error": error}))
 
     async with client.open_log(await serve(handler), "c", 0) as stream:
         with pytest.raises(AgentCallError) as caught:

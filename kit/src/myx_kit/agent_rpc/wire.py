@@ -135,7 +135,7 @@ def decode_text(text: str | bytes) -> LogGap | LogEvent | LogFinal | JsonRpcErro
             case "final":
                 return LogFinal(_offset(frame["offset"]), _object(frame["result"]))
             case "error":
-                return decode_error(frame)
+                return decode_error(frame["error"])
             case _:
                 return None
     except WireError:
