@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from myx_kit.errors import Unavailable
 from myx_kit.lifecycle import request_stop
 from myx_kit.logging import get_logger
 
@@ -66,8 +67,8 @@ class TaskOwner:
 class Loop:
     """Calls `run_once` every `interval_s` and whenever `wake` is set; give `loop.run()` to a TaskOwner.
 
-    A turn that raises is logged at error and the loop goes on, its pauses doubling up to `max_backoff_s` until a turn
-    succeeds. `jitter` is the share of each pause drawn at random, so that replicas do not march in step.
+    A turn that raises is logged at error (Unavailable at warning) and the loop goes on, its pauses doubling up
+    to `max_backoff_s` until a turn succeeds. `jitter` is the share of each pause drawn at random, so that replicas do not march in step.
     """
 
     def __init__(
@@ -99,6 +100,9 @@ class Loop:
             try:
                 await self._run_once()
                 self._failures = 0
+            except Unavailable as error:
+                self._failures += 1
+                log.warning("loop_turn_unavailable", loop=self._name, failures=self._failures, reason=error.reason)
             except Exception as error:
                 self._failures += 1
                 log.error("loop_turn_failed", loop=self._name, failures=self._failures, exc_info=error)

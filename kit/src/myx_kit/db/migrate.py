@@ -1,0 +1,87 @@
+"""Schema migrations: Alembic without a file of settings, one schema and one version table per service.
+
+A service keeps its revisions in `<script_location>/versions/`; nothing else is needed there.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, MetaData, NullPool, create_engine, text
+
+from myx_kit.db.engine import connect_arguments, psycopg_url, translate_database_errors
+
+# Replicas that start together wait for the first one's migrations for this long.
+_WAIT_FOR_OTHERS_S = 300
+# A migration that cannot lock a table fails rather than stopping all traffic behind it.
+_LOCK_TIMEOUT_S = 10
+
+
+def upgrade(
+    url: str, schema: str, script_location: Path, revision: str = "head", *, require_auth: str = "scram-sha-256"
+) -> None:
+    """Bring `schema` to `revision`, all or nothing; creates the schema. Safe when several replicas do it at once.
+
+    Blocking. Unavailable when the database is away or a lock is not had in time.
+    """
+    _run(url, schema, script_location, lambda config: command.upgrade(config, revision), require_auth)
+
+
+def downgrade(
+    url: str, schema: str, script_location: Path, revision: str = "base", *, require_auth: str = "scram-sha-256"
+) -> None:
+    """Take `schema` back to `revision`, all or nothing. Blocking."""
+    _run(url, schema, script_location, lambda config: command.downgrade(config, revision), require_auth)
+
+
+def check_drift(url: str, metadata: MetaData, *, require_auth: str = "scram-sha-256") -> list[str]:
+    """How the tables in the database differ from `metadata`, one line each; empty when the migrations are complete."""
+
+    def ours(name: str | None, kind: str, _parents: object) -> bool:
+        return name == metadata.schema if kind == "schema" else True
+
+    with _connection(url, require_auth) as connection:
+        options = {"include_schemas": True, "include_name": ours, "version_table_schema": metadata.schema}
+        context = MigrationContext.configure(connection, opts=options)
+        return [str(difference) for difference in compare_metadata(context, metadata)]
+
+
+def _run(url: str, schema: str, script_location: Path, action: Callable[[Config], None], require_auth: str) -> None:
+    with _connection(url, require_auth) as connection:
+        connection.execute(text(f"set local lock_timeout = '{_WAIT_FOR_OTHERS_S}s'"))
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _lock_key(schema)})
+        connection.execute(text(f"set local lock_timeout = '{_LOCK_TIMEOUT_S}s'"))
+        quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
+        connection.execute(text(f"create schema if not exists {quoted}"))
+        action(_config(connection, schema, script_location))
+
+
+def _config(connection: Connection, schema: str, script_location: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", _escaped(Path(__file__).parent / "alembic_env"))
+    config.set_main_option("version_locations", _escaped(script_location / "versions"))
+    config.set_main_option("path_separator", "newline")
+    config.attributes |= {"connection": connection, "schema": schema}
+    return config
+
+
+@contextmanager
+def _connection(url: str, require_auth: str) -> Iterator[Connection]:
+    arguments = connect_arguments(require_auth) | {"options": "-c timezone=UTC"}
+    engine = create_engine(psycopg_url(url), poolclass=NullPool, connect_args=arguments, hide_parameters=True)
+    with translate_database_errors(), engine.begin() as connection:
+        yield connection
+
+
+def _escaped(path: Path) -> str:
+    # Alembic's options are those of configparser.
+    return str(path).replace("%", "%%")
+
+
+def _lock_key(schema: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"myx-migrate:{schema}".encode()).digest()[:8], signed=True)

@@ -1,0 +1,165 @@
+"""Events that cannot part from the change they tell of: written in its transaction, published afterwards, in order."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Identity,
+    LargeBinary,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from myx.events.v1.events_pb2 import Event
+from myx_kit.db.base import UtcDateTime
+from myx_kit.db.engine import translate_database_errors
+from myx_kit.errors import Internal, Unavailable
+from myx_kit.events.bus import Bus
+from myx_kit.events.subjects import event_subject
+from myx_kit.ids import new_id
+from myx_kit.logging import get_logger
+from myx_kit.loops import Loop
+from myx_kit.telemetry import OUTBOX_PUBLISHED
+
+log = get_logger()
+
+# Far below what NATS carries: an event that could never be published would hold up all behind it.
+_PAYLOAD_LIMIT = 256 << 10
+_BATCH = 200
+_INTERVAL_S = 2.0
+
+
+def outbox_table(metadata: MetaData) -> Table:
+    """The table `outbox` of a service: (seq, subject, event_id, payload, created_at)."""
+    return Table(
+        "outbox",
+        metadata,
+        Column("seq", BigInteger, Identity(always=True), primary_key=True),
+        Column("subject", Text, nullable=False),
+        Column("event_id", Text, nullable=False),
+        Column("payload", LargeBinary, nullable=False),
+        Column("created_at", UtcDateTime, nullable=False, server_default=func.now()),
+    )
+
+
+class Outbox:
+    """Adds events to the transaction at hand; `wake` is set once such a transaction is committed."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.wake = asyncio.Event()
+        self._open: set[int] = set()
+
+    async def add(
+        self, connection: AsyncConnection, aggregate: str, verb: str, aggregate_id: str, event: Event
+    ) -> None:
+        """Publish `event` on `myx.events.<aggregate>.<verb>.<aggregate_id>` after the commit; its fact is set.
+
+        Id and time are filled in where they are empty; an empty revision becomes the row's sequence number, which grows
+        with every event of an aggregate as long as the transaction locked that aggregate's row before.
+        """
+        event.id = event.id or str(new_id())
+        if not event.HasField("occurred_at"):
+            event.occurred_at.FromDatetime(datetime.now(UTC))
+        payload = event.SerializeToString()
+        if len(payload) > _PAYLOAD_LIMIT:
+            raise Internal("EVENT_TOO_LARGE", f"an event {aggregate}.{verb} has {len(payload)} bytes")
+        subject = event_subject(aggregate, verb, aggregate_id)
+        await connection.execute(
+            insert(self.table).values(subject=subject, event_id=event.id, payload=payload).inline()
+        )
+        self._open.add(id(connection))
+
+    def transaction_ended(self, connection: AsyncConnection, *, committed: bool) -> None:
+        """Called by the unit of work."""
+        if id(connection) in self._open:
+            self._open.discard(id(connection))
+            if committed:
+                self.wake.set()
+
+
+class OutboxRelay:
+    """Publishes the rows of one outbox in order and deletes what NATS has confirmed; any number of replicas may run.
+
+    One at a time publishes, by an advisory lock of the schema. A crash between publishing and deleting repeats events
+    (same Nats-Msg-Id); while NATS is away the rows wait. Use: `owner.start(relay.run(), name="outbox")`.
+    """
+
+    def __init__(self, engine: AsyncEngine, outbox: Outbox, bus: Bus, batch: int = _BATCH) -> None:
+        # No transaction is open while NATS is spoken to; the lock belongs to the session.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._table = outbox.table
+        self._outbox = outbox
+        self._bus = bus
+        self._batch = batch
+        self._lock_key = _lock_key(outbox.table.schema or "")
+
+    async def run(self) -> None:
+        """Relay until cancelled: woken by commits and by NATS' return, and every 2 s."""
+        self._bus.on_reconnect(self._outbox.wake.set)
+        await Loop("outbox", _INTERVAL_S, self.run_once, wake=self._outbox.wake).run()
+
+    async def run_once(self) -> int:
+        """Publish all there is, unless another replica is at it or NATS is away; the number of rows published."""
+        if not self._bus.connected:
+            return 0
+        with translate_database_errors():
+            async with self._engine.connect() as connection:
+                if not await connection.scalar(select(func.pg_try_advisory_lock(self._lock_key))):
+                    return 0
+                try:
+                    published = await self._drain(connection)
+                    await connection.execute(select(func.pg_advisory_unlock(self._lock_key)))
+                except BaseException:
+                    # Whatever state it is in, ending the session gives the lock back.
+                    await connection.invalidate()
+                    raise
+                return published
+
+    async def _drain(self, connection: AsyncConnection) -> int:
+        published = 0
+        while rows := (await connection.execute(self._next_rows())).all():
+            confirmed = await self._publish(rows)
+            if confirmed:
+                await connection.execute(delete(self._table).where(self._table.c.seq.in_(confirmed)))
+            published += len(confirmed)
+            OUTBOX_PUBLISHED.inc(len(confirmed))
+            if len(confirmed) < len(rows):
+                break
+        return published
+
+    def _next_rows(self) -> Select[Any]:
+        return select(self._table).order_by(self._table.c.seq).limit(self._batch)
+
+    async def _publish(self, rows: Sequence[Row[Any]]) -> list[int]:
+        confirmed: list[int] = []
+        try:
+            for row in rows:
+                await self._bus.publish_event(row.event_id, row.subject, _with_revision(row.payload, row.seq))
+                confirmed.append(row.seq)
+        except Unavailable as error:
+            log.warning("outbox_waits", reason=error.reason, cause=error.fields.get("cause", ""))
+        return confirmed
+
+
+def _with_revision(payload: bytes, seq: int) -> bytes:
+    event = Event.FromString(payload)
+    event.revision = event.revision or seq
+    return event.SerializeToString()
+
+
+def _lock_key(schema: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"myx-outbox:{schema}".encode()).digest()[:8], signed=True)
