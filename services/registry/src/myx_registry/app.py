@@ -1,0 +1,93 @@
+"""The registry from parts: opens, wires, supervises; closes in reverse."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import stamina
+
+from myx.registry.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from myx.registry.v1.server_service_pb2_grpc import add_ServerServiceServicer_to_server
+from myx_kit.db.engine import create_engine, is_reachable
+from myx_kit.db.outbox import Outbox, OutboxRelay
+from myx_kit.db.unit_of_work import UnitOfWork
+from myx_kit.errors import Unavailable
+from myx_kit.events.bus import Bus
+from myx_kit.loops import Loop, TaskOwner
+from myx_kit.rpc.server import RpcServer
+from myx_kit.secretbox import SecretBox
+from myx_kit.telemetry import serve_http
+from myx_registry import models
+from myx_registry.rpc import AGENT_SERVICE, ALLOWED, SERVER_SERVICE, AgentServicer, ServerServicer
+from myx_registry.settings import RegistrySettings
+from myx_registry.usecases.agents import Agents
+from myx_registry.usecases.heartbeats import Heartbeats
+from myx_registry.usecases.identities import Identities
+from myx_registry.usecases.readiness import check_master_key, check_schema
+from myx_registry.usecases.servers import Servers
+from myx_registry.usecases.vault import Vault
+
+NAME: Final = "registry"
+_DATABASE_CHECK_S = 5.0
+
+
+async def start(settings: RegistrySettings, stack: AsyncExitStack) -> RpcServer:
+    """Open all parts and serve; the stack closes them in reverse, the server first.
+
+    PostgreSQL and its schema are waited for; NATS may be away as long as it likes, events wait in the outbox meanwhile.
+    Raises FailedPrecondition for files or an address that cannot be used and for a master key that is not the one in
+    use, Unavailable when the database did not come in time.
+    """
+    vault = Vault(SecretBox.from_file(settings.master_key_file))
+    engine = create_engine(settings.database_url(), settings.pool_size)
+    stack.push_async_callback(engine.dispose)
+    outbox = Outbox(models.outbox)
+    uow = UnitOfWork(engine, outbox)
+    await _wait_for_database(uow, settings.start_wait_s)
+    await check_master_key(uow, vault)
+
+    bus = await Bus.connect(settings.nats_url, settings.tls_dir, NAME)
+    stack.push_async_callback(bus.close)
+    owner = TaskOwner(NAME)
+    stack.push_async_callback(owner.close)
+    owner.start(OutboxRelay(engine, outbox, bus).run(), name="outbox-relay", critical=True)
+    database = _DatabaseCheck(partial(is_reachable, engine))
+    owner.start(Loop("database-check", _DATABASE_CHECK_S, database.run_once).run(), name="database-check")
+
+    server = RpcServer(settings.listen, settings.tls_dir, NAME)
+    server.add(add_ServerServiceServicer_to_server, ServerServicer(Servers(uow, outbox, _utc_now)), SERVER_SERVICE)
+    agents = AgentServicer(
+        Agents(uow, vault), Identities(uow, outbox, vault, _utc_now), Heartbeats(uow, outbox, _utc_now)
+    )
+    server.add(add_AgentServiceServicer_to_server, agents, AGENT_SERVICE)
+    server.allow(ALLOWED)
+    http = await serve_http(settings.http_listen, lambda: server.ready and database.reachable)
+    if http is not None:
+        stack.push_async_callback(http.close)
+    await server.start()
+    stack.push_async_callback(server.stop, settings.drain_s)
+    return server
+
+
+class _DatabaseCheck:
+    """Whether the database answered lately, for /readyz."""
+
+    def __init__(self, ask: Callable[[], Awaitable[bool]]) -> None:
+        self._ask = ask
+        self.reachable = True
+
+    async def run_once(self) -> None:
+        self.reachable = await self._ask()
+
+
+async def _wait_for_database(uow: UnitOfWork, timeout_s: float) -> None:
+    waiting = stamina.retry_context(on=Unavailable, attempts=None, timeout=timeout_s, wait_initial=0.1, wait_max=1.0)
+    async for attempt in waiting:
+        with attempt:
+            await check_schema(uow)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,243 @@
+"""Wire messages to the domain's forms and back. Pure."""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from myx.registry.v1 import agent_pb2, agent_service_pb2, server_pb2, server_service_pb2
+from myx_kit.errors import InvalidArgument
+from myx_kit.ids import parse_id
+from myx_registry.domain.agents import (
+    Agent,
+    AgentEndpoint,
+    AgentFacts,
+    AgentStatus,
+    CallAttempt,
+    Disk,
+    HeartbeatReport,
+)
+from myx_registry.domain.servers import Server, ServerChange
+from myx_registry.usecases.heartbeats import MAX_REPORTS
+from myx_registry.usecases.identities import Allocation
+
+_STATUS_TO_WIRE: Final[Mapping[AgentStatus, agent_pb2.AgentStatus.ValueType]] = {
+    AgentStatus.PENDING: agent_pb2.AGENT_STATUS_PENDING,
+    AgentStatus.ONLINE: agent_pb2.AGENT_STATUS_ONLINE,
+    AgentStatus.OFFLINE: agent_pb2.AGENT_STATUS_OFFLINE,
+    AgentStatus.UNKNOWN: agent_pb2.AGENT_STATUS_UNKNOWN,
+}
+_REPORTED: Final[Mapping[int, AgentStatus]] = {
+    agent_pb2.AGENT_STATUS_ONLINE: AgentStatus.ONLINE,
+    agent_pb2.AGENT_STATUS_OFFLINE: AgentStatus.OFFLINE,
+    agent_pb2.AGENT_STATUS_UNKNOWN: AgentStatus.UNKNOWN,
+}
+_CHANGEABLE: Final = frozenset({"name", "address", "labels"})
+_HOST_FACTS: Final = ("hostname", "os", "arch", "kernel", "python", "machine_id", "boot_id")
+_TEXT_FACTS: Final = (*_HOST_FACTS, "deployment_tool_version", "deployment_tool_digest")
+_NUMBER_FACTS: Final = ("cpus", "memory_total_bytes", "memory_available_bytes")
+_LOAD_FACTS: Final = ("load_1m", "load_5m", "load_15m")
+# What an agent says is a stranger's word: it is cut to these sizes instead of growing the row.
+_MAX_TEXT: Final = 256
+_MAX_MESSAGE: Final = 2000
+_MAX_ITEMS: Final = 256
+_MAX_DURATION_S: Final = 10e9
+
+
+def server_message(server: Server, agent: Agent | None) -> server_pb2.Server:
+    """A server as callers see it."""
+    return server_pb2.Server(
+        id=str(server.id),
+        name=server.spec.name,
+        address=server.spec.address,
+        labels=server.spec.labels,
+        created_at=_timestamp(server.created_at),
+        updated_at=_timestamp(server.updated_at),
+        etag=server.etag,
+        agent=None if agent is None else agent_message(agent),
+    )
+
+
+def agent_message(agent: Agent) -> agent_pb2.Agent:
+    """An agent as callers see it: no secrets."""
+    health = agent.health
+    return agent_pb2.Agent(
+        id=str(agent.id),
+        server_id=str(agent.server_id),
+        status=_STATUS_TO_WIRE[health.status],
+        status_reason=health.status_reason,
+        status_message=health.status_message,
+        status_since=_timestamp(health.status_since),
+        version=health.version,
+        rpc_port=agent.rpc_port,
+        certificate_sha256=agent.certificate_sha256,
+        rpc_supported=health.rpc_supported,
+        rpc_last_check=_timestamp(health.rpc_last_check),
+        rpc_last_success=_timestamp(health.rpc_last_success),
+        last_heartbeat=_timestamp(health.last_heartbeat),
+        latency=_duration(health.latency_s),
+        failure_streak=health.failure_streak,
+        last_attempts=[_attempt_message(attempt) for attempt in health.last_attempts],
+        facts=None if health.facts is None else _facts_message(health.facts),
+        created_at=_timestamp(agent.created_at),
+    )
+
+
+def endpoint_message(endpoint: AgentEndpoint) -> agent_pb2.AgentEndpoint:
+    """Connection data, secrets included."""
+    return agent_pb2.AgentEndpoint(
+        agent_id=str(endpoint.agent_id),
+        server_id=str(endpoint.server_id),
+        server_name=endpoint.server_name,
+        address=endpoint.address,
+        rpc_port=endpoint.rpc_port,
+        rpc_path=endpoint.rpc_path,
+        agent_token=endpoint.agent_token,
+        secret_key=endpoint.secret_key,
+        certificate_sha256=endpoint.certificate_sha256,
+        status=_STATUS_TO_WIRE[endpoint.status],
+        revision=endpoint.revision,
+    )
+
+
+def allocation_message(allocation: Allocation) -> agent_service_pb2.AllocateAgentResponse:
+    """A whole identity, secrets included."""
+    return agent_service_pb2.AllocateAgentResponse(
+        agent=agent_message(allocation.agent),
+        agent_token=allocation.secrets.agent_token,
+        secret_key=allocation.secrets.secret_key,
+        rpc_path=allocation.secrets.rpc_path,
+        certificate_pem=allocation.certificate_pem,
+        private_key_pem=allocation.secrets.private_key_pem,
+        created=allocation.created,
+    )
+
+
+def server_change(request: server_service_pb2.UpdateServerRequest) -> ServerChange:
+    """The fields that the mask names. Raises InvalidArgument `UPDATE_MASK_INVALID`."""
+    paths = set(request.update_mask.paths)
+    if not paths or paths - _CHANGEABLE:
+        raise InvalidArgument(
+            "UPDATE_MASK_INVALID", "Name one or more of name, address and labels.", field="update_mask"
+        )
+    return ServerChange(
+        name=request.name if "name" in paths else None,
+        address=request.address if "address" in paths else None,
+        labels=dict(request.labels) if "labels" in paths else None,
+    )
+
+
+def heartbeat_reports(messages: Iterable[agent_service_pb2.HeartbeatReport]) -> list[HeartbeatReport]:
+    """The reports of a batch.
+
+    Raises InvalidArgument `BATCH_TOO_LARGE`, `ID_INVALID`, `CHECKED_AT_INVALID`, `STATUS_INVALID`, naming the field.
+    """
+    batch = list(messages)
+    if len(batch) > MAX_REPORTS:
+        raise InvalidArgument("BATCH_TOO_LARGE", f"A batch has at most {MAX_REPORTS} reports.", field="reports")
+    return [_report(message, f"reports[{index}]") for index, message in enumerate(batch)]
+
+
+def _report(message: agent_service_pb2.HeartbeatReport, where: str) -> HeartbeatReport:
+    checked_at = _instant(message.checked_at) if message.HasField("checked_at") else None
+    if checked_at is None:
+        raise InvalidArgument(
+            "CHECKED_AT_INVALID", "Each report carries the time of its check.", field=f"{where}.checked_at"
+        )
+    status = _REPORTED.get(message.status)
+    if status is None:
+        raise InvalidArgument(
+            "STATUS_INVALID", "A report's status is ONLINE, OFFLINE or UNKNOWN.", field=f"{where}.status"
+        )
+    return HeartbeatReport(
+        agent_id=parse_id(message.agent_id, field=f"{where}.agent_id"),
+        checked_at=checked_at,
+        status=status,
+        cause=_text(message.cause),
+        message=_text(message.message, _MAX_MESSAGE),
+        attempts=tuple(_attempt(attempt, checked_at) for attempt in message.attempts[:_MAX_ITEMS]),
+        latency_s=_seconds(message.latency) if message.HasField("latency") else None,
+        version=_text(message.version),
+        facts=_facts(message.facts) if message.HasField("facts") else None,
+    )
+
+
+def _attempt(message: agent_pb2.CallAttempt, checked_at: datetime) -> CallAttempt:
+    return CallAttempt(
+        at=_instant(message.at) or checked_at,
+        cause=_text(message.cause),
+        message=_text(message.message, _MAX_MESSAGE),
+        wait_s=_seconds(message.wait) if message.HasField("wait") else None,
+    )
+
+
+def _attempt_message(attempt: CallAttempt) -> agent_pb2.CallAttempt:
+    return agent_pb2.CallAttempt(
+        at=_timestamp(attempt.at), cause=attempt.cause, message=attempt.message, wait=_duration(attempt.wait_s)
+    )
+
+
+def _facts(message: agent_pb2.AgentFacts) -> AgentFacts:
+    plain: dict[str, Any] = {name: _text(getattr(message, name)) for name in _TEXT_FACTS}
+    plain |= {name: getattr(message, name) for name in _NUMBER_FACTS}
+    plain |= {name: _finite(getattr(message, name)) for name in _LOAD_FACTS}
+    return AgentFacts(
+        **plain,
+        disks=tuple(Disk(_text(d.mount), d.total_bytes, d.free_bytes) for d in message.disks[:_MAX_ITEMS]),
+        uptime_s=_seconds(message.uptime),
+        running_command_ids=tuple(_text(text) for text in message.running_command_ids[:_MAX_ITEMS]),
+        reported_at=_instant(message.reported_at) if message.HasField("reported_at") else None,
+    )
+
+
+def _facts_message(facts: AgentFacts) -> agent_pb2.AgentFacts:
+    return agent_pb2.AgentFacts(
+        **{name: getattr(facts, name) for name in (*_TEXT_FACTS, *_NUMBER_FACTS, *_LOAD_FACTS)},
+        disks=[agent_pb2.Disk(mount=d.mount, total_bytes=d.total_bytes, free_bytes=d.free_bytes) for d in facts.disks],
+        uptime=_duration(facts.uptime_s),
+        running_command_ids=facts.running_command_ids,
+        reported_at=_timestamp(facts.reported_at),
+    )
+
+
+def _text(text: str, limit: int = _MAX_TEXT) -> str:
+    # PostgreSQL stores no NUL.
+    return text[:limit].replace("\0", "�")
+
+
+def _finite(number: float) -> float:
+    # JSON knows no NaN and no infinity.
+    return number if math.isfinite(number) else 0.0
+
+
+def _seconds(duration: Duration) -> float:
+    return min(max(duration.seconds + duration.nanos / 1e9, 0.0), _MAX_DURATION_S)
+
+
+def _duration(seconds: float | None) -> Duration | None:
+    if seconds is None:
+        return None
+    message = Duration()
+    message.FromMicroseconds(round(seconds * 1e6))
+    return message
+
+
+def _instant(timestamp: Timestamp) -> datetime | None:
+    """Microseconds, as PostgreSQL keeps them; None when unset (the epoch) or outside the years that there are."""
+    if not timestamp.seconds and not timestamp.nanos:
+        return None
+    try:
+        return timestamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _timestamp(instant: datetime | None) -> Timestamp | None:
+    if instant is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(instant)
+    return message

@@ -1,0 +1,19 @@
+"""Settings of the registry."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from myx_kit.settings import DatabaseSettings, NatsSettings, RpcServerSettings
+
+
+class RegistrySettings(RpcServerSettings, DatabaseSettings, NatsSettings):
+    """Environment variables MYX_REGISTRY_*."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_REGISTRY_")
+
+    # JSON file of mode 600 with the master keys that seal the secrets of agents (SecretBox.from_file).
+    master_key_file: Path
+    # Seconds that start-up waits for PostgreSQL and for its schema; longer than a database server takes to recover.
+    start_wait_s: float = Field(default=60, gt=0, le=600)

@@ -1,0 +1,292 @@
+"""Statements on agents. All run in the caller's transaction."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from myx_registry.domain.agents import Agent, AgentHealth, AgentRecord, AgentStatus
+from myx_registry.models import agent, server
+from myx_registry.store.documents import attempts_document, attempts_of, facts_document, facts_of
+
+_HEALTH_COLUMNS = (
+    agent.c.status,
+    agent.c.status_since,
+    agent.c.status_reason,
+    agent.c.status_message,
+    agent.c.version,
+    agent.c.rpc_supported,
+    agent.c.rpc_last_check,
+    agent.c.rpc_last_success,
+    agent.c.last_heartbeat,
+    agent.c.latency_s,
+    agent.c.failure_streak,
+)
+# `agent_of` reads rows of exactly these columns, in this order.
+AGENT_COLUMNS = (
+    agent.c.id,
+    agent.c.server_id,
+    agent.c.rpc_port,
+    agent.c.certificate_sha256,
+    agent.c.revision,
+    agent.c.created_at,
+    *_HEALTH_COLUMNS,
+    agent.c.last_attempts,
+    agent.c.facts,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSecrets:
+    """The secrets of one agent as SecretBox envelopes."""
+
+    agent_token: bytes
+    secret_key: bytes
+    rpc_path: bytes
+    private_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEndpoint:
+    """Connection data of one agent, its secrets sealed."""
+
+    agent_id: UUID
+    server_id: UUID
+    server_name: str
+    address: str
+    rpc_port: int
+    certificate_sha256: str
+    status: AgentStatus
+    revision: int
+    agent_token: bytes
+    secret_key: bytes
+    rpc_path: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIdentity:
+    """An allocated agent with its sealed secrets and its certificate."""
+
+    agent: Agent
+    secrets: SealedSecrets
+    certificate_pem: str
+
+
+async def insert_on_free_port(
+    connection: AsyncConnection, new: Agent, secrets: SealedSecrets, certificate_pem: str, ports: Iterable[int]
+) -> Agent | None:
+    """The agent as stored, on the first of the ports that no other agent has; None when all are taken."""
+    for port in ports:
+        placed = replace(new, rpc_port=port)
+        if await _insert_agent(connection, placed, secrets, certificate_pem):
+            return placed
+    return None
+
+
+async def _insert_agent(connection: AsyncConnection, new: Agent, secrets: SealedSecrets, certificate_pem: str) -> bool:
+    health = new.health
+    result = await connection.execute(
+        insert(agent)
+        .values(
+            id=new.id,
+            server_id=new.server_id,
+            rpc_port=new.rpc_port,
+            certificate_sha256=new.certificate_sha256,
+            certificate_pem=certificate_pem,
+            sealed_agent_token=secrets.agent_token,
+            sealed_secret_key=secrets.secret_key,
+            sealed_rpc_path=secrets.rpc_path,
+            sealed_private_key=secrets.private_key,
+            revision=new.revision,
+            created_at=new.created_at,
+            last_attempts=attempts_document(health.last_attempts),
+            facts=None if health.facts is None else facts_document(health.facts),
+            **{column.name: getattr(health, column.name) for column in _HEALTH_COLUMNS},
+        )
+        .on_conflict_do_nothing(index_elements=[agent.c.rpc_port])
+        .returning(agent.c.id)
+    )
+    return result.first() is not None
+
+
+async def find_identity(connection: AsyncConnection, server_id: UUID) -> StoredIdentity | None:
+    """The identity that was allocated for a server."""
+    query = sa.select(
+        *AGENT_COLUMNS,
+        agent.c.certificate_pem,
+        agent.c.sealed_agent_token,
+        agent.c.sealed_secret_key,
+        agent.c.sealed_rpc_path,
+        agent.c.sealed_private_key,
+    ).where(agent.c.server_id == server_id)
+    row = (await connection.execute(query)).first()
+    if row is None:
+        return None
+    count = len(AGENT_COLUMNS)
+    certificate_pem, *sealed = row[count:]
+    return StoredIdentity(agent=agent_of(row[:count]), secrets=SealedSecrets(*sealed), certificate_pem=certificate_pem)
+
+
+async def ports_in_use(connection: AsyncConnection) -> set[int]:
+    """Every allocated port."""
+    return set((await connection.execute(sa.select(agent.c.rpc_port))).scalars())
+
+
+async def find_agent(connection: AsyncConnection, server_id: UUID) -> Agent | None:
+    """The agent of a server."""
+    row = (await connection.execute(sa.select(*AGENT_COLUMNS).where(agent.c.server_id == server_id))).first()
+    return None if row is None else agent_of(row)
+
+
+async def list_agents(connection: AsyncConnection, *, after_name: str, limit: int) -> list[tuple[str, Agent]]:
+    """Up to `limit` agents after a server name, by server name, each with that name."""
+    query = (
+        sa.select(*AGENT_COLUMNS, server.c.name)
+        .join_from(agent, server, agent.c.server_id == server.c.id)
+        .where(server.c.name > after_name)
+        .order_by(server.c.name)
+        .limit(limit)
+    )
+    return [(row[-1], agent_of(row[:-1])) for row in (await connection.execute(query)).all()]
+
+
+async def find_endpoint(connection: AsyncConnection, server_id: UUID) -> SealedEndpoint | None:
+    """Connection data of a server's agent."""
+    row = (await connection.execute(_endpoints().where(server.c.id == server_id))).first()
+    return None if row is None else _endpoint_of(row)
+
+
+async def list_endpoints(connection: AsyncConnection, *, after_id: UUID | None, limit: int) -> list[SealedEndpoint]:
+    """Up to `limit` endpoints after an agent id, by agent id (which no change of a server can move)."""
+    query = _endpoints().order_by(agent.c.id).limit(limit)
+    if after_id is not None:
+        query = query.where(agent.c.id > after_id)
+    return [_endpoint_of(row) for row in (await connection.execute(query)).all()]
+
+
+async def advance_revision(connection: AsyncConnection, server_id: UUID) -> None:
+    """Marks cached endpoints of a server's agent as stale, if it has one."""
+    await connection.execute(
+        sa.update(agent).where(agent.c.server_id == server_id).values(revision=agent.c.revision + 1)
+    )
+
+
+async def lock_records(connection: AsyncConnection, agent_ids: Iterable[UUID]) -> list[AgentRecord]:
+    """The records of those of the agents that exist, by id, locked until the transaction ends.
+
+    They are locked in this order, so that two batches never wait for each other in a circle. Attempts and facts are
+    left out: a report replaces them or leaves them alone.
+    """
+    query = (
+        sa.select(agent.c.id, agent.c.server_id, agent.c.revision, *_HEALTH_COLUMNS)
+        .where(agent.c.id == sa.any_(sa.bindparam("ids", list(agent_ids), type_=sa.ARRAY(sa.Uuid))))
+        .order_by(agent.c.id)
+        .with_for_update(key_share=True)
+    )
+    return [
+        AgentRecord(id=row[0], server_id=row[1], revision=row[2], health=_health_of(row[3:]))
+        for row in (await connection.execute(query)).all()
+    ]
+
+
+_UPDATE_RECORDS = sa.text(
+    """
+    UPDATE registry.agent AS a SET
+        revision = r.revision, status = r.status, status_since = r.status_since, status_reason = r.status_reason,
+        status_message = r.status_message, version = r.version, rpc_supported = r.rpc_supported,
+        rpc_last_check = r.rpc_last_check, rpc_last_success = r.rpc_last_success, last_heartbeat = r.last_heartbeat,
+        latency_s = r.latency_s, failure_streak = r.failure_streak,
+        last_attempts = CAST(r.last_attempts AS jsonb), facts = coalesce(CAST(r.facts AS jsonb), a.facts)
+    FROM unnest(
+        CAST(:id AS uuid[]), CAST(:revision AS bigint[]), CAST(:status AS text[]), CAST(:status_since AS timestamptz[]),
+        CAST(:status_reason AS text[]), CAST(:status_message AS text[]), CAST(:version AS text[]),
+        CAST(:rpc_supported AS boolean[]), CAST(:rpc_last_check AS timestamptz[]),
+        CAST(:rpc_last_success AS timestamptz[]), CAST(:last_heartbeat AS timestamptz[]),
+        CAST(:latency_s AS double precision[]), CAST(:failure_streak AS integer[]), CAST(:last_attempts AS text[]),
+        CAST(:facts AS text[])
+    ) AS r (id, revision, status, status_since, status_reason, status_message, version, rpc_supported, rpc_last_check,
+            rpc_last_success, last_heartbeat, latency_s, failure_streak, last_attempts, facts)
+    WHERE a.id = r.id
+    """
+)
+
+
+async def update_records(connection: AsyncConnection, records: Sequence[AgentRecord]) -> None:
+    """Stores records that `lock_records` locked, in one statement. Facts that are None are left as they are."""
+    if not records:
+        return
+    healths = [record.health for record in records]
+    columns: dict[str, list[object]] = {
+        column.name: [getattr(health, column.name) for health in healths] for column in _HEALTH_COLUMNS
+    }
+    columns["status"] = [health.status.value for health in healths]
+    columns["id"] = [record.id for record in records]
+    columns["revision"] = [record.revision for record in records]
+    columns["last_attempts"] = [json.dumps(attempts_document(health.last_attempts)) for health in healths]
+    columns["facts"] = [None if h.facts is None else json.dumps(facts_document(h.facts)) for h in healths]
+    await connection.execute(_UPDATE_RECORDS, columns)
+
+
+def agent_of(row: Sequence[Any]) -> Agent:
+    """The agent in a row of AGENT_COLUMNS."""
+    agent_id, server_id, rpc_port, certificate_sha256, revision, created_at, *health, attempts, facts = row
+    return Agent(
+        id=agent_id,
+        server_id=server_id,
+        rpc_port=rpc_port,
+        certificate_sha256=certificate_sha256,
+        revision=revision,
+        created_at=created_at,
+        health=_health_of(health, attempts=attempts, facts=facts),
+    )
+
+
+def _health_of(
+    row: Sequence[Any], *, attempts: list[dict[str, Any]] | None = None, facts: dict[str, Any] | None = None
+) -> AgentHealth:
+    values = {column.name: value for column, value in zip(_HEALTH_COLUMNS, row, strict=True)}
+    values["status"] = AgentStatus(values["status"])
+    return AgentHealth(
+        **values,
+        last_attempts=attempts_of(attempts or ()),
+        facts=None if facts is None else facts_of(facts),
+    )
+
+
+def _endpoints() -> sa.Select[Any]:
+    return sa.select(
+        agent.c.id,
+        agent.c.server_id,
+        server.c.name,
+        server.c.address,
+        agent.c.rpc_port,
+        agent.c.certificate_sha256,
+        agent.c.status,
+        agent.c.revision,
+        agent.c.sealed_agent_token,
+        agent.c.sealed_secret_key,
+        agent.c.sealed_rpc_path,
+    ).join_from(agent, server, agent.c.server_id == server.c.id)
+
+
+def _endpoint_of(row: Sequence[Any]) -> SealedEndpoint:
+    agent_id, server_id, server_name, address, rpc_port, certificate_sha256, status, revision, *sealed = row
+    agent_token, secret_key, rpc_path = sealed
+    return SealedEndpoint(
+        agent_id=agent_id,
+        server_id=server_id,
+        server_name=server_name,
+        address=address,
+        rpc_port=rpc_port,
+        certificate_sha256=certificate_sha256,
+        status=AgentStatus(status),
+        revision=revision,
+        agent_token=agent_token,
+        secret_key=secret_key,
+        rpc_path=rpc_path,
+    )

@@ -1,0 +1,86 @@
+"""Agents as they are known: state and connection data."""
+
+from dataclasses import dataclass
+
+from myx_kit.db.unit_of_work import UnitOfWork
+from myx_kit.errors import NotFound
+from myx_kit.ids import parse_id
+from myx_kit.pagination import clamp
+from myx_registry.domain.agents import Agent, AgentEndpoint
+from myx_registry.store import agents, servers
+from myx_registry.usecases.pages import cursor, next_token
+from myx_registry.usecases.servers import server_not_found
+from myx_registry.usecases.vault import Vault
+
+_AGENTS = "agents"
+_ENDPOINTS = "endpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPage:
+    """Agents by server name; `next_page_token` is empty on the last page."""
+
+    items: list[Agent]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPage:
+    """Connection data by agent id; `next_page_token` is empty on the last page."""
+
+    items: list[AgentEndpoint]
+    next_page_token: str
+
+
+class Agents:
+    """The reading use cases on agents. A server is named by id or name everywhere."""
+
+    def __init__(self, uow: UnitOfWork, vault: Vault) -> None:
+        self._uow = uow
+        self._vault = vault
+
+    async def get(self, reference: str) -> Agent:
+        """The agent of a server. Raises NotFound `SERVER_NOT_FOUND`, `AGENT_NOT_FOUND`."""
+        async with self._uow.begin() as connection:
+            found = await servers.find_server_with_agent(connection, reference)
+        if found is None:
+            raise server_not_found(reference)
+        if found[1] is None:
+            raise agent_not_found(reference)
+        return found[1]
+
+    async def list(self, page_size: int, page_token: str) -> AgentPage:
+        """A page of all agents. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""
+        after = cursor(page_token, _AGENTS)
+        limit = clamp(page_size, 100, 1000)
+        async with self._uow.begin() as connection:
+            found = await agents.list_agents(connection, after_name=after, limit=limit + 1)
+        items = found[:limit]
+        token = next_token(_AGENTS, items[-1][0]) if len(found) > limit else ""
+        return AgentPage([agent for _, agent in items], token)
+
+    async def endpoint(self, reference: str) -> AgentEndpoint:
+        """Connection data of a server's agent. Raises NotFound `SERVER_NOT_FOUND`, `AGENT_NOT_FOUND`."""
+        async with self._uow.begin() as connection:
+            server = await servers.find_server(connection, reference)
+            if server is None:
+                raise server_not_found(reference)
+            sealed = await agents.find_endpoint(connection, server.id)
+        if sealed is None:
+            raise agent_not_found(reference)
+        return self._vault.open_endpoint(sealed)
+
+    async def endpoints(self, page_size: int, page_token: str) -> EndpointPage:
+        """A page of the connection data of all agents. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""
+        key = cursor(page_token, _ENDPOINTS)
+        after = parse_id(key, field="page_token") if key else None
+        limit = clamp(page_size, 500, 1000)
+        async with self._uow.begin() as connection:
+            found = await agents.list_endpoints(connection, after_id=after, limit=limit + 1)
+        items = [self._vault.open_endpoint(sealed) for sealed in found[:limit]]
+        return EndpointPage(items, next_token(_ENDPOINTS, str(items[-1].agent_id)) if len(found) > limit else "")
+
+
+def agent_not_found(reference: str) -> NotFound:
+    """The server exists, no identity was allocated for its agent yet."""
+    return NotFound("AGENT_NOT_FOUND", "This server has no agent yet.", server=reference[:80])

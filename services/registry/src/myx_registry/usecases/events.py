@@ -1,0 +1,60 @@
+"""The registry's facts as events. They carry ids and versions, no secrets."""
+
+from datetime import datetime
+
+from myx.events.v1 import events_pb2
+from myx_kit.ids import new_id
+from myx_registry.domain.agents import Agent, AgentStatus, Transition
+from myx_registry.domain.servers import Server
+
+
+def server_created(server: Server) -> events_pb2.Event:
+    """A server was added."""
+    event = _event(server.created_at, server.revision)
+    event.server_created.server_id = str(server.id)
+    event.server_created.name = server.spec.name
+    return event
+
+
+def server_updated(server: Server) -> events_pb2.Event:
+    """Name, address or labels of a server changed."""
+    event = _event(server.updated_at, server.revision)
+    event.server_updated.server_id = str(server.id)
+    event.server_updated.name = server.spec.name
+    return event
+
+
+def server_deleted(server: Server, at: datetime) -> events_pb2.Event:
+    """A server was removed; it was `server` until then."""
+    event = _event(at, server.revision + 1)
+    event.server_deleted.server_id = str(server.id)
+    event.server_deleted.name = server.spec.name
+    return event
+
+
+def agent_registered(agent: Agent) -> events_pb2.Event:
+    """An agent identity was allocated."""
+    event = _event(agent.created_at, agent.revision)
+    event.agent_registered.agent_id = str(agent.id)
+    event.agent_registered.server_id = str(agent.server_id)
+    return event
+
+
+def agent_transition(transition: Transition) -> tuple[str, events_pb2.Event]:
+    """Verb and event of an agent that entered ONLINE or OFFLINE."""
+    event = _event(transition.at, transition.revision)
+    if transition.status is AgentStatus.ONLINE:
+        event.agent_online.agent_id = str(transition.agent_id)
+        event.agent_online.server_id = str(transition.server_id)
+        event.agent_online.version = transition.version
+        return "online", event
+    event.agent_offline.agent_id = str(transition.agent_id)
+    event.agent_offline.server_id = str(transition.server_id)
+    event.agent_offline.cause = transition.cause
+    return "offline", event
+
+
+def _event(at: datetime, revision: int) -> events_pb2.Event:
+    event = events_pb2.Event(id=str(new_id()), revision=revision)
+    event.occurred_at.FromDatetime(at)
+    return event
