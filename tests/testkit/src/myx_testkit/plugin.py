@@ -9,6 +9,7 @@ from myx_kit.tls import ensure_tls
 from myx_testkit.nats import NatsServer
 from myx_testkit.postgres import Database, PostgresServer
 from myx_testkit.process import Program
+from myx_testkit.standalone import Standalone
 
 SERVICE_NAMES = ("registry", "heartbeat", "executor", "gateway", "standalone", "nats")
 
@@ -78,3 +79,12 @@ def module_nats(tmp_path_factory: pytest.TempPathFactory, tls_dir: Path) -> Iter
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def myx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    """The whole of MyX, once a session. Tests may kill parts of it, and leave it running and well."""
+    deployment = Standalone(tmp_path_factory.mktemp("myx") / "home")
+    deployment.start()
+    yield deployment
+    deployment.stop()
