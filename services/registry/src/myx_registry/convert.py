@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from myx.registry.v1 import agent_pb2, agent_service_pb2, server_pb2, server_service_pb2
@@ -24,6 +25,8 @@ from myx_registry.domain.servers import Server, ServerChange
 from myx_registry.usecases.heartbeats import MAX_REPORTS
 from myx_registry.usecases.identities import Allocation
 
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
 _STATUS_TO_WIRE: Final[Mapping[AgentStatus, agent_pb2.AgentStatus.ValueType]] = {
     AgentStatus.PENDING: agent_pb2.AGENT_STATUS_PENDING,
     AgentStatus.ONLINE: agent_pb2.AGENT_STATUS_ONLINE,
@@ -40,11 +43,14 @@ _HOST_FACTS: Final = ("hostname", "os", "arch", "kernel", "python", "machine_id"
 _TEXT_FACTS: Final = (*_HOST_FACTS, "deployment_tool_version", "deployment_tool_digest")
 _NUMBER_FACTS: Final = ("cpus", "memory_total_bytes", "memory_available_bytes")
 _LOAD_FACTS: Final = ("load_1m", "load_5m", "load_15m")
-# What an agent says is a stranger's word: it is cut to these sizes instead of growing the row.
+# What an agent says is a stranger's word: it is cut to these sizes (bytes, items, seconds) instead of growing the row.
 _MAX_TEXT: Final = 256
-_MAX_MESSAGE: Final = 2000
-_MAX_ITEMS: Final = 256
+_MAX_MESSAGE: Final = 1000
+_MAX_ATTEMPTS: Final = 16
+_MAX_ITEMS: Final = 100
 _MAX_DURATION_S: Final = 10e9
+# Far below the 16 MiB that a message may have.
+_MAX_PAGE_BYTES: Final = 8 << 20
 
 
 def server_message(server: Server, agent: Agent | None) -> server_pb2.Server:
@@ -116,6 +122,18 @@ def allocation_message(allocation: Allocation) -> agent_service_pb2.AllocateAgen
     )
 
 
+def fitting(messages: Iterable[AnyMessage]) -> list[AnyMessage]:
+    """The first of the messages, as many as one answer carries; at least one if there is one."""
+    taken: list[AnyMessage] = []
+    size = 0
+    for message in messages:
+        size += message.ByteSize()
+        if taken and size > _MAX_PAGE_BYTES:
+            break
+        taken.append(message)
+    return taken
+
+
 def server_change(request: server_service_pb2.UpdateServerRequest) -> ServerChange:
     """The fields that the mask names. Raises InvalidArgument `UPDATE_MASK_INVALID`."""
     paths = set(request.update_mask.paths)
@@ -158,7 +176,7 @@ def _report(message: agent_service_pb2.HeartbeatReport, where: str) -> Heartbeat
         status=status,
         cause=_text(message.cause),
         message=_text(message.message, _MAX_MESSAGE),
-        attempts=tuple(_attempt(attempt, checked_at) for attempt in message.attempts[:_MAX_ITEMS]),
+        attempts=tuple(_attempt(attempt, checked_at) for attempt in message.attempts[:_MAX_ATTEMPTS]),
         latency_s=_seconds(message.latency) if message.HasField("latency") else None,
         version=_text(message.version),
         facts=_facts(message.facts) if message.HasField("facts") else None,
@@ -205,7 +223,8 @@ def _facts_message(facts: AgentFacts) -> agent_pb2.AgentFacts:
 
 def _text(text: str, limit: int = _MAX_TEXT) -> str:
     # PostgreSQL stores no NUL.
-    return text[:limit].replace("\0", "�")
+    clean = text[:limit].replace("\0", "�")
+    return clean if clean.isascii() else clean.encode()[:limit].decode(errors="ignore")
 
 
 def _finite(number: float) -> float:

@@ -49,8 +49,8 @@ class ServerServicer(server_service_pb2_grpc.ServerServiceServicer):
 
     async def ListServers(self, request: server_pb.ListServersRequest, _: Context) -> server_pb.ListServersResponse:
         page = await self._servers.list(request.page_size, request.page_token)
-        messages = [convert.server_message(server, agent) for server, agent in page.items]
-        return server_pb.ListServersResponse(servers=messages, next_page_token=page.next_page_token)
+        messages = convert.fitting(convert.server_message(server, agent) for server, agent in page.items)
+        return server_pb.ListServersResponse(servers=messages, next_page_token=page.token_after(len(messages)))
 
     async def UpdateServer(self, request: server_pb.UpdateServerRequest, _: Context) -> server_pb.UpdateServerResponse:
         change = convert.server_change(request)
@@ -75,8 +75,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
 
     async def ListAgents(self, request: agent_pb.ListAgentsRequest, _: Context) -> agent_pb.ListAgentsResponse:
         page = await self._agents.list(request.page_size, request.page_token)
-        messages = [convert.agent_message(agent) for agent in page.items]
-        return agent_pb.ListAgentsResponse(agents=messages, next_page_token=page.next_page_token)
+        messages = convert.fitting(convert.agent_message(agent) for agent in page.items)
+        return agent_pb.ListAgentsResponse(agents=messages, next_page_token=page.token_after(len(messages)))
 
     async def AllocateAgent(self, request: agent_pb.AllocateAgentRequest, _: Context) -> agent_pb.AllocateAgentResponse:
         return convert.allocation_message(await self._identities.allocate(request.server))
@@ -92,7 +92,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> agent_pb.ListAgentEndpointsResponse:
         page = await self._agents.endpoints(request.page_size, request.page_token)
         messages = [convert.endpoint_message(endpoint) for endpoint in page.items]
-        return agent_pb.ListAgentEndpointsResponse(endpoints=messages, next_page_token=page.next_page_token)
+        token = page.token_after(len(messages))
+        return agent_pb.ListAgentEndpointsResponse(endpoints=messages, next_page_token=token)
 
     async def ReportHeartbeats(
         self, request: agent_pb.ReportHeartbeatsRequest, _: Context

@@ -1,35 +1,17 @@
 """Agents as they are known: state and connection data."""
 
-from dataclasses import dataclass
-
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import NotFound
 from myx_kit.ids import parse_id
 from myx_kit.pagination import clamp
 from myx_registry.domain.agents import Agent, AgentEndpoint
 from myx_registry.store import agents, servers
-from myx_registry.usecases.pages import cursor, next_token
+from myx_registry.usecases.pages import Page, cursor
 from myx_registry.usecases.servers import server_not_found
 from myx_registry.usecases.vault import Vault
 
 _AGENTS = "agents"
 _ENDPOINTS = "endpoints"
-
-
-@dataclass(frozen=True, slots=True)
-class AgentPage:
-    """Agents by server name; `next_page_token` is empty on the last page."""
-
-    items: list[Agent]
-    next_page_token: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointPage:
-    """Connection data by agent id; `next_page_token` is empty on the last page."""
-
-    items: list[AgentEndpoint]
-    next_page_token: str
 
 
 class Agents:
@@ -49,15 +31,14 @@ class Agents:
             raise agent_not_found(reference)
         return found[1]
 
-    async def list(self, page_size: int, page_token: str) -> AgentPage:
-        """A page of all agents. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""
+    async def list(self, page_size: int, page_token: str) -> Page[Agent]:
+        """A page of all agents, by server name. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""
         after = cursor(page_token, _AGENTS)
         limit = clamp(page_size, 100, 1000)
         async with self._uow.begin() as connection:
             found = await agents.list_agents(connection, after_name=after, limit=limit + 1)
         items = found[:limit]
-        token = next_token(_AGENTS, items[-1][0]) if len(found) > limit else ""
-        return AgentPage([agent for _, agent in items], token)
+        return Page(_AGENTS, [agent for _, agent in items], [name for name, _ in items], more=len(found) > limit)
 
     async def endpoint(self, reference: str) -> AgentEndpoint:
         """Connection data of a server's agent. Raises NotFound `SERVER_NOT_FOUND`, `AGENT_NOT_FOUND`."""
@@ -70,15 +51,15 @@ class Agents:
             raise agent_not_found(reference)
         return self._vault.open_endpoint(sealed)
 
-    async def endpoints(self, page_size: int, page_token: str) -> EndpointPage:
-        """A page of the connection data of all agents. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""
+    async def endpoints(self, page_size: int, page_token: str) -> Page[AgentEndpoint]:
+        """A page of the connection data of all agents, by agent id. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""
         key = cursor(page_token, _ENDPOINTS)
         after = parse_id(key, field="page_token") if key else None
         limit = clamp(page_size, 500, 1000)
         async with self._uow.begin() as connection:
             found = await agents.list_endpoints(connection, after_id=after, limit=limit + 1)
         items = [self._vault.open_endpoint(sealed) for sealed in found[:limit]]
-        return EndpointPage(items, next_token(_ENDPOINTS, str(items[-1].agent_id)) if len(found) > limit else "")
+        return Page(_ENDPOINTS, items, [str(item.agent_id) for item in items], more=len(found) > limit)
 
 
 def agent_not_found(reference: str) -> NotFound:

@@ -1,7 +1,13 @@
 """Cursors of the registry's lists."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
 from myx_kit.errors import InvalidArgument
 from myx_kit.pagination import decode_token, encode_token
+
+Item = TypeVar("Item")
 
 
 def cursor(page_token: str, kind: str) -> str:
@@ -19,6 +25,17 @@ def cursor(page_token: str, kind: str) -> str:
     return key
 
 
-def next_token(kind: str, key: str) -> str:
-    """The token of the page after `key`."""
-    return encode_token(kind, key)
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A part of a list. `keys` are the cursors of the items; `more` says that the list goes on behind them."""
+
+    kind: str
+    items: Sequence[Item]
+    keys: Sequence[str]
+    more: bool
+
+    def token_after(self, count: int) -> str:
+        """The token of the page that follows the first `count` items (1 or more); empty at the end of the list."""
+        if count == len(self.items) and not self.more:
+            return ""
+        return encode_token(self.kind, self.keys[count - 1])

@@ -1,7 +1,6 @@
 """Managed hosts: add, read, change, remove."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from myx_kit.db.outbox import Outbox
@@ -13,17 +12,9 @@ from myx_registry.domain.agents import Agent
 from myx_registry.domain.servers import Server, ServerChange, ServerSpec
 from myx_registry.store import agents, servers
 from myx_registry.usecases import events
-from myx_registry.usecases.pages import cursor, next_token
+from myx_registry.usecases.pages import Page, cursor
 
 _KIND = "servers"
-
-
-@dataclass(frozen=True, slots=True)
-class ServerPage:
-    """Servers with their agents, by name; `next_page_token` is empty on the last page."""
-
-    items: list[tuple[Server, Agent | None]]
-    next_page_token: str
 
 
 class Servers:
@@ -68,14 +59,14 @@ class Servers:
             raise server_not_found(reference)
         return found
 
-    async def list(self, page_size: int, page_token: str) -> ServerPage:
-        """A page of all servers. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""
+    async def list(self, page_size: int, page_token: str) -> Page[tuple[Server, Agent | None]]:
+        """A page of all servers with their agents, by name. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""
         after = cursor(page_token, _KIND)
         limit = clamp(page_size, 100, 1000)
         async with self._uow.begin() as connection:
             found = await servers.list_servers_with_agents(connection, after_name=after, limit=limit + 1)
         items = found[:limit]
-        return ServerPage(items, next_token(_KIND, items[-1][0].spec.name) if len(found) > limit else "")
+        return Page(_KIND, items, [server.spec.name for server, _ in items], more=len(found) > limit)
 
     async def update(self, reference: str, change: ServerChange, etag: str) -> tuple[Server, Agent | None]:
         """The server after the change; a change to the same values changes nothing. Empty etag: last writer wins.
