@@ -21,10 +21,12 @@ class Api:
     token: str
     timeout_s: float = 5.0
 
-    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def request(
+        self, method: str, path: str, body: dict[str, Any] | None = None, more_headers: dict[str, str] | None = None
+    ) -> Any:
         """The decoded answer of a successful request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_s)
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"} | (more_headers or {})
         try:
             connection.request(method, f"/api/v1{path}", json.dumps(body or {}) if method == "POST" else None, headers)
             response = connection.getresponse()

@@ -67,9 +67,9 @@ def write_agent_files(home: Home, identity: AllocateAgentResponse) -> None:
         "rpc_port": identity.agent.rpc_port,
         "rpc_path": identity.rpc_path,
         "bind_address": ADDRESS,
-        "certificate": str(certificate),
-        "private_key": str(key),
-        "spool": str(private_folder(home.agent / "spool")),
+        "certificate_path": str(certificate),
+        "key_path": str(key),
+        "spool_dir": str(private_folder(home.agent / "spool")),
         "require_signature": True,
     }
     wanted = {

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from myx_standalone import leftovers
-from myx_standalone.api import Api
+from myx_standalone.api import Api, ApiUnavailable
 from myx_standalone.home import Home
 from myx_testkit.process import Program, is_alive
 from myx_testkit.wait import until_sync
@@ -103,6 +103,18 @@ class Standalone:
                 total += int(psutil.Process(pid).memory_info().rss)
         return total
 
+    def wait_until_well(self) -> None:
+        """Wait until every service answers and the agent of this machine is online."""
+
+        def is_well() -> bool:
+            try:
+                status = self.api().request("GET", "/status")
+                return set(status["services"].values()) == {"ok"} and self.api().check("local")[0]
+            except (ApiUnavailable, FileNotFoundError):
+                return False
+
+        until_sync(is_well, 30, interval_s=0.1, what="MyX is well")
+
     def api(self) -> Api:
         """The public API as the admin."""
         facts = json.loads(self.home.standalone_file.read_text())
@@ -130,6 +142,16 @@ class Standalone:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+    def follow_first_line(self, command_id: str) -> bytes:
+        """The first line of a command's output as soon as it is there."""
+        follower = self.follow("logs", "-f", command_id)
+        try:
+            assert follower.stdout is not None
+            return follower.stdout.readline()
+        finally:
+            follower.kill()
+            follower.communicate()
 
     def cli_argv(self, *arguments: str) -> list[str]:
         """The command line of `myx` with these arguments."""
