@@ -68,7 +68,8 @@ class Loop:
     """Calls `run_once` every `interval_s` and whenever `wake` is set; give `loop.run()` to a TaskOwner.
 
     A turn that raises is logged at error (Unavailable at warning) and the loop goes on, its pauses doubling up
-    to `max_backoff_s` until a turn succeeds. `jitter` is the share of each pause drawn at random, so that replicas do not march in step.
+    to `max_backoff_s` until a turn succeeds. `jitter` is the share of each pause drawn at random, so that replicas do
+    not march in step.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ _RECONNECT_S = 0.2
 _PING_S = 10
 _PENDING_BYTES = 16 << 20
 _CONNECT_TIMEOUT_S = 5
-_PUBLISH_TIMEOUT_S = 5.0
+_PUBLISH_TIMEOUT_S = 3.0
 _FLUSH_TIMEOUT_S = 5
 # A client that has not come back by then is thrown away and made anew: some of its errors end its own attempts.
 _GIVE_UP_CLIENT_S = 20.0

@@ -1,0 +1,168 @@
+"""The outbox with a real PostgreSQL and a real NATS server, through outages and with two replicas."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import func, select
+
+from myx.events.v1.events_pb2 import Event
+from myx_kit.db.outbox import OutboxRelay
+from myx_kit.errors import Unavailable
+from myx_kit.events.bus import Bus
+from myx_kit.loops import TaskOwner
+from myx_testkit.wait import until
+
+
+@pytest.fixture
+async def bus(nats):
+    bus = await Bus.connect(nats.url, nats.tls_dir, "registry", wait_s=5)
+    yield bus
+    await bus.close()
+
+
+async def add(shop, *names):
+    for name in names:
+        async with shop.uow.begin() as connection:
+            event = Event()
+            event.server_created.name = name
+            await shop.outbox.add(connection, "server", "created", "s1", event)
+
+
+async def waiting(shop):
+    async with shop.uow.begin() as connection:
+        return await connection.scalar(select(func.count()).select_from(shop.outbox.table))
+
+
+async def stored(bus):
+    """All events in the stream, in its order."""
+    jetstream = bus._client.jetstream()
+    count = (await jetstream.stream_info("MYX_EVENTS")).state.messages
+    return [Event.FromString((await jetstream.get_msg("MYX_EVENTS", seq=n + 1)).data) for n in range(count)]
+
+
+async def test_events_are_published_in_order_and_then_gone(shop, bus):
+    await add(shop, *"abcde")
+    assert await OutboxRelay(shop.engine, shop.outbox, bus, batch=2).run_once() == 5
+    events = await stored(bus)
+    assert [event.server_created.name for event in events] == list("abcde")
+    assert len({event.id for event in events}) == 5
+    assert [event.revision for event in events] == sorted({event.revision for event in events})
+    assert all(event.occurred_at.seconds > 0 for event in events)
+    assert await waiting(shop) == 0
+
+
+async def test_a_running_relay_is_woken_by_the_commit(shop, bus):
+    async with TaskOwner("test") as owner:
+        owner.start(OutboxRelay(shop.engine, shop.outbox, bus).run(), name="relay")
+        await add(shop, "first")
+        await until(lambda: empty(shop), timeout_s=5)
+        async with asyncio.timeout(1):
+            await add(shop, "second")
+            await until(lambda: empty(shop), timeout_s=5)
+
+
+async def empty(shop):
+    return await waiting(shop) == 0
+
+
+async def test_rows_wait_while_nats_is_away_and_go_out_in_order_when_it_is_back(shop, bus, nats):
+    async with TaskOwner("test") as owner:
+        owner.start(OutboxRelay(shop.engine, shop.outbox, bus).run(), name="relay")
+        await add(shop, "a", "b")
+        await until(lambda: empty(shop), timeout_s=5)
+        nats.kill9()
+        await add(shop, *"cdefgh")
+        assert await waiting(shop) == 6
+        nats.restart()
+        await until(lambda: empty(shop), timeout_s=15)
+    assert [event.server_created.name for event in await stored(bus)] == list("abcdefgh")
+
+
+async def test_what_was_published_but_not_deleted_is_stored_once(shop, bus, monkeypatch):
+    await add(shop, *"abc")
+    relay = OutboxRelay(shop.engine, shop.outbox, bus)
+
+    async def crash(_rows):
+        await publish(_rows)
+        raise Unavailable("CRASHED", "between publishing and deleting")
+
+    publish = relay._publish
+    monkeypatch.setattr(relay, "_publish", crash)
+    with pytest.raises(Unavailable):
+        await relay.run_once()
+    assert await waiting(shop) == 3
+    monkeypatch.undo()
+    assert await relay.run_once() == 3
+    assert [event.server_created.name for event in await stored(bus)] == list("abc")
+
+
+async def test_nats_failing_in_mid_batch_keeps_the_rest_in_order(shop, bus, monkeypatch):
+    await add(shop, *"abcd")
+    real, calls = bus.publish_event, []
+
+    async def third_fails(event_id, subject, payload):
+        calls.append(event_id)
+        if len(calls) == 3:
+            raise Unavailable("EVENT_BUS_UNAVAILABLE", "")
+        await real(event_id, subject, payload)
+
+    monkeypatch.setattr(bus, "publish_event", third_fails)
+    relay = OutboxRelay(shop.engine, shop.outbox, bus)
+    assert await relay.run_once() == 2
+    assert await waiting(shop) == 2
+    assert await relay.run_once() == 2
+    assert [event.server_created.name for event in await stored(bus)] == list("abcd")
+
+
+async def test_only_one_of_two_replicas_publishes_at_a_time(shop, bus, monkeypatch):
+    await add(shop, *"ab")
+    one, two = OutboxRelay(shop.engine, shop.outbox, bus), OutboxRelay(shop.engine, shop.outbox, bus)
+    publish, seen_by_two = one._publish, []
+
+    async def publish_while_the_other_tries(rows):
+        seen_by_two.append(await two.run_once())
+        return await publish(rows)
+
+    monkeypatch.setattr(one, "_publish", publish_while_the_other_tries)
+    assert await one.run_once() == 2
+    assert seen_by_two == [0]
+    await add(shop, "c")
+    assert await two.run_once() == 1
+
+
+async def test_a_relay_that_dies_gives_its_lock_back(shop, bus, monkeypatch):
+    await add(shop, "a")
+    one, two = OutboxRelay(shop.engine, shop.outbox, bus), OutboxRelay(shop.engine, shop.outbox, bus)
+    publishing = asyncio.Event()
+
+    async def hang(_rows):
+        publishing.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(one, "_publish", hang)
+    task = asyncio.create_task(one.run_once())
+    await publishing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await two.run_once() == 1
+
+
+async def test_a_killed_database_delays_events_and_loses_none(shop, bus, postgres):
+    async with TaskOwner("test") as owner:
+        owner.start(OutboxRelay(shop.engine, shop.outbox, bus).run(), name="relay")
+        await add(shop, "a")
+        await until(lambda: empty(shop), timeout_s=5)
+        postgres.kill9()
+        postgres.restart()
+
+        async def added():
+            try:
+                await add(shop, "b")
+            except Unavailable:
+                return False
+            return True
+
+        await until(added, timeout_s=10)
+        await until(lambda: empty(shop), timeout_s=10)
+    assert [event.server_created.name for event in await stored(bus)] == ["a", "b"]
