@@ -1,0 +1,154 @@
+"""Proto and domain, both ways. Pure."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from myx.executor.v1 import command_pb2 as pb
+from myx.executor.v1.command_service_pb2 import FollowLogResponse, LogFinal, RunCommandRequest
+from myx.registry.v1.agent_pb2 import CallAttempt
+from myx_executor.domain.command import AgentResult, Attempt, Command, Completeness, StreamCount
+from myx_executor.domain.log import PIECE_BYTES, STDOUT, Piece
+from myx_executor.domain.states import Status
+from myx_executor.usecases.run_command import RunRequest
+from myx_kit.errors import InvalidArgument
+
+_STATUSES = {status: pb.CommandStatus.Value(f"COMMAND_STATUS_{status.name}") for status in Status}
+_FROM_STATUSES: dict[int, Status] = {number: status for status, number in _STATUSES.items()}
+_COMPLETENESS = {one: pb.LogCompleteness.Value(f"LOG_COMPLETENESS_{one.name}") for one in Completeness}
+
+
+def run_request(request: RunCommandRequest) -> RunRequest:
+    """A RunCommandRequest; what is wrong in it the use case says."""
+    return RunRequest(
+        server=request.server,
+        command=request.command,
+        args=tuple(request.args),
+        env=dict(request.env),
+        secret_env=dict(request.secret_env),
+        cwd=request.cwd,
+        user=request.user,
+        stdin=request.stdin,
+        timeout_s=seconds_or_none(request, "timeout"),
+        no_output_timeout_s=seconds_or_none(request, "no_output_timeout"),
+        request_id=request.request_id,
+        requested_by=request.requested_by,
+    )
+
+
+def seconds_or_none(message: Message, field: str) -> float | None:
+    """A duration field in seconds; None when it is not set."""
+    if not message.HasField(field):
+        return None
+    duration: Duration = getattr(message, field)
+    return duration.seconds + duration.nanos / 1e9
+
+
+def statuses(numbers: Sequence[int]) -> list[Status]:
+    """States of a filter. InvalidArgument for a number that is none."""
+    try:
+        return [_FROM_STATUSES[number] for number in numbers]
+    except KeyError:
+        raise InvalidArgument("ARGUMENT_INVALID", "statuses has a value that is no state", field="statuses") from None
+
+
+def command_to_proto(command: Command) -> pb.Command:
+    """A command as callers see it."""
+    spec = command.spec
+    out = pb.Command(
+        id=str(command.id),
+        server_id=command.server_id,
+        server_name=command.server_name,
+        agent_id=command.agent_id,
+        command=spec.command,
+        args=spec.args,
+        env=spec.env,
+        secret_env_names=command.secret_env_names,
+        cwd=spec.cwd,
+        user=spec.user,
+        timeout=_duration(spec.timeout_s),
+        no_output_timeout=_duration(spec.no_output_timeout_s),
+        status=_STATUSES[command.status],
+        reason=command.reason,
+        message=command.message,
+        exit_code=command.exit_code,
+        signal=command.signal,
+        created_at=_timestamp(command.created_at),
+        started_at=_timestamp(command.started_at),
+        ended_at=_timestamp(command.ended_at),
+        cancel_requested_at=_timestamp(command.cancel_requested_at),
+        log_size_bytes=command.log_size,
+        log_completeness=_COMPLETENESS[command.completeness],
+        attempts=[_attempt(attempt) for attempt in command.attempts],
+        requested_by=command.requested_by,
+    )
+    if command.result is not None:
+        out.result.CopyFrom(_result(command.result))
+    return out
+
+
+def follow_responses(pieces: Sequence[Piece]) -> Iterator[FollowLogResponse]:
+    """Consecutive pieces as few responses, each with about PIECE_BYTES of data at most, or with one gap."""
+    response, size = FollowLogResponse(), 0
+    for piece in pieces:
+        if size and (piece.gap_reason is not None or size + len(piece.data) > PIECE_BYTES):
+            yield response
+            response, size = FollowLogResponse(), 0
+        if piece.gap_reason is not None:
+            gap = pb.LogGap(from_offset=piece.offset, to_offset=piece.end, reason=piece.gap_reason)
+            yield FollowLogResponse(gap=gap)
+            continue
+        for run in piece.runs():
+            stream = pb.LOG_STREAM_STDOUT if run.stream == STDOUT else pb.LOG_STREAM_STDERR
+            response.frames.add(stream=stream, offset=run.offset, data=run.data)
+        size += len(piece.data)
+    if size:
+        yield response
+
+
+def final_response(command: Command) -> FollowLogResponse:
+    """The last message of a stream."""
+    return FollowLogResponse(final=LogFinal(offset=command.log_size, command=command_to_proto(command)))
+
+
+def _result(result: AgentResult) -> pb.CommandResult:
+    return pb.CommandResult(
+        success=result.success,
+        return_code=result.return_code,
+        signal=result.signal,
+        reason=result.reason,
+        started_at=_timestamp(result.started_at),
+        ended_at=_timestamp(result.ended_at),
+        stdout=_count(result.stdout),
+        stderr=_count(result.stderr),
+        tree_gone=result.tree_gone,
+    )
+
+
+def _count(count: StreamCount | None) -> pb.StreamResult | None:
+    return None if count is None else pb.StreamResult(bytes=count.bytes, sha256=count.sha256, dropped=count.dropped)
+
+
+def _attempt(attempt: Attempt) -> CallAttempt:
+    return CallAttempt(
+        at=_timestamp(attempt.at), cause=attempt.cause, message=attempt.message, wait=_duration(attempt.wait_s)
+    )
+
+
+def _timestamp(at: datetime | None) -> Timestamp | None:
+    if at is None:
+        return None
+    out = Timestamp()
+    out.FromDatetime(at)
+    return out
+
+
+def _duration(seconds: float | None) -> Duration | None:
+    if seconds is None:
+        return None
+    out = Duration()
+    out.FromTimedelta(timedelta(seconds=seconds))
+    return out

@@ -1,0 +1,24 @@
+"""Background work of a replica, each turn a `run_once`."""
+
+from myx_executor.settings import ExecutorSettings
+from myx_executor.usecases.live import LiveHub
+from myx_executor.usecases.release import Releaser
+from myx_executor.usecases.runner import Runner
+from myx_kit.loops import Loop, TaskOwner
+
+_RELEASE_S = 0.25
+_RELEASE_SWEEP_S = 60.0
+_HEAL_S = 1.0
+
+
+def start_loops(owner: TaskOwner, settings: ExecutorSettings, runner: Runner, hub: LiveHub, releaser: Releaser) -> None:
+    """Starts what a replica does by itself. Pauses after failures stay short: leases run out."""
+    loops = {
+        "renew": Loop("renew", settings.lease_renew_s, runner.renew_once, max_backoff_s=1),
+        "sweep": Loop("sweep", settings.sweep_interval_s, runner.sweep_once, wake=runner.wake, max_backoff_s=2),
+        "heal": Loop("heal", _HEAL_S, hub.heal_once, max_backoff_s=2),
+        "release": Loop("release", _RELEASE_S, releaser.run_once),
+        "release-sweep": Loop("release-sweep", _RELEASE_SWEEP_S, releaser.sweep_once),
+    }
+    for name, loop in loops.items():
+        owner.start(loop.run(), name=name, critical=True)

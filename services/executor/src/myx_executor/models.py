@@ -1,0 +1,98 @@
+"""Tables of the schema `executor`. The column `sealed` is a SecretBox envelope bound to table, column and row."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+from myx_executor.domain.states import Status
+from myx_kit.db.base import metadata as new_metadata
+from myx_kit.db.outbox import outbox_table
+
+SCHEMA = "executor"
+
+metadata = new_metadata(SCHEMA)
+
+_OPEN = "status in ('pending', 'queued', 'running', 'cancelling')"
+
+command = sa.Table(
+    "command",
+    metadata,
+    # UUIDv7: the order of ids is the order of creation.
+    sa.Column("id", UUID(as_uuid=True), primary_key=True),
+    sa.Column("server_id", sa.Text, nullable=False),
+    sa.Column("server_name", sa.Text, nullable=False),
+    sa.Column("agent_id", sa.Text, nullable=False),
+    sa.Column("command", sa.Text, nullable=False),
+    sa.Column("args", ARRAY(sa.Text), nullable=False),
+    sa.Column("env", JSONB, nullable=False),
+    sa.Column("secret_env_names", ARRAY(sa.Text), nullable=False),
+    sa.Column("cwd", sa.Text, nullable=False),
+    sa.Column("command_user", sa.Text, nullable=False),
+    sa.Column("timeout_s", sa.Double, nullable=False),
+    sa.Column("no_output_timeout_s", sa.Double, nullable=True),
+    # Standard input and secret variables until the command was sent, then null.
+    sa.Column("sealed", sa.LargeBinary, nullable=True),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=True),
+    # Sealed, because the digest covers secrets that could be guessed.
+    sa.Column("sealed_request_digest", sa.LargeBinary, nullable=True),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("message", sa.Text, nullable=False, server_default=""),
+    sa.Column("exit_code", sa.Integer, nullable=True),
+    sa.Column("signal", sa.Text, nullable=False, server_default=""),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    # When a replica took it for the first time; from then on it may have been sent.
+    sa.Column("dispatch_at", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("cancel_grace_s", sa.Double, nullable=True),
+    sa.Column("log_size", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("log_completeness", sa.Text, nullable=False, server_default="open"),
+    sa.Column("result", JSONB(none_as_null=True), nullable=True),
+    sa.Column("attempts", JSONB, nullable=False, server_default="[]"),
+    # The lease: who works on it until when. The fence grows with each owner; every write names it.
+    sa.Column("owner", sa.Text, nullable=True),
+    sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("fence", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
+    # The agent still keeps a spool that is stored here.
+    sa.Column("release_pending", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.CheckConstraint("status in (" + ", ".join(f"'{status}'" for status in Status) + ")", name="status"),
+    sa.CheckConstraint("log_completeness in ('open', 'complete', 'incomplete', 'unverified')", name="log_completeness"),
+    # No index has a column that the log's progress changes, and pages have room: those updates write no index.
+    postgresql_with={"fillfactor": "70"},
+)
+sa.Index(
+    "uq_command_request",
+    command.c.requested_by,
+    command.c.request_id,
+    unique=True,
+    postgresql_where=sa.text("request_id is not null"),
+)
+sa.Index("ix_command_server", command.c.server_id, command.c.id)
+sa.Index("ix_command_open", command.c.id, postgresql_where=sa.text(_OPEN))
+sa.Index("ix_command_cancelling", command.c.id, postgresql_where=sa.text("status = 'cancelling'"))
+sa.Index("ix_command_release", command.c.id, postgresql_where=sa.text("release_pending"))
+
+command_log = sa.Table(
+    "command_log",
+    metadata,
+    # No foreign key: every insert comes from a guarded update of the command's row in the same statement.
+    sa.Column("command_id", UUID(as_uuid=True), primary_key=True),
+    # Offset of the first byte in the interleaved log.
+    sa.Column("offset_bytes", sa.BigInteger, primary_key=True),
+    sa.Column("length", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    # 0: as it is, 1: zstd.
+    sa.Column("encoding", sa.SmallInteger, nullable=False),
+    # Packed runs of (stream, length).
+    sa.Column("segments", sa.LargeBinary, nullable=False),
+    # Storage EXTERNAL (migration): compressed here already or not worth it.
+    sa.Column("data", sa.LargeBinary, nullable=True),
+    sa.Column("gap_reason", sa.Text, nullable=True),
+    sa.CheckConstraint("kind in ('bytes', 'gap')", name="kind"),
+    sa.CheckConstraint("length > 0", name="length"),
+)
+
+outbox = outbox_table(metadata)

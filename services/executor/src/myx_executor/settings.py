@@ -1,0 +1,43 @@
+"""Settings of the executor: environment variables with the prefix MYX_EXECUTOR_."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from myx_kit.settings import DatabaseSettings, HostPort, NatsSettings, RpcServerSettings
+
+
+class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
+    """Units are in the names; reasons stand above each field."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_EXECUTOR_")
+
+    # host:port of the registry's gRPC server.
+    registry_target: HostPort
+    # Key file (600) under which standard input and secret variables are stored until they are sent.
+    master_key_file: Path
+    # Commands that this replica works on at once; more wait in the database. Each costs a task and up to 3 MB.
+    max_active_commands: int = Field(default=500, ge=1, le=20_000)
+    # A replica that is silent for this long has lost its commands; takeover takes this and a sweep.
+    lease_s: float = Field(default=10.0, ge=1, le=300)
+    # Three tries within a lease.
+    lease_renew_s: float = Field(default=3.0, ge=0.1, le=100)
+    # How soon what nobody works on is found without a wake-up.
+    sweep_interval_s: float = Field(default=1.0, ge=0.05, le=60)
+    # A changed address is heard of by event; this is for the event that was missed.
+    endpoint_ttl_s: float = Field(default=60.0, ge=1, le=3600)
+    # A command that may or may not have reached its agent is asked for during this time, then its state is unknown.
+    delivery_deadline_s: float = Field(default=300.0, ge=1, le=86_400)
+    # Run limit of commands that name none (CONTRACTS: 24 h); 0: none.
+    default_timeout_s: float = Field(default=86_400.0, ge=0)
+    # Seed: AGENT_RPC_TIMEOUT.
+    agent_rpc_timeout_s: float = Field(default=30.0, gt=0, le=600)
+    # Seed: AGENT_RPC_RETRY_MAX_ATTEMPTS.
+    agent_rpc_retry_max_attempts: int = Field(default=3, ge=0, le=20)
+    # Seed: AGENT_RPC_RETRY_BASE_DELAY.
+    agent_rpc_retry_base_delay_s: float = Field(default=1.0, gt=0, le=60)
+    # Pause between tries while the agent of a running command is away.
+    agent_calm_retry_s: float = Field(default=10.0, gt=0, le=300)
+    # Bound of the wait for PostgreSQL and its tables at start.
+    database_wait_s: float = Field(default=60.0, ge=0, le=600)

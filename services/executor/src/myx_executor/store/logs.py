@@ -1,0 +1,176 @@
+"""The owner's writes: pieces of log, changes of state and events in one guarded statement each; and reading pieces."""
+
+# ruff: noqa: S608 - statements are put together from literals only (LiteralString)
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from myx_executor.domain.command import Attempt, Command, Outcome
+from myx_executor.domain.states import Status, sources_of
+from myx_executor.store.codec import StoredPiece
+from myx_executor.store.outbox import OutboxEvent, insert_event
+from myx_executor.store.pool import Pool
+from myx_executor.store.rows import COMMAND_COLUMNS, attempts_to_json, command_from_row, result_to_json
+
+# Pieces of one statement.
+MAX_PIECES = 8
+
+_GUARD: LiteralString = "c.id = %(id)s and c.fence = %(fence)s and c.log_size = %(expected)s"
+
+_APPEND: LiteralString = "log_size = %(size)s::bigint"
+
+_CONFIRM: LiteralString = (
+    "log_size = %(size)s::bigint, status = case c.status when 'pending' then 'running' else c.status end,"
+    " started_at = coalesce(c.started_at, now()), sealed = null, revision = c.revision + 1, attempts = %(attempts)s"
+)
+
+_FINISH: LiteralString = (
+    "log_size = %(size)s::bigint, status = %(status)s, reason = %(reason)s, message = %(message)s,"
+    " exit_code = %(exit_code)s, signal = %(signal)s,"
+    " started_at = coalesce(%(started_at)s::timestamptz, c.started_at),"
+    " ended_at = coalesce(%(ended_at)s::timestamptz, now()), log_completeness = %(completeness)s, result = %(result)s,"
+    " attempts = %(attempts)s, sealed = null, owner = null, lease_until = null, release_pending = %(release_pending)s,"
+    " revision = c.revision + 2"
+)
+
+_PIECE: LiteralString = (
+    "(%(offset_{n})s::bigint, %(length_{n})s::bigint, %(kind_{n})s::text, %(encoding_{n})s::smallint,"
+    " %(segments_{n})b::bytea, %(data_{n})b::bytea, %(gap_{n})s::text)"
+)
+
+_NOTE: LiteralString = """
+update executor.command as c set message = %(message)s, attempts = %(attempts)s
+where c.id = %(id)s and c.fence = %(fence)s and c.status in ('pending', 'queued', 'running', 'cancelling')"""
+
+_PAGE: LiteralString = """
+select offset_bytes, length, encoding, segments, data, gap_reason from executor.command_log
+where command_id = %(id)s and offset_bytes < %(end)s and offset_bytes >= coalesce(
+  (select max(offset_bytes) from executor.command_log where command_id = %(id)s and offset_bytes <= %(offset)s), 0)
+order by offset_bytes limit 1024"""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What every guarded write names: the command, the writer's fence and the size of the log before and after."""
+
+    command_id: UUID
+    fence: int
+    expected: int
+    pieces: Sequence[StoredPiece] = ()
+
+    @property
+    def size(self) -> int:
+        """Size of the log after the write."""
+        return self.pieces[-1].offset + self.pieces[-1].length if self.pieces else self.expected
+
+
+@cache
+def _statement(
+    change: LiteralString, extra: LiteralString, returning: LiteralString, pieces: int, events: int
+) -> LiteralString:
+    parts: list[LiteralString] = [
+        f"with c as (update executor.command as c set {change} where {_GUARD}{extra} returning {returning})"
+    ]
+    if pieces:
+        values: LiteralString = ", ".join(_PIECE.replace("{n}", str(n)) for n in range(pieces))
+        parts.append(
+            "l as (insert into executor.command_log"
+            " (command_id, offset_bytes, length, kind, encoding, segments, data, gap_reason)"
+            f" select c.id, v.* from c, (values {values}) as v)"
+        )
+    parts += [f"o{number} as ({insert_event(number)} from c)" for number in range(events)]
+    return ", ".join(parts) + " select * from c"
+
+
+class LogStore:
+    """Writes under a lease, reads without one. A write that returns None changed nothing: the guard did not hold."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def append(self, write: Write) -> Status | None:
+        """Adds pieces; the command's state."""
+        statement = _statement(_APPEND, "", "c.id, c.status", len(write.pieces), 0)
+        rows = await self._pool.rows(statement, _params(write))
+        return Status(rows[0][1]) if rows else None
+
+    async def confirm(self, write: Write, attempts: Sequence[Attempt], events: Sequence[OutboxEvent]) -> Command | None:
+        """The agent has the command: RUNNING unless cancelling, secrets erased, first pieces and events with it."""
+        extra: LiteralString = " and c.status in ('pending', 'queued', 'running', 'cancelling')"
+        return await self._run(_CONFIRM, extra, write, {"attempts": Jsonb(attempts_to_json(attempts))}, events)
+
+    async def finish(
+        self,
+        write: Write,
+        outcome: Outcome,
+        attempts: Sequence[Attempt],
+        events: Sequence[OutboxEvent],
+        *,
+        release_pending: bool,
+    ) -> Command | None:
+        """The end: outcome, last pieces and events; the lease ends with it."""
+        values = {
+            "status": str(outcome.status),
+            "reason": outcome.reason,
+            "message": outcome.message,
+            "exit_code": outcome.exit_code,
+            "signal": outcome.signal,
+            "started_at": outcome.started_at,
+            "ended_at": outcome.ended_at,
+            "completeness": str(outcome.completeness),
+            "result": None if outcome.result is None else Jsonb(result_to_json(outcome.result)),
+            "attempts": Jsonb(attempts_to_json(attempts)),
+            "release_pending": release_pending,
+            "sources": [str(status) for status in sources_of(outcome.status)],
+        }
+        return await self._run(_FINISH, " and c.status = any(%(sources)s)", write, values, events)
+
+    async def note(self, command_id: UUID, fence: int, message: str, attempts: Sequence[Attempt]) -> bool:
+        """Says why nothing comes; false when the lease is lost or the command final."""
+        values = {"id": command_id, "fence": fence, "message": message, "attempts": Jsonb(attempts_to_json(attempts))}
+        return await self._pool.count(_NOTE, values) > 0
+
+    async def page(self, command_id: UUID, offset: int, span: int) -> list[StoredPiece]:
+        """Stored pieces in order, from the one that holds `offset`, beginning before `offset + span`; at most 1024."""
+        rows = await self._pool.rows(_PAGE, {"id": command_id, "offset": offset, "end": offset + span})
+        return [StoredPiece(*row) for row in rows if row[0] + row[1] > offset]
+
+    async def _run(
+        self,
+        change: LiteralString,
+        extra: LiteralString,
+        write: Write,
+        values: dict[str, Any],
+        events: Sequence[OutboxEvent],
+    ) -> Command | None:
+        params = _params(write) | values
+        for number, event in enumerate(events):
+            params |= event.params(number)
+        statement = _statement(change, extra, COMMAND_COLUMNS, len(write.pieces), len(events))
+        rows = await self._pool.rows(statement, params)
+        return command_from_row(rows[0]) if rows else None
+
+
+def _params(write: Write) -> dict[str, Any]:
+    params: dict[str, Any] = {
+        "id": write.command_id,
+        "fence": write.fence,
+        "expected": write.expected,
+        "size": write.size,
+    }
+    for number, piece in enumerate(write.pieces):
+        params |= {
+            f"offset_{number}": piece.offset,
+            f"length_{number}": piece.length,
+            f"kind_{number}": piece.kind,
+            f"encoding_{number}": piece.encoding,
+            f"segments_{number}": piece.segments,
+            f"data_{number}": piece.data,
+            f"gap_{number}": piece.gap_reason,
+        }
+    return params

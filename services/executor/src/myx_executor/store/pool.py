@@ -1,0 +1,94 @@
+"""Connections for the hot path: autocommit, statements prepared once, one round trip each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, LiteralString
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from myx_kit.db.engine import connect_arguments, translate_database_errors
+from myx_kit.errors import MyxError, Unavailable
+
+_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
+_ANSWER_S = 35.0
+_ACQUIRE_S = 10.0
+
+
+class Pool:
+    """At most `size` connections, opened when needed, the one used last first (its statements are prepared).
+
+    A lost connection or a server that is away is Unavailable `DATABASE_UNAVAILABLE`; it is not known then whether the
+    statement took effect.
+    """
+
+    def __init__(
+        self, url: str, size: int, *, application: str = "myx-executor", require_auth: str = "scram-sha-256"
+    ) -> None:
+        self._url = url
+        self._require_auth = require_auth
+        self._application = application
+        self._idle: list[AsyncConnection[TupleRow]] = []
+        self._slots = asyncio.Semaphore(size)
+        self._closed = False
+
+    async def rows(self, statement: LiteralString, params: Mapping[str, Any] | None = None) -> list[TupleRow]:
+        """Runs one statement in its own transaction; its rows, or an empty list when it has none."""
+        async with self._connection() as connection, connection.cursor(binary=True) as cursor:
+            await cursor.execute(statement, params, prepare=True)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def count(self, statement: LiteralString, params: Mapping[str, Any] | None = None) -> int:
+        """Runs one statement in its own transaction; the number of rows that it changed."""
+        async with self._connection() as connection, connection.cursor(binary=True) as cursor:
+            await cursor.execute(statement, params, prepare=True)
+            return cursor.rowcount
+
+    async def close(self) -> None:
+        """Closes the connections that are idle; those in use close when they are given back."""
+        self._closed = True
+        await self._drop_idle()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        try:
+            async with asyncio.timeout(_ACQUIRE_S):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Unavailable("DATABASE_BUSY", "no database connection became free in time") from None
+        connection: AsyncConnection[TupleRow] | None = None
+        kept = False
+        try:
+            with translate_database_errors():
+                async with asyncio.timeout(_ANSWER_S):
+                    connection = self._idle.pop() if self._idle else await self._connect()
+                    yield connection
+            kept = not self._closed
+            if kept:
+                self._idle.append(connection)
+        except TimeoutError as error:
+            raise Unavailable("DATABASE_TIMEOUT", "the database took too long") from error
+        except MyxError:
+            # What this one has met the others have too: the next statement begins on a new connection.
+            if connection is None or connection.broken:
+                await self._drop_idle()
+            raise
+        finally:
+            if connection is not None and not kept:
+                await connection.close()
+            self._slots.release()
+
+    async def _connect(self) -> AsyncConnection[TupleRow]:
+        return await AsyncConnection.connect(
+            self._url,
+            autocommit=True,
+            prepare_threshold=0,
+            application_name=self._application,
+            options=_OPTIONS,
+            **connect_arguments(self._require_auth),
+        )
+
+    async def _drop_idle(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()

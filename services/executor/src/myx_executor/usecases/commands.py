@@ -1,0 +1,137 @@
+"""Reading and cancelling commands."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+from myx_executor.domain.command import Command, Completeness, Outcome
+from myx_executor.domain.states import Status
+from myx_executor.store.commands import CommandStore
+from myx_executor.usecases import events
+from myx_executor.usecases.ports import Servers
+from myx_executor.usecases.runner import Runner
+from myx_kit.errors import InvalidArgument, MyxError, NotFound
+from myx_kit.ids import parse_id
+from myx_kit.pagination import clamp, decode_token, encode_token
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1000
+DEFAULT_GRACE_S = 10.0
+MAX_GRACE_S = 3600.0
+
+
+class ReadCommands:
+    """One command, and pages of them."""
+
+    def __init__(self, store: CommandStore, servers: Servers) -> None:
+        self._store = store
+        self._servers = servers
+
+    async def get(self, command_id: UUID) -> Command:
+        """NotFound `COMMAND_NOT_FOUND`."""
+        command = await self._store.get(command_id)
+        if command is None:
+            raise not_found(command_id)
+        return command
+
+    async def list(
+        self, *, page_size: int, page_token: str, server: str, statuses: Sequence[Status]
+    ) -> tuple[Sequence[Command], str]:
+        """Newest first, and the token of the next page (empty on the last). InvalidArgument `PAGE_TOKEN_INVALID`."""
+        size = clamp(page_size, DEFAULT_PAGE, MAX_PAGE)
+        before = _before(page_token)
+        server_id, server_name = await self._filter(server)
+        commands = await self._store.page(
+            limit=size + 1, before=before, server_id=server_id, server_name=server_name, statuses=statuses
+        )
+        if len(commands) <= size:
+            return commands, ""
+        return commands[:size], encode_token(str(commands[size - 1].id))
+
+    async def _filter(self, server: str) -> tuple[str | None, str | None]:
+        if not server:
+            return None, None
+        try:
+            return str(UUID(server)), None
+        except ValueError:
+            pass
+        try:
+            return (await self._servers.resolve(server)).server_id, None
+        except MyxError:
+            # Deleted, without an agent, or the registry is away: the name that the commands remember.
+            return None, server
+
+
+def _before(page_token: str) -> UUID | None:
+    if not page_token:
+        return None
+    (text,) = decode_token(page_token, 1)
+    try:
+        return UUID(text)
+    except ValueError:
+        message = "page_token is not one that MyX gave"
+        raise InvalidArgument("PAGE_TOKEN_INVALID", message, field="page_token") from None
+
+
+class CancelCommand:
+    """Asks for the end of a command."""
+
+    def __init__(
+        self,
+        store: CommandStore,
+        runner: Runner,
+        tell_others: Callable[[], Awaitable[None]],
+        on_event: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._tell_others = tell_others
+        self._on_event = on_event
+
+    async def cancel(self, command_id: UUID, grace_s: float | None) -> Command:
+        """The command once the wish is stored; a final one as it is. NotFound; InvalidArgument `GRACE_INVALID`."""
+        if grace_s is None:
+            grace_s = DEFAULT_GRACE_S
+        if not 0 <= grace_s <= MAX_GRACE_S:
+            message = f"grace must be from 0 to {MAX_GRACE_S:.0f} seconds"
+            raise InvalidArgument("GRACE_INVALID", message, field="grace")
+        command = await self._store.get(command_id)
+        if command is None:
+            raise not_found(command_id)
+        if command.is_final:
+            return command
+        if command.fence == 0:
+            ended = await self._cancel_waiting(command)
+            if ended is not None:
+                return ended
+        if command.status is not Status.CANCELLING:
+            command = await self._store.request_cancel(command_id, grace_s) or await self._again(command_id)
+        if not command.is_final and not self._runner.request_cancel(command_id, grace_s):
+            await self._tell_others()
+        return command
+
+    async def _cancel_waiting(self, command: Command) -> Command | None:
+        message = "cancelled before it was sent to the agent"
+        outcome = Outcome(Status.CANCELLED, "cancelled", message, completeness=Completeness.UNVERIFIED)
+        ended = await self._store.cancel_unsent(command.id, message, events.finished(command, outcome))
+        if ended is not None:
+            self._on_event()
+        return ended
+
+    async def _again(self, command_id: UUID) -> Command:
+        command = await self._store.get(command_id)
+        if command is None:
+            raise not_found(command_id)
+        return command
+
+
+def not_found(command_id: UUID) -> NotFound:
+    """The error for an id that no command has."""
+    return NotFound("COMMAND_NOT_FOUND", f"there is no command {command_id}", command_id=str(command_id))
+
+
+def command_id_of(text: str) -> UUID:
+    """A command id as callers give it; NotFound `COMMAND_NOT_FOUND` for what can be none."""
+    try:
+        return parse_id(text, "command_id")
+    except InvalidArgument:
+        raise NotFound("COMMAND_NOT_FOUND", "there is no such command", command_id=text[:64]) from None

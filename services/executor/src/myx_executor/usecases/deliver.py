@@ -1,0 +1,167 @@
+"""Handing a command to its agent: once, and honestly when it cannot be known."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from myx_executor.domain.command import Attempt, Command, LeaseLost, Outcome, Secrets
+from myx_executor.domain.log import LogItem
+from myx_executor.domain.states import Status
+from myx_executor.usecases.ledger import Lease
+from myx_executor.usecases.ports import COMMAND_NOT_FOUND, AgentFailed, Agents, ServerGone
+from myx_kit.errors import MyxError
+from myx_kit.retry import RetryPolicy
+
+MAX_ATTEMPTS = 32
+
+# A short command ends within this time and costs one round trip.
+_SHORT_S = 0.05
+_CALM_S = 8.0
+
+
+class CancelWish:
+    """Whether the end of a command was asked for, and how long it may take over it."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.grace_s = 10.0
+
+    def ask(self, grace_s: float | None) -> None:
+        """Asks; harmless to repeat."""
+        if grace_s is not None:
+            self.grace_s = grace_s
+        self.asked.set()
+
+
+class Attempts:
+    """The tries of one command, the last MAX_ATTEMPTS of them."""
+
+    def __init__(self, earlier: tuple[Attempt, ...]) -> None:
+        self.all: list[Attempt] = list(earlier)
+
+    def failed(self, failure: AgentFailed, wait_s: float | None) -> None:
+        """Records the tries of a failed call; `wait_s` is the pause that follows the last."""
+        tries = failure.attempts or (Attempt(datetime.now(UTC), failure.cause, failure.message),)
+        last = tries[-1]
+        self.all += [*tries[:-1], Attempt(last.at, last.cause, last.message, wait_s)]
+        del self.all[:-MAX_ATTEMPTS]
+
+    def succeeded(self) -> None:
+        """Records the try that ended a row of failed ones."""
+        if self.all and self.all[-1].cause:
+            self.all.append(Attempt(datetime.now(UTC), "", ""))
+
+
+class Delivery:
+    """Gets one command to its agent and the first answer back."""
+
+    def __init__(
+        self,
+        agents: Agents,
+        lease: Lease,
+        secrets: Secrets,
+        cancel: CancelWish,
+        attempts: Attempts,
+        *,
+        retry: RetryPolicy,
+        deadline_s: float,
+    ) -> None:
+        self._agents = agents
+        self._lease = lease
+        self._command: Command = lease.command
+        self._secrets = secrets
+        self._cancel = cancel
+        self._attempts = attempts
+        self._delays: Iterator[float] = retry.delays()
+        # Another replica had it before: it may have been sent.
+        self._maybe_sent = self._command.fence > 1
+        self._deadline = (self._command.dispatch_at or datetime.now(UTC)) + timedelta(seconds=deadline_s)
+
+    async def run(self) -> list[LogItem] | Outcome:
+        """The first items of the log (the agent has the command), or the end of a command that never got there."""
+        while True:
+            locate = self._maybe_sent and (self._cancel.asked.is_set() or self._overdue())
+            if self._cancel.asked.is_set() and not self._maybe_sent:
+                return Outcome(Status.CANCELLED, "cancelled", "cancelled before it was sent to the agent")
+            if not self._lease.holds():
+                raise LeaseLost
+            try:
+                items = await (self._locate() if locate else self._execute())
+                self._attempts.succeeded()
+                return items
+            except ServerGone:
+                return self._given_up("server_not_found", "the registry knows no such server or agent any more")
+            except AgentFailed as failure:
+                ended = self._judge(failure, located=locate)
+                if ended is not None:
+                    self._attempts.failed(failure, None)
+                    return ended
+                wait_s = self._wait_s()
+                self._attempts.failed(failure, wait_s)
+                if wait_s is None:
+                    return self._given_up("agent_unreachable", f"the agent could not be reached: {failure.message}")
+            except MyxError as error:
+                wait_s = self._wait_s()
+                self._attempts.failed(registry_failure(error), wait_s)
+                if wait_s is None:
+                    return self._given_up("registry_unavailable", "the agent's address could not be looked up")
+            await self._pause(wait_s)
+
+    async def _execute(self) -> list[LogItem]:
+        command = self._command
+        return await self._agents.execute(command.server_id, command.id, command.spec, self._secrets, wait_s=_SHORT_S)
+
+    async def _locate(self) -> list[LogItem]:
+        """Asks whether the agent has it, without giving it."""
+        return await self._agents.read_log(self._command.server_id, self._command.id, 0, wait_s=0)
+
+    def _judge(self, failure: AgentFailed, *, located: bool) -> Outcome | None:
+        """The end that follows from a failure; None: try again."""
+        if located and failure.code == COMMAND_NOT_FOUND:
+            if self._cancel.asked.is_set():
+                return Outcome(Status.CANCELLED, "cancelled", "cancelled; the agent had not got it")
+            return _unknown("the agent does not know it; it may have forgotten it")
+        if failure.cause in ("refused", "unauthorized", "pin_mismatch", "wrong_path", "name_unresolved"):
+            self._agents.forget(self._command.server_id)
+        self._maybe_sent = self._maybe_sent or failure.maybe_delivered
+        if failure.reason == "COMMAND_RELEASED":
+            return _unknown("the agent has had it before and kept nothing of it")
+        if failure.code is not None and not failure.retryable and not failure.maybe_delivered:
+            return Outcome(Status.FAILED, (failure.reason or "agent_refused").lower(), failure.message)
+        if not failure.retryable and not self._maybe_sent:
+            return Outcome(Status.FAILED, failure.cause, failure.message)
+        return None
+
+    def _wait_s(self) -> float | None:
+        wait_s = next(self._delays, None)
+        if wait_s is None and self._maybe_sent and not self._overdue():
+            wait_s = _CALM_S * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing
+        return wait_s
+
+    def _given_up(self, reason: str, message: str) -> Outcome:
+        if self._maybe_sent:
+            return _unknown(f"{message}; it may have been delivered before, so it is not known whether it started")
+        return Outcome(Status.FAILED, reason, message)
+
+    def _overdue(self) -> bool:
+        return datetime.now(UTC) >= self._deadline
+
+    async def _pause(self, wait_s: float) -> None:
+        if self._cancel.asked.is_set():
+            await asyncio.sleep(wait_s)
+            return
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._cancel.asked.wait()
+        except TimeoutError:
+            pass
+
+
+def registry_failure(error: MyxError) -> AgentFailed:
+    """The registry could not be asked where the agent is."""
+    return AgentFailed("registry_unavailable", error.message, retryable=True, maybe_delivered=False)
+
+
+def _unknown(message: str) -> Outcome:
+    return Outcome(Status.UNKNOWN, "delivery_unknown", message)

@@ -1,0 +1,165 @@
+"""Which commands this replica works on: slots, leases, takeovers."""
+
+import asyncio
+from dataclasses import dataclass
+from uuid import UUID
+
+from myx_executor.domain.command import Command, LeaseLost
+from myx_executor.store.commands import CommandStore, Owned
+from myx_executor.usecases.drive import Drive, Tools
+from myx_executor.usecases.ledger import Lease
+from myx_kit.errors import Unavailable
+from myx_kit.logging import get_logger
+from myx_kit.loops import TaskOwner
+
+log = get_logger()
+
+# Commands of one claim.
+_CLAIM_BATCH = 100
+
+
+@dataclass(slots=True)
+class _Work:
+    lease: Lease
+    drive: Drive
+    task: asyncio.Task[None] | None = None
+
+
+class Runner:
+    """Drives at most `max_active` commands at once; every one of them under a lease of `lease_s` seconds."""
+
+    def __init__(self, owner: str, store: CommandStore, tools: Tools, *, max_active: int, lease_s: float) -> None:
+        self.owner = owner
+        self.lease_s = lease_s
+        # Set when there may be something to claim or to cancel.
+        self.wake = asyncio.Event()
+        self._store = store
+        self._tools = tools
+        self._max_active = max_active
+        self._reserved = 0
+        self._work: dict[UUID, _Work] = {}
+        self._tasks = TaskOwner("commands")
+        self._more_waits = False
+        self._closing = False
+
+    def reserve(self) -> bool:
+        """Takes a slot for a command that is about to be stored; false: it must wait in the database."""
+        if self._closing or len(self._work) + self._reserved >= self._max_active:
+            self._more_waits = True
+            return False
+        self._reserved += 1
+        return True
+
+    def cancel_reservation(self) -> None:
+        """Gives the slot back: nothing was stored."""
+        self._reserved -= 1
+
+    def start_reserved(self, owned: Owned, leased_at: float) -> None:
+        """Begins work on a command stored with our lease; `leased_at`: the loop's time before it was stored."""
+        self._reserved -= 1
+        if not self._closing:
+            self._start(owned, leased_at)
+
+    def request_cancel(self, command_id: UUID, grace_s: float) -> bool:
+        """Cancels a command of this replica; false when another works on it, or none."""
+        work = self._work.get(command_id)
+        if work is not None:
+            work.drive.cancel.ask(grace_s)
+        return work is not None
+
+    @property
+    def active(self) -> int:
+        """Commands that this replica works on."""
+        return len(self._work)
+
+    async def renew_once(self) -> None:
+        """Prolongs all leases; work whose lease another replica has is stopped."""
+        held = [(command_id, work.lease.command.fence) for command_id, work in self._work.items()]
+        if not held:
+            return
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            renewed = await self._store.renew(self.owner, self.lease_s, held)
+        except Unavailable as error:
+            log.warning("leases_not_renewed", count=len(held), reason=error.reason)
+            return
+        for command_id, fence in held:
+            work = self._work.get(command_id)
+            if work is None or work.lease.command.fence != fence:
+                continue
+            if command_id in renewed:
+                work.lease.valid_until = asked_at + self.lease_s
+            elif not work.lease.done and work.task is not None:
+                log.warning("lease_lost", command_id=str(command_id), fence=fence)
+                work.task.cancel()
+
+    async def sweep_once(self) -> None:
+        """Takes over what nobody works on, as far as there is room, and hears of cancellations asked elsewhere."""
+        try:
+            await self._claim()
+            if self._work:
+                for command in await self._store.cancelling(self.owner, list(self._work)):
+                    self._hear_cancel(command)
+        except Unavailable as error:
+            log.warning("sweep_failed", reason=error.reason)
+
+    async def close(self, timeout_s: float) -> int:
+        """Stops all work and gives the leases up, so that other replicas go on at once; how many there were."""
+        self._closing = True
+        held = [(command_id, work.lease.command.fence) for command_id, work in self._work.items()]
+        await self._tasks.close(timeout_s)
+        if not held:
+            return 0
+        try:
+            return await self._store.give_up(held)
+        except Unavailable as error:
+            log.warning("leases_not_given_up", count=len(held), reason=error.reason)
+            return 0
+
+    async def _claim(self) -> None:
+        while not self._closing:
+            room = self._max_active - len(self._work) - self._reserved
+            if room <= 0:
+                self._more_waits = True
+                return
+            limit = min(room, _CLAIM_BATCH)
+            asked_at = asyncio.get_running_loop().time()
+            self._reserved += limit
+            try:
+                claimed = await self._store.claim(self.owner, self.lease_s, limit, list(self._work))
+            finally:
+                self._reserved -= limit
+            for owned in claimed:
+                command = owned.command
+                log.info("command_claimed", command_id=str(command.id), fence=command.fence, status=command.status)
+                self._start(owned, asked_at)
+            self._more_waits = len(claimed) == limit
+            if not self._more_waits:
+                return
+
+    def _start(self, owned: Owned, leased_at: float) -> None:
+        command_id = owned.command.id
+        lease = Lease(owned.command, leased_at + self.lease_s)
+        work = _Work(lease, Drive(self._tools, owned, lease))
+        earlier = self._work.get(command_id)
+        if earlier is not None and earlier.task is not None:
+            earlier.task.cancel()
+        self._work[command_id] = work
+        work.task = self._tasks.start(self._run(command_id, work), name=str(command_id))
+
+    async def _run(self, command_id: UUID, work: _Work) -> None:
+        try:
+            await work.drive.run()
+        except LeaseLost:
+            log.info("command_left_to_its_owner", command_id=str(command_id), fence=work.lease.command.fence)
+        finally:
+            if self._work.get(command_id) is work:
+                del self._work[command_id]
+            if self._more_waits:
+                self._more_waits = False
+                self.wake.set()
+
+    def _hear_cancel(self, command: Command) -> None:
+        work = self._work.get(command.id)
+        if work is not None:
+            work.drive.cancel.ask(command.cancel_grace_s)
