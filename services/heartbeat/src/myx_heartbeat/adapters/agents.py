@@ -1,0 +1,49 @@
+"""Asks agents through the agent client."""
+
+from datetime import UTC, datetime
+
+from myx_heartbeat.domain import Endpoint, Outcome, Try
+from myx_kit.agent_rpc.client import AgentClient, AgentTarget
+from myx_kit.agent_rpc.errors import AgentCallError, Attempt, Cause, JsonRpcError
+
+
+class AgentProbe:
+    """`heartbeat` and `get_status` in one request (DESIGN.md section 4), with the client's retries."""
+
+    def __init__(self, client: AgentClient) -> None:
+        self._client = client
+
+    async def __call__(self, endpoint: Endpoint, *, retry: bool) -> Outcome:
+        """The outcome; an agent that answers `heartbeat` is alive, even when its facts cannot be had."""
+        attempts: list[Attempt] = []
+        calls = [("heartbeat", {"timestamp": datetime.now(UTC).timestamp()}), ("get_status", {})]
+        try:
+            heartbeat, status = await self._client.batch(_target(endpoint), calls, retry=retry, attempts=attempts)
+        except AgentCallError as error:
+            return Outcome(cause=error.cause.value, message=error.message, tries=_tries(error.attempts))
+        answered_at = datetime.now(UTC)
+        if isinstance(heartbeat, JsonRpcError):
+            return Outcome(cause=Cause.RPC_ERROR.value, message=attempts[-1].message, tries=_tries(attempts))
+        version = heartbeat.get("version")
+        return Outcome(
+            tries=_tries(attempts),
+            latency_s=max(0.0, (answered_at - attempts[-1].at).total_seconds()),
+            version=version if isinstance(version, str) else "",
+            facts=None if isinstance(status, JsonRpcError) else status,
+        )
+
+
+def _target(endpoint: Endpoint) -> AgentTarget:
+    return AgentTarget(
+        agent_id=endpoint.agent_id,
+        address=endpoint.address,
+        rpc_port=endpoint.rpc_port,
+        rpc_path=endpoint.rpc_path,
+        agent_token=endpoint.agent_token,
+        secret_key=endpoint.secret_key,
+        certificate_sha256=endpoint.certificate_sha256,
+    )
+
+
+def _tries(attempts: list[Attempt] | tuple[Attempt, ...]) -> tuple[Try, ...]:
+    return tuple(Try(one.at, one.cause.value if one.cause else "", one.message, one.wait_s) for one in attempts)

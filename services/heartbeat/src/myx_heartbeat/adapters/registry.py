@@ -1,0 +1,42 @@
+"""The registry as the heartbeat service sees it."""
+
+from collections.abc import Sequence
+
+import grpc.aio
+
+from myx.registry.v1 import agent_service_pb2
+from myx.registry.v1.agent_service_pb2_grpc import AgentServiceAsyncStub, AgentServiceStub
+from myx_heartbeat import convert
+from myx_heartbeat.domain import Endpoint, Report
+
+_PAGE_SIZE = 500
+_TIMEOUT_S = 10.0
+
+
+class RegistryClient:
+    """Reads the fleet, reports outcomes. All calls raise MyxError; the channel retries UNAVAILABLE itself."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: AgentServiceAsyncStub = AgentServiceStub(channel)
+
+    async def list_endpoints(self) -> list[Endpoint]:
+        """Connection data of all agents."""
+        endpoints: list[Endpoint] = []
+        page_token = ""
+        while True:
+            request = agent_service_pb2.ListAgentEndpointsRequest(page_size=_PAGE_SIZE, page_token=page_token)
+            page = await self._stub.ListAgentEndpoints(request, timeout=_TIMEOUT_S)
+            endpoints.extend(convert.endpoint(one) for one in page.endpoints)
+            page_token = page.next_page_token
+            if not page_token:
+                return endpoints
+
+    async def report(self, reports: Sequence[Report]) -> list[str]:
+        """Hand over at most 500 reports; ids of agents that the registry does not know any more."""
+        request = agent_service_pb2.ReportHeartbeatsRequest(reports=[convert.report(one) for one in reports])
+        response = await self._stub.ReportHeartbeats(request, timeout=_TIMEOUT_S)
+        return list(response.unknown_agent_ids)
+
+    async def require_agent(self, server: str) -> None:
+        """Raises NotFound `SERVER_NOT_FOUND` or `AGENT_NOT_FOUND` when there is no such server or it has no agent."""
+        await self._stub.GetAgent(agent_service_pb2.GetAgentRequest(server=server), timeout=_TIMEOUT_S)

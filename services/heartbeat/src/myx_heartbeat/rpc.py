@@ -1,0 +1,37 @@
+"""The gRPC face of the heartbeat service."""
+
+from typing import Any
+
+import grpc.aio
+
+from myx.heartbeat.v1 import heartbeat_service_pb2
+from myx.heartbeat.v1.heartbeat_service_pb2_grpc import HeartbeatServiceServicer
+from myx_heartbeat import convert
+from myx_heartbeat.usecases.check_now import CheckNow
+from myx_heartbeat.usecases.fleet import Fleet
+from myx_heartbeat.usecases.reports import Reports
+
+HEARTBEAT_SERVICE = "myx.heartbeat.v1.HeartbeatService"
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class HeartbeatServicer(HeartbeatServiceServicer):
+    """Checks of agents."""
+
+    def __init__(self, check_now: CheckNow, fleet: Fleet, reports: Reports) -> None:
+        self._check_now = check_now
+        self._fleet = fleet
+        self._reports = reports
+
+    async def CheckNow(  # noqa: N802 - the name in the proto
+        self, request: heartbeat_service_pb2.CheckNowRequest, context: _Context
+    ) -> heartbeat_service_pb2.CheckNowResponse:
+        """Check the agent of one server."""
+        return convert.check_response(await self._check_now(request.server))
+
+    async def GetStatus(  # noqa: N802 - the name in the proto
+        self, request: heartbeat_service_pb2.GetStatusRequest, context: _Context
+    ) -> heartbeat_service_pb2.GetStatusResponse:
+        """What this replica does."""
+        return heartbeat_service_pb2.GetStatusResponse(agents=len(self._fleet), unsent_reports=len(self._reports))

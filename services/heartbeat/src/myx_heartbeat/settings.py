@@ -1,0 +1,47 @@
+"""Settings of the heartbeat service."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from myx_kit.settings import HostPort, NatsSettings, RpcServerSettings
+
+
+class HeartbeatSettings(RpcServerSettings, NatsSettings):
+    """Environment variables MYX_HEARTBEAT_*."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_HEARTBEAT_")
+
+    # host:port of the registry's gRPC server.
+    registry_target: HostPort
+
+    # Seconds between two checks of one agent, drawn anew each time (seed 3.2).
+    min_interval_s: float = Field(default=20, gt=0)
+    max_interval_s: float = Field(default=60, gt=0)
+    # Retries after the first try of a call, and the first wait in seconds, doubled each time (seed 6.4).
+    retry_max_attempts: int = Field(default=3, ge=0, le=10)
+    retry_base_delay_s: float = Field(default=1, ge=0)
+    # Seconds for each try of a call to an agent, connecting included (seed 6.3).
+    rpc_timeout_s: float = Field(default=30, gt=0)
+
+    # Checks at the same time; a dead agent holds one of them for up to two minutes. About 50 KB each.
+    concurrency: int = Field(default=512, ge=2)
+    # New checks a second after a start or a pause; a TLS handshake costs about 2.5 ms of CPU, so this is half a core.
+    first_checks_per_s: float = Field(default=200, gt=0)
+    # A new agent is asked this often, in seconds, until it answers or this time is over (seed 3.1).
+    startup_interval_s: float = Field(default=3, gt=0)
+    startup_wait_s: float = Field(default=120, ge=0)
+
+    # Seconds between two looks at the registry's list of agents; events make it look at once.
+    refresh_interval_s: float = Field(default=30, gt=0)
+    # Seconds that outcomes are gathered before they go to the registry in one batch.
+    report_interval_s: float = Field(default=0.5, gt=0)
+    # Outcomes kept while the registry is away, beside changes of status, of which none is dropped. About 2 KB each.
+    report_buffer: int = Field(default=5000, ge=0)
+
+    @model_validator(mode="after")
+    def _interval_is_a_range(self) -> Self:
+        if self.min_interval_s > self.max_interval_s:
+            raise ValueError("min_interval_s must not exceed max_interval_s")
+        return self
