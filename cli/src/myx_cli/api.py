@@ -14,6 +14,7 @@ Document = dict[str, Any]
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
+_MESSAGE_LIMIT = 1000
 _BASE = "/api/v1"
 
 
@@ -124,7 +125,12 @@ class Client:
             detail = f"{self.endpoint.shown} sends elsewhere (HTTP status {status}): give the address it sends to"
         elif status == 404 and not reason:
             detail = f"{self.endpoint.shown} did not answer as MyX does: is the address right?"
-        return ApiError(detail, status=status, reason=reason)
+        elif status >= 500 and problem.get("request_id"):
+            detail += f" (request {clean(problem['request_id'])})"
+        elif isinstance(problem.get("fields"), dict):
+            told = "; ".join(f"{clean(name)}: {clean(text)}" for name, text in problem["fields"].items())
+            detail += f" ({told})" if told and told not in detail else ""
+        return ApiError(detail[:_MESSAGE_LIMIT], status=status, reason=reason)
 
 
 def segment(text: str) -> str:

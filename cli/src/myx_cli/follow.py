@@ -17,7 +17,10 @@ _HEADER = Struct(">BQ")  # stream, offset of the first byte (CONTRACTS: log stre
 _HEADER_BYTES = 9
 _FIRST_DELAY_S = 0.1
 _LAST_DELAY_S = 2.0
-_SILENT_TROUBLE_S = 3.0
+_SILENT_TROUBLE_S = 2.0
+# Close codes that say that something is wrong rather than away: tried again for a short time only.
+_FAULTS = frozenset({1002, 1007, 1009, 1011})
+_FAULT_S = 5.0
 
 
 class Sink(Protocol):
@@ -33,9 +36,15 @@ class Sink(Protocol):
 class Patience:
     """How long to try again: pauses of 0.1 s growing to 2 s, until `limit_s` has passed without progress."""
 
-    def __init__(self, limit_s: float, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        limit_s: float,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.limit_s = limit_s
         self._sleep = sleep
+        self._clock = clock
         self._since: float | None = None
         self._delay_s = _FIRST_DELAY_S
         self._told = False
@@ -46,11 +55,11 @@ class Patience:
             note("connected again")
         self._since, self._delay_s, self._told = None, _FIRST_DELAY_S, False
 
-    def pause(self, cause: str, limit_s: float | None = None) -> bool:
-        """Waits before the next try. False when the time is over."""
-        now = time.monotonic()
+    def pause(self, cause: str, limit_s: float) -> bool:
+        """Waits before the next try. False when `limit_s` has passed since the last progress."""
+        now = self._clock()
         self._since = now if self._since is None else self._since
-        left = (self.limit_s if limit_s is None else limit_s) - (now - self._since)
+        left = limit_s - (now - self._since)
         if left <= 0:
             return False
         if not self._told and now - self._since >= _SILENT_TROUBLE_S:
@@ -88,36 +97,38 @@ class Follower:
         while True:
             if until is not None and self.offset >= until:
                 return End(self.offset, None)
-            cause = self._follow_once(until)
+            cause, limit_s = self._follow_once(until)
             if self._end is not None:
                 return self._end
-            if not self._patience.pause(cause):
+            if not self._patience.pause(cause, limit_s):
                 raise Failure(
-                    f"{cause}, for {self._patience.limit_s:.0f} s; the command goes on and its output is kept: "
+                    f"{cause}, for {limit_s:.0f} s; the command goes on and its output is kept: "
                     f"myx logs -f {self._id} --offset {self.offset}"
                 )
 
-    def _follow_once(self, until: int | None) -> str:
-        """Follows one connection; why it ended."""
+    def _follow_once(self, until: int | None) -> tuple[str, float]:
+        """Follows one connection; why it ended, and for how long to try again."""
+        limit_s = self._patience.limit_s
         try:
             socket = WebSocket(self._client, f"/commands/{segment(self._id)}/log/stream?offset={self.offset}")
         except Unreachable as error:
             if error.permanent:
                 raise
-            return error.message
+            return error.message, limit_s
         except ApiError as error:
             if not error.temporary:
                 raise
-            return error.message
+            return error.message, limit_s
         try:
             while self._end is None and (until is None or self.offset < until):
                 self._take(socket.receive())
                 self._patience.progress()
         except Closed as closed:
-            return f"MyX closed the log stream ({closed.reason or closed.code})"
+            cause = f"MyX closed the log stream ({closed.reason or closed.code})"
+            return cause, min(limit_s, _FAULT_S) if closed.code in _FAULTS else limit_s
         finally:
             socket.close()
-        return ""
+        return "", limit_s
 
     def _take(self, messages: list[Message]) -> None:
         """Hands messages on; runs of the same stream together, so that many short lines are one write."""

@@ -62,7 +62,7 @@ def note(text: str) -> None:
     """One line of ours on stderr, `myx: …`. Never fails: stderr may be closed."""
     line = f"myx: {clean(text)}\n".encode("utf-8", "replace")
     # No waiting for the lock for ever: the holder may be blocked by a reader that stalls.
-    locked = _lock.acquire(timeout=1)
+    locked = _lock.acquire(timeout=0.2)
     try:
         if any(_mid_line.values()) and os.isatty(STDERR):
             line = b"\n" + line

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 
 from myx_cli.api import Client, segment
 from myx_cli.endpoint import Endpoint
@@ -10,6 +11,9 @@ from myx_cli.errors import BROKEN_PIPE, ApiError, Failure, Unreachable
 from myx_cli.follow import Patience
 from myx_cli.interrupts import Interrupts
 from myx_cli.output import note
+
+# How long to wait for the ids of commands that are being started when our reader has left.
+_STARTING_S = 5.0
 
 
 class Session:
@@ -19,6 +23,8 @@ class Session:
         self._endpoint = endpoint
         self._patience_s = patience_s
         self._lock = threading.Lock()
+        self._answered = threading.Condition(self._lock)
+        self._exiting = threading.Lock()
         self._running: dict[str, str] = {}
         self._starting = 0
         self.interrupts = Interrupts(self._first, self._leave)
@@ -41,12 +47,14 @@ class Session:
         """That request came to nothing."""
         with self._lock:
             self._starting -= 1
+            self._answered.notify_all()
 
     def started(self, command_id: str, server: str) -> None:
         """That request has started a command; it is cancelled at once when Ctrl-C was pressed meanwhile."""
         with self._lock:
             self._starting -= 1
             self._running[command_id] = server
+            self._answered.notify_all()
             late = self.asked_to_end
         if late:
             threading.Thread(target=self._cancel, args=([command_id],), name="cancel", daemon=True).start()
@@ -58,16 +66,17 @@ class Session:
 
     def reader_left(self) -> int:
         """Nobody reads the output any more: the commands end as they would by SIGPIPE. The exit code."""
+        with self._lock:
+            self._answered.wait_for(lambda: not self._starting, _STARTING_S)
         for command_id in self._ids():
-            try:
+            with suppress(Failure):
                 self._cancel_once(command_id)
-            except Failure:
-                continue
         return BROKEN_PIPE
 
     def reader_left_in_thread(self) -> None:
         """The same for a thread that is not the main one: ends the process."""
-        os._exit(self.reader_left())
+        with self._exiting:
+            os._exit(self.reader_left())
 
     def _ids(self) -> list[str]:
         with self._lock:
@@ -90,7 +99,7 @@ class Session:
                     break
                 except (ApiError, Unreachable) as error:
                     temporary = error.temporary if isinstance(error, ApiError) else not error.permanent
-                    if not temporary or not patience.pause(error.message):
+                    if not temporary or not patience.pause(error.message, self._patience_s):
                         note(f"the cancel could not be asked: {error.message}; later: myx command cancel {command_id}")
                         break
 

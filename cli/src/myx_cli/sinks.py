@@ -34,7 +34,7 @@ class RawSink:
 class PrefixSink:
     """Whole lines, each behind `name | `; a last line without an end gets one.
 
-    A line of more than 64 KiB is written in pieces, each as a line of its own, so that memory stays bounded.
+    A line of more than 64 KiB may be written in pieces, each as a line of its own, so that memory stays bounded.
     """
 
     def __init__(self, name: str) -> None:

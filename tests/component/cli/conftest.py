@@ -49,7 +49,9 @@ class Request:
 class Stream:
     """The server's end of one log stream."""
 
-    def __init__(self, gateway: "FakeGateway", writer: asyncio.StreamWriter, command: dict[str, Any], offset: int) -> None:
+    def __init__(
+        self, gateway: "FakeGateway", writer: asyncio.StreamWriter, command: dict[str, Any], offset: int
+    ) -> None:
         self.gateway = gateway
         self.writer = writer
         self.command = command
@@ -58,8 +60,10 @@ class Stream:
     async def message(self, opcode: int, payload: bytes, final: bool = True) -> None:
         size = len(payload)
         head = bytes([(0x80 if final else 0) | opcode])
-        head += bytes([size]) if size < 126 else (
-            b"\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x7f" + size.to_bytes(8, "big")
+        head += (
+            bytes([size])
+            if size < 126
+            else (b"\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x7f" + size.to_bytes(8, "big"))
         )
         self.writer.write(head)
         self.writer.write(payload)
@@ -98,7 +102,7 @@ Answer = tuple[int, Any]
 
 @dataclass
 class FakeGateway:
-    """`script` plays every log stream that is opened; `answers` replaces the answer to a request once, first come first served."""
+    """`script` plays every log stream that is opened; an entry of `answers` replaces the answer to one request."""
 
     url: str = ""
     script: Script | None = None
@@ -139,10 +143,15 @@ class FakeGateway:
         self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError):
-            while await self.one(reader, writer):
-                pass
-        writer.close()
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError):
+                while await self.one(reader, writer):
+                    pass
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+        finally:
+            writer.transport.abort()
 
     async def one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -203,7 +212,11 @@ class FakeGateway:
             case ("GET", "servers", name):
                 return problem(404, "SERVER_NOT_FOUND", f"there is no server {name}")
             case ("GET", "status"):
-                return 200, {"version": "0.1.0", "services": {"registry": "ok", "executor": "ok"}, "servers": {"online": 1}}
+                return 200, {
+                    "version": "0.1.0",
+                    "services": {"registry": "ok", "executor": "ok"},
+                    "servers": {"online": 1},
+                }
         return problem(404, "COMMAND_NOT_FOUND", "there is no such command")
 
     def create(self, request: Request) -> Answer:
@@ -250,6 +263,7 @@ def gateway() -> Iterator[FakeGateway]:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)
 
     asyncio.run_coroutine_threadsafe(stop(), fake.loop).result(5)
     fake.loop.call_soon_threadsafe(fake.loop.stop)
@@ -262,26 +276,47 @@ class Myx:
 
     def __init__(self, url: str, home: Path) -> None:
         path = os.environ.get("PATH", "")
-        self.env = {"PATH": path, "HOME": str(home), "MYX_URL": url, "MYX_TOKEN": TOKEN, "MYX_DEBUG": "1", "TERM": "xterm"}
+        self.env = {
+            "PATH": path,
+            "HOME": str(home),
+            "MYX_URL": url,
+            "MYX_TOKEN": TOKEN,
+            "MYX_DEBUG": "1",
+            "TERM": "xterm",
+        }
         self.cwd = home
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         environment = {**self.env, **options.pop("env", {})}
         command = [sys.executable, "-m", "myx_cli", *arguments]
-        return subprocess.Popen(command, env=environment, cwd=self.cwd, **options)
+        process = subprocess.Popen(command, env=environment, cwd=self.cwd, **options)
+        self.processes.append(process)
+        return process
 
-    def __call__(self, *arguments: str, input: bytes | None = None, **options: Any) -> subprocess.CompletedProcess[bytes]:
-        if input is not None:
+    def close(self) -> None:
+        for process in self.processes:
+            if process.returncode is None:
+                process.kill()
+                process.wait(5)
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+
+    def __call__(
+        self, *arguments: str, given: bytes | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[bytes]:
+        if given is not None:
             options["stdin"] = subprocess.PIPE
         with self.start(*arguments, **options) as process:
-            out, err = process.communicate(input, timeout=30)
+            out, err = process.communicate(given, timeout=30)
         assert b"Traceback" not in (err or b""), err
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
 @pytest.fixture
-def myx(gateway: FakeGateway, tmp_path: Path) -> Myx:
-    return Myx(gateway.url, tmp_path)
-
-
+def myx(gateway: FakeGateway, tmp_path: Path) -> Iterator[Myx]:
+    command = Myx(gateway.url, tmp_path)
+    yield command
+    command.close()

@@ -40,9 +40,21 @@ def test_all_bytes_pass_unchanged(gateway, myx):
 def test_options_reach_the_request(gateway, myx):
     gateway.script = hello
     done = myx(
-        *("run", "--timeout", "5m", "local", "--no-output-timeout=1.5s", "--env", "A=1", "-e", "B=x=y", "--cwd", "/tmp"),
+        *(
+            "run",
+            "--timeout",
+            "5m",
+            "local",
+            "--no-output-timeout=1.5s",
+            "--env",
+            "A=1",
+            "-e",
+            "B=x=y",
+            "--cwd",
+            "/tmp",
+        ),
         *("--user", "nobody", "--secret-env", "PASS", "--stdin", "--", "prog", "--timeout", "--", "-o"),
-        input=b"\x00in",
+        given=b"\x00in",
         env={"PASS": "s3cr3t"},
     )
     assert done.returncode == 0, done.stderr
@@ -67,16 +79,32 @@ def test_options_reach_the_request(gateway, myx):
         ({"status": "failed", "exit_code": 7, "reason": "exit_code", "message": "exit code 7"}, 7, b""),
         ({"status": "failed", "exit_code": 125, "reason": "exited"}, 125, b""),
         ({"status": "failed", "exit_code": 255, "reason": "exited"}, 255, b""),
-        ({"status": "failed", "exit_code": 127, "reason": "spawn_failed", "message": "no program x"}, 127, b"no program x"),
-        ({"status": "failed", "exit_code": 126, "reason": "spawn_failed", "message": "not runnable"}, 126, b"not runnable"),
+        (
+            {"status": "failed", "exit_code": 127, "reason": "spawn_failed", "message": "no program x"},
+            127,
+            b"no program x",
+        ),
+        (
+            {"status": "failed", "exit_code": 126, "reason": "spawn_failed", "message": "not runnable"},
+            126,
+            b"not runnable",
+        ),
         ({"status": "failed", "exit_code": 137, "signal": "SIGKILL", "reason": "signal"}, 137, b"ended by SIGKILL"),
-        ({"status": "failed", "exit_code": None, "reason": "agent_unreachable", "message": "refused"}, 125, b"did not run: refused"),
+        (
+            {"status": "failed", "exit_code": None, "reason": "agent_unreachable", "message": "refused"},
+            125,
+            b"did not run: refused",
+        ),
         ({"status": "timeout", "exit_code": None, "reason": "timeout", "message": "over 5 s"}, 124, b"over 5 s"),
         ({"status": "cancelled", "exit_code": 143, "reason": "cancelled"}, 130, b"was cancelled"),
         ({"status": "lost", "exit_code": None, "message": "rebooted"}, 125, b"outcome is lost: rebooted"),
         ({"status": "unknown", "exit_code": None, "message": ""}, 125, b"cannot be known"),
         ({"status": "skipped", "exit_code": None}, 125, b"not run"),
-        ({"log_completeness": "incomplete", "result": {"stdout": {"dropped": 5}, "stderr": {}}}, 0, b"5 bytes were dropped"),
+        (
+            {"log_completeness": "incomplete", "result": {"stdout": {"dropped": 5}, "stderr": {}}},
+            0,
+            b"5 bytes were dropped",
+        ),
         ({"log_completeness": "unverified"}, 0, b"could not be verified"),
     ],
 )
@@ -204,7 +232,7 @@ def test_a_wrong_command_line_is_one_line_and_a_2(gateway, myx, arguments, said)
 
 
 def test_too_much_stdin_is_refused_before_anything_starts(gateway, myx):
-    done = myx("run", "local", "--stdin", "--", "x", input=b"x" * (1024 * 1024 + 1))
+    done = myx("run", "local", "--stdin", "--", "x", given=b"x" * (1024 * 1024 + 1))
     assert done.returncode == 2
     assert b"1024 KiB" in done.stderr
     assert not gateway.requests

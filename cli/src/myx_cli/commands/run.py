@@ -105,7 +105,7 @@ class ServerRun:
                 cause, final = error, not error.temporary
             if self._session.asked_to_end and not maybe_sent:
                 raise Failure("interrupted; nothing was started", INTERRUPTED)
-            limit_s = None if maybe_sent else min(_FIRST_CONTACT_S, patience.limit_s)
+            limit_s = patience.limit_s if maybe_sent else min(_FIRST_CONTACT_S, patience.limit_s)
             if final or not patience.pause(cause.message, limit_s):
                 if not maybe_sent or isinstance(cause, ApiError):
                     raise cause

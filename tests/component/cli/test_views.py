@@ -1,0 +1,152 @@
+"""Lists and facts: for people on a terminal, for programs elsewhere."""
+
+import json
+import os
+import pty
+
+import pytest
+
+
+def on_a_terminal(myx, *arguments, **env):
+    """Output and exit code of `myx` whose stdout and stderr are a terminal."""
+    ours, its = pty.openpty()
+    process = myx.start(*arguments, stdout=its, stderr=its, env={"COLUMNS": "150", **env})
+    os.close(its)
+    output = bytearray()
+    try:
+        while piece := os.read(ours, 65536):
+            output += piece
+    except OSError:  # how Linux tells the end of a terminal
+        pass
+    os.close(ours)
+    return process.wait(10), bytes(output).replace(b"\r\n", b"\n")
+
+
+def test_servers_of_all_pages_are_tab_separated_on_a_pipe(gateway, myx):
+    done = myx("server", "list")
+    assert (done.returncode, done.stderr) == (0, b"")
+    rows = [line.split(b"\t") for line in done.stdout.splitlines()]
+    assert [row[:4] for row in rows] == [
+        [b"local", b"online", b"127.0.0.1", b"2026-01-01T00:00:00Z"],
+        [b"other", b"online", b"127.0.0.1", b"2026-01-01T00:00:00Z"],
+    ]
+
+
+def test_servers_are_a_coloured_table_on_a_terminal(gateway, myx):
+    code, output = on_a_terminal(myx, "server", "list")
+    assert code == 0
+    assert b"Last contact" in output
+    assert b"\x1b[32monline" in output
+    assert b" ago" in output
+
+
+def test_no_color_is_respected(gateway, myx):
+    _, output = on_a_terminal(myx, "server", "list", NO_COLOR="1")
+    assert b"online" in output
+    assert b"\x1b[3" not in output
+
+
+def test_json_documents_are_whole(gateway, myx):
+    command = gateway.add_command(attempts=[{"at": "2026-01-01T00:00:00Z", "cause": "refused"}])
+    assert json.loads(myx("command", "show", command["id"], "-o", "json").stdout) == command
+    assert json.loads(myx("command", "list", "-o", "json").stdout) == {"items": [command]}
+    assert len(json.loads(myx("--output", "json", "server", "list").stdout)["items"]) == 2
+    assert json.loads(myx("server", "show", "local", "--output=json").stdout)["labels"] == {"env": "test"}
+    assert json.loads(myx("status", "-o", "json").stdout)["services"] == {"registry": "ok", "executor": "ok"}
+    assert json.loads(myx("--version", "-o", "json").stdout) == {"version": "0.1.0"}
+    assert myx("--version").stdout == b"myx 0.1.0\n"
+
+
+def test_filters_reach_the_request(gateway, myx):
+    assert (
+        myx("command", "list", "--server", "a b", "--status", "failed", "--status", "lost", "--limit", "7").returncode
+        == 0
+    )
+    assert gateway.requests[-1].query == {"server": ["a b"], "status": ["failed", "lost"], "page_size": ["7"]}
+
+
+def test_names_from_the_server_cannot_steer_a_terminal(gateway, myx):
+    gateway.add_command(
+        server_name="evil\x1b]52;c;x\x07\nname", command="a\x9bb", args=["\u202etxt", "[red]x[/red] :smile:"]
+    )
+    for code, output in (on_a_terminal(myx, "command", "list", NO_COLOR="1"), (0, myx("command", "list").stdout)):
+        assert code == 0
+        assert b"\x1b]" not in output
+        assert b"\xc2\x9b" not in output
+        assert "\u202e".encode() not in output
+        assert b"[red]x[/red]" in output
+    code, output = on_a_terminal(myx, "server", "show", "nope\x1b]0;x\x07")
+    assert code == 125
+    assert b"\x1b" not in output
+
+
+def test_output_of_a_command_is_raw_on_a_terminal_too(gateway, myx):
+    async def script(stream):
+        await stream.data(1, b"\x1b[31mred\x1b[0m \xff")
+        await stream.data(2, b"half")
+        await stream.final(status="timeout", message="over 5 s")
+
+    gateway.script = script
+    code, output = on_a_terminal(myx, "run", "local", "--", "x")
+    assert (code, output) == (124, b"\x1b[31mred\x1b[0m \xffhalf\nmyx: over 5 s\n")
+
+
+def test_cancel_asks_for_each(gateway, myx):
+    one, two = gateway.add_command(), gateway.add_command()
+    done = myx("command", "cancel", one["id"], "nope", two["id"], "--grace", "2s")
+    assert done.returncode == 125
+    assert b"nope: there is no such command" in done.stderr
+    assert [request.json() for request in gateway.posts(".*/cancel")] == [{"grace_s": 2.0}] * 3
+    assert myx("command", "cancel", one["id"]).returncode == 0
+
+
+def test_a_part_that_is_not_well_is_a_1(gateway, myx):
+    document = {"version": "0.1.0", "services": {"registry": "ok", "executor": "unavailable"}, "servers": None}
+    gateway.answers.append(("GET /status", (200, document)))
+    done = myx("status")
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"executor\tunavailable" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["server", "--help"], ["command", "list", "-h"]])
+def test_help_is_on_stdout(myx, arguments):
+    done = myx(*arguments)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"myx" in done.stdout
+
+
+def test_a_fault_of_ours_is_one_line(gateway, myx):
+    gateway.answers.append(("GET /servers", (200, {"items": [1]})))
+    done = myx("server", "list", env={"MYX_DEBUG": ""})
+    assert done.returncode == 125
+    assert done.stderr == b"myx: a fault in myx itself (AttributeError); MYX_DEBUG=1 shows where\n"
+
+
+def test_logs_show_what_is_there_of_a_running_command(gateway, myx):
+    async def script(stream):
+        for line in (b"0123\n", b"5678\n")[stream.offset // 5 :]:
+            await stream.data(1, line)
+        await stream.cancelled()  # it runs on
+
+    gateway.script = script
+    command = gateway.add_command(log_size_bytes=10)
+    done = myx("logs", command["id"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"0123\n5678\n", b"")
+    assert myx("logs", command["id"], "--offset", "5").stdout == b"5678\n"
+    gateway.add_command(log_size_bytes=0)
+    assert myx("logs", "0190-command-1").stdout == b""
+
+
+def test_followed_logs_end_with_the_commands_exit_code(gateway, myx):
+    async def script(stream):
+        await stream.data(2, b"bad\n")
+        await stream.final(status="failed", exit_code=9)
+
+    gateway.script = script
+    command = gateway.add_command(status="failed", exit_code=9)
+    done = myx("logs", command["id"], "-f")
+    assert (done.returncode, done.stdout, done.stderr) == (9, b"", b"bad\n")
+    assert myx("logs", command["id"]).returncode == 0
+    lines = [json.loads(line) for line in myx("logs", command["id"], "-o", "json").stdout.splitlines()]
+    assert [line["type"] for line in lines] == ["log", "final"]
+    assert myx("logs", "nope").stderr == b"myx: there is no such command\n"

@@ -1,0 +1,95 @@
+"""HTTP answers of every legal form, and of illegal ones."""
+
+import socket
+import threading
+
+import pytest
+
+from myx_cli.http1 import Connection, ProtocolError
+
+
+@pytest.fixture
+def answered():
+    """Calls `request` against a server that says `content` in pieces of `size` bytes and closes."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    asked = []
+
+    def ask(content, size=1 << 20, requests=1):
+        def serve():
+            peer, _ = listener.accept()
+            with peer:
+                asked.append(peer.recv(65536))
+                for start in range(0, len(content), size):
+                    peer.sendall(content[start : start + size])
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        connection = Connection("http", "127.0.0.1", listener.getsockname()[1], 5, 5)
+        try:
+            return [connection.request("GET", "/x", {"A": "b"}, None) for _ in range(requests)], connection
+        finally:
+            connection.close()
+            thread.join(5)
+
+    yield ask
+    listener.close()
+
+
+@pytest.mark.parametrize("size", [1, 3, 1 << 20])
+@pytest.mark.parametrize(
+    ("content", "status", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, b"hello"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\n", 200, b""),
+        (b"HTTP/1.1 204\r\n\r\n", 204, b""),
+        (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", 200, b"until the end"),
+        (b"HTTP/1.0 404 No\r\n\r\nx", 404, b"x"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Made\r\nContent-Length: 1\r\n\r\n!", 201, b"!"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nT: z\r\n\r\n",
+            200,
+            b"abc0123456789",
+        ),
+    ],
+)
+def test_answers_are_read_whole(answered, content, status, body, size):
+    (response,), _ = answered(content, size)
+    assert (response.status, response.body) == (status, body)
+
+
+def test_one_connection_carries_several_answers(answered):
+    one = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1"
+    last = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n2"
+    responses, connection = answered(one + last, requests=2)
+    assert [response.body for response in responses] == [b"1", b"2"]
+    assert not connection.reusable
+
+
+def test_what_follows_an_upgrade_is_kept(answered):
+    (response,), connection = answered(b"HTTP/1.1 101 Switch\r\nUpgrade: websocket\r\n\r\n\x82\x00")
+    assert response.headers["upgrade"] == "websocket"
+    assert connection.take_over()[1] == b"\x82\x00"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"A: " + b"b" * 70000,
+    ],
+)
+def test_what_is_not_http_is_refused(answered, content):
+    with pytest.raises(ProtocolError):
+        answered(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"])
+def test_an_answer_that_breaks_off_is_a_lost_connection(answered, content):
+    with pytest.raises(ConnectionError):
+        answered(content)
