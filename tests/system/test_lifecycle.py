@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from myx_standalone import leftovers
+from myx_testkit.open_way import needed_folders, prefix_as
 from myx_testkit.process import is_alive
 from myx_testkit.standalone import BIN, PARTS, Standalone
 from myx_testkit.wait import until_sync
@@ -199,9 +201,9 @@ def ordinary_user() -> Iterator[pwd.struct_passwd]:
 @needs_root
 @pytest.mark.skipif(not shutil.which("useradd"), reason="no useradd here")
 def test_it_works_as_an_ordinary_user_below_a_closed_home_folder(ordinary_user: pwd.struct_passwd) -> None:
-    if not can_run_python(ordinary_user):
-        pytest.skip("the interpreter lies below a folder that other users cannot enter")
-    prefix = ["setpriv", f"--reuid={ordinary_user.pw_uid}", f"--regid={ordinary_user.pw_gid}", "--init-groups"]
+    prefix = prefix_as(ordinary_user.pw_uid, ordinary_user.pw_gid, needed_folders())
+    if subprocess.run([*prefix, sys.executable, "-c", ""], capture_output=True, check=False, cwd="/").returncode != 0:
+        pytest.skip("no private mounts here, and the interpreter lies below a folder that others cannot enter")
     deployment = Standalone(
         Path(ordinary_user.pw_dir) / "checkout" / ".myx",
         prefix=prefix,
@@ -220,16 +222,3 @@ def test_it_works_as_an_ordinary_user_below_a_closed_home_folder(ordinary_user: 
     finally:
         assert deployment.stop() == 0
     assert everything_of(deployment) == []
-
-
-def can_run_python(user: pwd.struct_passwd) -> bool:
-    argv = [
-        "setpriv",
-        f"--reuid={user.pw_uid}",
-        f"--regid={user.pw_gid}",
-        "--init-groups",
-        str(BIN / "python"),
-        "-c",
-        "",
-    ]
-    return subprocess.run(argv, capture_output=True, check=False, cwd="/").returncode == 0

@@ -77,12 +77,3 @@ def is_listening(port: int, timeout_s: float = 1.0) -> bool:
             return connection.recv(5) == b"INFO "
     except OSError:
         return False
-
-
-def accepts(port: int, timeout_s: float = 1.0) -> bool:
-    """Whether anything accepts connections on this port."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout_s).close()
-    except OSError:
-        return False
-    return True

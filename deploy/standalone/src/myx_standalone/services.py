@@ -75,7 +75,7 @@ class Services:
         }
         return self._python("gateway", settings, (self.door,))
 
-    def agent(self, port: int) -> Service:
+    def agent(self) -> Service:
         """The agent of this machine. Its commands run in the user's environment and outlive it."""
         program = str(Path(sys.executable).with_name("myx-agent"))
         environment = passed_on((*PASSED_ON, *PROXIES, *(name.upper() for name in PROXIES)))
@@ -83,7 +83,6 @@ class Services:
             "agent",
             lambda: bound_to_parent([program, "--config", str(self.home.agent_config)], signal.SIGKILL),
             environment,
-            is_ready=lambda: nats.accepts(port),
         )
 
     def migrate(self, service: str) -> tuple[list[str], dict[str, str]]:

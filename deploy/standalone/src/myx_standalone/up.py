@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import resource
 import signal
@@ -43,6 +42,7 @@ class Standalone:
         self.children: dict[str, Child] = {}
         self.stopping = asyncio.Event()
         self.agent_runs_with = ""
+        self.is_up = False
 
     async def run(self) -> int:
         """Start, run until a signal, stop; the exit status. StandaloneError: it cannot be started."""
@@ -55,6 +55,7 @@ class Standalone:
             self._catch_signals()
             try:
                 if await self._unless_stopped(self._start(door)):
+                    self.is_up = True
                     self.home.announce(self.url)
                     self._say_ready(time.monotonic() - began)
                     await self._run_until_stopped()
@@ -111,15 +112,12 @@ class Standalone:
     async def _start_agent(self, services: Services) -> None:
         """Start the agent with last time's identity at once, and with the registry's when that is another."""
         if self.home.agent_config.exists():
-            await self._start_child(services.agent(self._agent_port()), self._read_agent_files())
+            await self._start_child(services.agent(), self._read_agent_files())
         await self._step("enrol", *services.enrol())
         if self.agent_runs_with != self._read_agent_files():
             if running := self.children.pop("agent", None):
                 await running.stop()
-            await self._start_child(services.agent(self._agent_port()), self._read_agent_files())
-
-    def _agent_port(self) -> int:
-        return int(json.loads(self.home.agent_config.read_text())["rpc_port"])
+            await self._start_child(services.agent(), self._read_agent_files())
 
     def _read_agent_files(self) -> str:
         files = (self.home.agent_config, self.home.agent / "ssl" / "agent.crt", self.home.agent / "ssl" / "agent.key")
@@ -226,7 +224,7 @@ class Standalone:
             return
         self.stopping.set()
         say("MyX stops.")
-        if {"gateway", "executor", "agent"} <= self.children.keys() and self.home.server_id_file.exists():
+        if self.is_up:
             server = self.home.server_id_file.read_text().strip()
             await local_commands.cancel_all(self.api, server, say, CANCEL_WITHIN_S)
         for group in STOP_ORDER:
