@@ -46,8 +46,7 @@ def answered():
         (b"HTTP/1.0 404 No\r\n\r\nx", 404, b"x"),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Made\r\nContent-Length: 1\r\n\r\n!", 201, b"!"),
         (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-            b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nT: z\r\n\r\n",
+            b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nT: z\r\n\r\n",
             200,
             b"abc0123456789",
         ),
