@@ -11,9 +11,9 @@ from myx.heartbeat.v1 import heartbeat_service_pb2
 from myx.registry.v1 import agent_pb2, agent_service_pb2
 from myx_heartbeat.domain import Endpoint, Report, Status, Try
 
-_MAX_TEXT = 512
-_MAX_DISKS = 64
-_MAX_COMMANDS = 1000
+# What an agent says is cut, so that 500 reports fit a message of 16 MiB; the registry keeps no more either.
+_MAX_TEXT = 256
+_MAX_LIST = 100
 _INT64 = (1 << 63) - 1
 _INT32 = (1 << 31) - 1
 
@@ -95,31 +95,31 @@ def facts(status: Mapping[str, Any], reported_at: datetime) -> agent_pb2.AgentFa
     tool = _mapping(status.get("deployment_tool"))
     message = agent_pb2.AgentFacts(
         hostname=_text(status.get("hostname")),
-        os=_text(status.get("os")),
+        os=_text(_mapping(status.get("os")).get("pretty_name")),
         arch=_text(status.get("arch")),
         kernel=_text(status.get("kernel")),
         python=_text(status.get("python")),
         cpus=min(_count(status.get("cpus")), _INT32),
-        memory_total_bytes=_count(memory.get("total_bytes")),
-        memory_available_bytes=_count(memory.get("available_bytes")),
+        memory_total_bytes=_count(memory.get("total")),
+        memory_available_bytes=_count(memory.get("available")),
         machine_id=_text(status.get("machine_id")),
         boot_id=_text(status.get("boot_id")),
-        running_command_ids=[_text(one) for one in _list(status.get("running_commands"))[:_MAX_COMMANDS]],
+        running_command_ids=[_text(one) for one in _list(status.get("running_commands"))[:_MAX_LIST]],
         reported_at=_timestamp(reported_at),
         deployment_tool_version=_text(tool.get("version")),
         deployment_tool_digest=_text(tool.get("digest")),
     )
     if len(load) == 3:
         message.load_1m, message.load_5m, message.load_15m = (_number(one) for one in load)
-    uptime_s = _number(status.get("uptime"))
+    uptime_s = _number(status.get("host_uptime"))
     if 0 < uptime_s < 1e10:
         message.uptime.CopyFrom(_duration(uptime_s))
-    for disk in _list(status.get("disks"))[:_MAX_DISKS]:
+    for disk in _list(status.get("disks"))[:_MAX_LIST]:
         one = _mapping(disk)
         message.disks.add(
             mount=_text(one.get("mount")),
-            total_bytes=_count(one.get("total_bytes")),
-            free_bytes=_count(one.get("free_bytes")),
+            total_bytes=_count(one.get("total")),
+            free_bytes=_count(one.get("free")),
         )
     return message
 

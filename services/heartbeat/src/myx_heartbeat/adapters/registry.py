@@ -1,13 +1,17 @@
 """The registry as the heartbeat service sees it."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import grpc.aio
 
 from myx.registry.v1 import agent_service_pb2
-from myx.registry.v1.agent_service_pb2_grpc import AgentServiceAsyncStub, AgentServiceStub
+from myx.registry.v1.agent_service_pb2_grpc import AgentServiceStub
 from myx_heartbeat import convert
 from myx_heartbeat.domain import Endpoint, Report
+
+if TYPE_CHECKING:
+    from myx.registry.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
 
 _PAGE_SIZE = 500
 _TIMEOUT_S = 10.0
@@ -17,7 +21,7 @@ class RegistryClient:
     """Reads the fleet, reports outcomes. All calls raise MyxError; the channel retries UNAVAILABLE itself."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: AgentServiceAsyncStub = AgentServiceStub(channel)
+        self._stub: "AgentServiceAsyncStub" = AgentServiceStub(channel)
 
     async def list_endpoints(self) -> list[Endpoint]:
         """Connection data of all agents."""
