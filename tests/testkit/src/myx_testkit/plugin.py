@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from myx_kit.tls import ensure_tls
+from myx_testkit.agent import RealAgent
 from myx_testkit.nats import NatsServer
 from myx_testkit.postgres import Database, PostgresServer
 from myx_testkit.process import Program
@@ -88,3 +89,21 @@ def myx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     deployment.start()
     yield deployment
     deployment.stop()
+
+
+@pytest.fixture
+def real_agent(tmp_path: Path) -> Iterator[RealAgent]:
+    """An agent for one test, with signatures required; its commands are ended behind the test."""
+    agent = RealAgent(tmp_path / "agent")
+    agent.start()
+    yield agent
+    agent.close()
+
+
+@pytest.fixture(scope="module")
+def module_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAgent]:
+    """An agent for all tests of a module."""
+    agent = RealAgent(tmp_path_factory.mktemp("agent"))
+    agent.start()
+    yield agent
+    agent.close()
