@@ -1,0 +1,72 @@
+"""The agent process: opens, wires, serves, closes in reverse."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+from myx_agent import __version__, app, tls
+from myx_agent.auth import Authenticator, Nonces, Throttle
+from myx_agent.commands.supervisor import Supervisor
+from myx_agent.config import Config
+from myx_agent.jsonrpc import Dispatcher
+from myx_agent.methods import Methods
+from myx_agent.server import QuietHttp, bind, make_server
+from myx_agent.spool.watch import Watches
+from myx_agent.stream import LogStream
+
+_READY_FD = "MYX_READY_FD"
+_log = logging.getLogger("myx_agent")
+
+
+async def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT. Commands and their supervisor run on. Raises OSError, CertificateError."""
+    tls.ensure_certificate(config)
+    context = tls.make_context(config)
+    listener = bind(config.bind_address, config.rpc_port)
+    with contextlib.ExitStack() as stack:
+        stack.callback(listener.close)
+        spool = Path(config.spool_dir)
+        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        nonces = Nonces(spool / "nonces", 2 * config.signature_tolerance_s)
+        nonces.load(time.time())
+        stack.callback(nonces.close)
+        watches = Watches()
+        stack.callback(watches.close)
+        supervisor = Supervisor(config)
+        try:
+            await supervisor.start()
+            methods = Methods(config, supervisor, watches)
+            dispatcher = Dispatcher(config.max_batch)
+            methods.register(dispatcher)
+            stream = LogStream(methods, watches)
+            doorman = app.Doorman(config, Authenticator(config, nonces), Throttle())
+            http = type("AgentHttp", (QuietHttp,), {"log_paths": staticmethod(doorman.is_log_path)})
+            server = make_server(app.build(doorman, dispatcher, stream), context, http)
+
+            def stop() -> None:
+                stream.stop()
+                server.stop()
+
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop)
+            serving = asyncio.create_task(server.serve(sockets=[listener]), name="server")
+            await server.listening.wait()
+            _log.info("myx-agent %s serves on port %d", __version__, config.rpc_port)
+            notify_ready()
+            await serving
+        finally:
+            await supervisor.stop()
+
+
+def notify_ready() -> None:
+    """Tell who started us, when they asked for it, that requests are answered now."""
+    number = os.environ.pop(_READY_FD, "")
+    if number.isdigit():
+        with contextlib.suppress(OSError):
+            os.write(int(number), b"READY\n")
+            os.close(int(number))

@@ -1,0 +1,149 @@
+"""Who may speak: token, request signature (CONTRACTS.md, "Signature"), and slowing down who guesses."""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+from myx_agent.config import Config
+
+_SIGNATURE = re.compile(r"v1;t=(\d{1,12});n=([0-9a-f]{32});s=([0-9a-f]{64})")
+_MAX_NONCES = 200_000
+_COMPACT_LINES = 20_000
+
+
+class Verdict(Enum):
+    OK = "ok"
+    DENIED = "denied"
+    CLOCK_SKEW = "clock_skew"
+
+
+class Nonces:
+    """Nonces seen within the tolerance, in a file too, so that a restart opens no window for a replay.
+
+    The oldest give way beyond a bound; signatures as old as those are then refused.
+    """
+
+    def __init__(self, path: Path, keep_s: float) -> None:
+        self._path = path
+        self._keep_s = keep_s
+        self._seen: OrderedDict[str, int] = OrderedDict()
+        self._floor = 0
+        self._lines = 0
+        self._fd = -1
+
+    def load(self, now_s: float) -> None:
+        """Read what was seen before the restart. Raises OSError."""
+        if self._path.exists():
+            for line in self._path.read_text(errors="replace").splitlines():
+                time_text, _blank, nonce = line.partition(" ")
+                if time_text.isdigit() and int(time_text) + self._keep_s >= now_s:
+                    self._seen[nonce] = int(time_text)
+        self._rewrite()
+
+    def add(self, nonce: str, signed_at: int, now_s: float) -> bool:
+        """Remember a nonce; False when it was seen, or is too old to know."""
+        if nonce in self._seen or signed_at < self._floor:
+            return False
+        self._seen[nonce] = signed_at
+        while self._seen:
+            oldest, oldest_at = next(iter(self._seen.items()))
+            if oldest_at + self._keep_s >= now_s and len(self._seen) <= _MAX_NONCES:
+                break
+            if oldest_at + self._keep_s >= now_s:
+                self._floor = max(self._floor, oldest_at + 1)
+            del self._seen[oldest]
+        os.write(self._fd, f"{signed_at} {nonce}\n".encode())
+        self._lines += 1
+        if self._lines > 2 * len(self._seen) + _COMPACT_LINES:
+            self._rewrite()
+        return True
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _rewrite(self) -> None:
+        self.close()
+        fresh = self._path.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text("".join(f"{at} {nonce}\n" for nonce, at in self._seen.items()))
+        fresh.replace(self._path)
+        self._lines = len(self._seen)
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+
+class Authenticator:
+    """Checks token and signature of requests. `clock` gives Unix seconds."""
+
+    def __init__(self, config: Config, nonces: Nonces, clock: Callable[[], float] = time.time) -> None:
+        self._token = config.agent_token.encode()
+        self._key = config.secret_key.encode()
+        self._required = config.require_signature
+        self._tolerance_s = config.signature_tolerance_s
+        self._nonces = nonces
+        self._clock = clock
+
+    def token_is_right(self, token: bytes) -> bool:
+        return hmac.compare_digest(token, self._token)
+
+    def now_s(self) -> float:
+        return self._clock()
+
+    def check_signature(self, header: str | None, method: str, target: str, body: bytes) -> Verdict:
+        """The verdict on a request whose token is right. `target` is path and query as in the request line."""
+        if header is None:
+            return Verdict.DENIED if self._required else Verdict.OK
+        match = _SIGNATURE.fullmatch(header)
+        if match is None:
+            return Verdict.DENIED
+        signed_at, nonce, mac = match.groups()
+        text = f"{method}\n{target}\n{signed_at}\n{nonce}\n{hashlib.sha256(body).hexdigest()}"
+        expected = hmac.digest(self._key, text.encode("utf-8", "surrogateescape"), "sha256").hex()
+        if not hmac.compare_digest(mac, expected):
+            return Verdict.DENIED
+        now_s = self._clock()
+        if abs(now_s - int(signed_at)) > self._tolerance_s:
+            return Verdict.CLOCK_SKEW
+        return Verdict.OK if self._nonces.add(nonce, int(signed_at), now_s) else Verdict.DENIED
+
+
+class Throttle:
+    """Delays refusals to an address that keeps failing. Bounded in addresses and in answers held back."""
+
+    def __init__(self, free: int = 5, first_s: float = 0.2, longest_s: float = 3.0, forget_s: float = 300) -> None:
+        self._free = free
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._forget_s = forget_s
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._held = 0
+
+    def delay_s(self, address: str) -> float:
+        """Count a failure; how long to wait with the refusal."""
+        count, last = self._failures.pop(address, (0, 0.0))
+        now = time.monotonic()
+        count = 1 if now - last > self._forget_s else count + 1
+        self._failures[address] = count, now
+        if len(self._failures) > 4096:
+            self._failures.popitem(last=False)
+        if count <= self._free:
+            return 0
+        return min(self._longest_s, self._first_s * 2.0 ** min(count - self._free - 1, 10))
+
+    async def hold(self, address: str) -> None:
+        """Wait as the address deserves; at most 256 answers are held back at a time."""
+        delay_s = self.delay_s(address)
+        if delay_s and self._held < 256:
+            self._held += 1
+            try:
+                await asyncio.sleep(delay_s)
+            finally:
+                self._held -= 1

@@ -1,0 +1,48 @@
+"""Which stream a byte of the interleaved log belongs to: one fixed record wherever the stream changes.
+
+A record is 8 bytes, little endian: first offset * 4 + stream (1 stdout, 2 stderr). Records are in offset order.
+"""
+
+import os
+import struct
+
+RECORD = struct.Struct("<Q")
+MAX_OFFSET = (1 << 62) - 1
+
+
+def pack(offset: int, stream: int) -> bytes:
+    return RECORD.pack(offset << 2 | stream)
+
+
+def record_count(index_fd: int) -> int:
+    return os.fstat(index_fd).st_size // RECORD.size
+
+
+def read_record(index_fd: int, number: int) -> tuple[int, int]:
+    """(first offset, stream) of one record. Raises IndexError beyond the end."""
+    data = os.pread(index_fd, RECORD.size, number * RECORD.size)
+    if len(data) < RECORD.size:
+        raise IndexError(number)
+    value: int = RECORD.unpack(data)[0]
+    return value >> 2, value & 3
+
+
+def find_run(index_fd: int, offset: int) -> int:
+    """The number of the record whose run holds `offset`; -1 when there is none."""
+    low, high = 0, record_count(index_fd)
+    while low < high:
+        middle = (low + high) // 2
+        if read_record(index_fd, middle)[0] <= offset:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1
+
+
+def truncate_to(index_fd: int, log_size: int) -> int:
+    """Drop records that point at or beyond `log_size` and a torn last one. Returns how many are left."""
+    count = record_count(index_fd)
+    while count and read_record(index_fd, count - 1)[0] >= log_size:
+        count -= 1
+    os.ftruncate(index_fd, count * RECORD.size)
+    return count

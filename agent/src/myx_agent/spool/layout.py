@@ -1,0 +1,97 @@
+"""Where things lie in the spool, shared by agent and supervisor. Imports nothing heavy: the supervisor stays small.
+
+<spool>/                      mode 700
+  supervisor.sock             the supervisor's door (Unix, SEQPACKET)
+  supervisor.lock             flock: one supervisor per spool
+  released                    ids whose spool was dropped: "<id> <digest> <unix s>" a line
+  commands/<command_id>/
+    meta.json                 what was asked for, without secrets; durable before anything is executed
+    pid                       "<pid> <start ticks> <monotonic s> <unix s> <boot id>", then "exec" once it was executed
+    log  index                the interleaved bytes; where the stream changes (spool/index.py)
+    stdout  stderr            FIFOs while somebody may write
+    cancel.json               a termination that was begun: {reason, grace_s, at}
+    gap.json                  a limit was reached: {from, reason}
+    result.json               the end: {state, end, kept, gap, digest, result}; written last, atomically
+"""
+
+import os
+
+COMMANDS = "commands"
+SOCKET = "supervisor.sock"
+LOCK = "supervisor.lock"
+RELEASED = "released"
+
+META = "meta.json"
+PID = "pid"
+LOG = "log"
+INDEX = "index"
+STREAMS = ("stdout", "stderr")
+CANCEL = "cancel.json"
+GAP = "gap.json"
+RESULT = "result.json"
+
+STDOUT = 1
+STDERR = 2
+
+COMMAND_ID_TAG = "MYX_COMMAND_ID"
+
+_ID_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.")
+
+
+def is_command_id(text: str) -> bool:
+    """True when `text` may name a folder: 1 to 128 of [A-Za-z0-9._-], not starting with a dot."""
+    return 0 < len(text) <= 128 and text[0] != "." and _ID_CHARACTERS.issuperset(text)
+
+
+def command_dir(spool: str, command_id: str) -> str:
+    return f"{spool}/{COMMANDS}/{command_id}"
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot; empty where it is not to be had."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123 - pathlib costs a megabyte
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def fsync_path(path: str) -> None:
+    """Make a file or a folder's entries durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Replace `path` atomically (not durably: the flusher makes it so)."""
+    temporary = f"{path}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(fd, data)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)  # noqa: PTH104
+
+
+def read_whole(path: str) -> bytes | None:
+    """The content of a small file; None when there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        pieces = []
+        while piece := os.read(fd, 1 << 16):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -1,0 +1,125 @@
+"""The log of a command as a WebSocket stream (CONTRACTS.md, "Log stream")."""
+
+import asyncio
+import contextlib
+import struct
+from typing import Any
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from myx_agent.jsonrpc import RpcError, invalid_param
+from myx_agent.methods import Methods, beyond_end
+from myx_agent.spool import layout
+from myx_agent.spool.reader import LogReader
+from myx_agent.spool.watch import Waiter, Watches
+
+FRAME_BYTES = 256 * 1024
+_HEAD = struct.Struct(">BQ")
+_IDLE_S = 3600.0
+
+
+class LogStream:
+    """Serves one follower per call; a slow one is held back by its own socket and keeps one frame in memory."""
+
+    def __init__(self, methods: Methods, watches: Watches) -> None:
+        self._methods = methods
+        self._watches = watches
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End all streams with 1012: the followers come back with their offsets."""
+        self._stopping.set()
+
+    async def serve(self, websocket: WebSocket, command_id: str, offset_text: str) -> None:
+        await websocket.accept()
+        try:
+            offset = _parse_offset(offset_text)
+            log = self._methods.open_log(command_id)
+        except RpcError as error:
+            await _refuse(websocket, error)
+            return
+        with log:
+            follower = asyncio.create_task(self._follow(websocket, log, offset), name=f"follow {command_id}")
+            watchers = [
+                asyncio.create_task(_until_disconnect(websocket), name="disconnect"),
+                asyncio.create_task(self._stopping.wait(), name="stopping"),
+            ]
+            try:
+                await asyncio.wait([follower, *watchers], return_when=asyncio.FIRST_COMPLETED)
+                if follower.done():
+                    await _report(websocket, follower)
+                elif self._stopping.is_set():
+                    await websocket.close(1012)
+            except (WebSocketDisconnect, RuntimeError):
+                pass  # the follower's connection went first
+            finally:
+                for task in (follower, *watchers):
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError, RpcError):
+                        await task
+
+    async def _follow(self, websocket: WebSocket, log: LogReader, offset: int) -> None:
+        path = self._methods.folder(log.command_id) / layout.LOG
+        if (sent := await self._send_available(websocket, log, offset)) is None:
+            return
+        with self._watches.watch(path) as waiter:
+            while (sent := await self._send_next(websocket, log, sent, waiter)) is not None:
+                pass
+
+    async def _send_next(self, websocket: WebSocket, log: LogReader, offset: int, waiter: Waiter) -> int | None:
+        waiter.clear()
+        sent = await self._send_available(websocket, log, offset)
+        if sent == offset:
+            await waiter.wait(_IDLE_S)
+        return sent
+
+    async def _send_available(self, websocket: WebSocket, log: LogReader, offset: int) -> int | None:
+        """Send what is there; the new offset, or None after the final frame."""
+        final = log.final()
+        size = log.size() if final is None else final.kept
+        while (run := log.read(offset, FRAME_BYTES, size)) is not None:
+            await websocket.send_bytes(_HEAD.pack(run.stream, offset) + run.data)
+            offset += len(run.data)
+        if final is None:
+            if offset > size:
+                raise beyond_end(size)
+            return offset
+        if final.gap is not None and final.gap["from"] <= offset < final.gap["to"]:
+            await _send_text(websocket, {"type": "gap", **final.gap, "from": offset})
+            offset = final.gap["to"]
+        if offset != final.end:
+            raise beyond_end(final.end)
+        result = self._methods.result_of(log.command_id, final)
+        await _send_text(websocket, {"type": "final", "offset": offset, "result": result})
+        return None
+
+
+async def _report(websocket: WebSocket, follower: asyncio.Task[None]) -> None:
+    error = follower.exception()
+    if error is None:
+        await websocket.close(1000)
+    elif isinstance(error, RpcError):
+        await _refuse(websocket, error, accepted=True)
+    else:
+        raise error
+
+
+async def _refuse(websocket: WebSocket, error: RpcError, *, accepted: bool = True) -> None:
+    await _send_text(websocket, {"type": "error", "error": error.as_dict()})
+    await websocket.close(1008)
+
+
+async def _send_text(websocket: WebSocket, document: dict[str, Any]) -> None:
+    await websocket.send_text(msgspec.json.encode(document).decode())
+
+
+async def _until_disconnect(websocket: WebSocket) -> None:
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+def _parse_offset(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise invalid_param("offset", "must be a whole number, not negative")
+    return int(text)

@@ -1,0 +1,196 @@
+"""Take over the commands that an earlier supervisor (crashed, replaced, or of an earlier boot) left in the spool."""
+
+import base64
+import contextlib
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from myx_agent.spool import layout
+from myx_agent.supervisor import pipes, tree
+from myx_agent.supervisor.command import Command
+from myx_agent.supervisor.mask import Mask
+from myx_agent.supervisor.output import OutputLog
+from myx_agent.supervisor.result import Ending, make_result
+from myx_agent.supervisor.service import Service
+from myx_agent.supervisor.store import mark_evicted, remove_folder
+
+
+@dataclass(frozen=True, slots=True)
+class PidRecord:
+    pid: int
+    start_ticks: int
+    started_mono: float
+    started_at: float
+    boot_id: str
+    executed: bool
+
+
+@dataclass(slots=True)
+class Handover:
+    """What a supervisor that replaces itself passes on for one command; all empty after a crash."""
+
+    secrets: list[bytes] = field(default_factory=list)
+    held: dict[int, bytes] = field(default_factory=dict)
+    dropped: dict[int, int] = field(default_factory=dict)
+
+
+def encode_handover(command: Command) -> dict[str, Any]:
+    return {
+        "secrets": [base64.b64encode(secret).decode() for secret in command.mask[1].secrets],
+        "held": {str(stream): base64.b64encode(mask.held).decode() for stream, mask in command.mask.items()},
+        "dropped": {str(stream): count for stream, count in command.log.dropped.items()},
+    }
+
+
+def decode_handover(document: dict[str, Any]) -> Handover:
+    return Handover(
+        secrets=[base64.b64decode(secret) for secret in document["secrets"]],
+        held={int(stream): base64.b64decode(text) for stream, text in document["held"].items()},
+        dropped={int(stream): count for stream, count in document["dropped"].items()},
+    )
+
+
+def adopt_all(service: Service, handovers: dict[str, Handover]) -> None:
+    """Read the whole spool: finished commands are counted, running ones go on, the rest gets its honest end."""
+    service.store.load_released()
+    folder = f"{service.spool}/{layout.COMMANDS}"
+    boot = layout.boot_id()
+    ended: list[tuple[float, str, dict[str, Any]]] = []
+    for name in os.listdir(folder):  # noqa: PTH208
+        path = f"{folder}/{name}"
+        text = layout.read_whole(f"{path}/{layout.RESULT}")
+        if text is None:
+            _adopt(service, name, path, boot, handovers.get(name))
+            text = layout.read_whole(f"{path}/{layout.RESULT}")
+        if text is not None:
+            record = json.loads(text)
+            ended.append((record["ended_at"], name, record))
+    for ended_at, name, record in sorted(ended, key=lambda item: item[:2]):
+        path = f"{folder}/{name}"
+        service.store.add_finished(name, ended_at, _check_log(path, record))
+        _drain_rest(service, name, path, boot)
+    if service.cgroups is not None:
+        for name in service.cgroups.leftovers():
+            if name not in service.running:
+                service.cgroups.of(name).remove()
+
+
+def parse_pid_record(text: bytes | None) -> PidRecord | None:
+    """None when there is none or it is torn: then nothing was executed, as it is made durable before."""
+    if text is None or b"\n" not in text:
+        return None
+    first, _newline, rest = text.decode().partition("\n")
+    words = first.split()
+    if len(words) < 4:
+        return None
+    boot = words[4] if len(words) > 4 else ""
+    return PidRecord(int(words[0]), int(words[1]), float(words[2]), float(words[3]), boot, rest.startswith("exec"))
+
+
+def _adopt(service: Service, name: str, path: str, boot: str, handover: Handover | None) -> None:
+    record = parse_pid_record(layout.read_whole(f"{path}/{layout.PID}"))
+    text = layout.read_whole(f"{path}/{layout.META}")
+    if record is None or text is None:
+        remove_folder(path)  # never started: a repeat of the request starts it
+        return
+    meta = json.loads(text)
+    log = OutputLog(path, service.quota())
+    log.adopt()
+    service.store.make_room(log.disk_bytes)
+    if record.boot_id != boot:
+        service.store.give_back(log.reserved)
+        _end_of_earlier_boot(path, log, record, meta["digest"])
+        return
+    cgroup = service.cgroups.of(name) if service.cgroups else None
+    if cgroup is not None and not cgroup.exists():
+        cgroup = None
+    command = Command(service, name, path, log, _masks(log, record, meta, handover), cgroup)
+    command.digest = meta["digest"]
+    command.pid, command.start_ticks = record.pid, record.start_ticks
+    command.started_at, command.started_mono = record.started_at, record.started_mono
+    command.executed = record.executed
+    if handover is not None:
+        log.dropped.update(handover.dropped)
+    service.enlist(command)
+    command.open_pipes()
+    process = tree.read_process(record.pid)
+    if process is None or process.start_ticks != record.start_ticks:
+        command.is_child = False
+        command.gone_without_status()
+        return
+    if process.parent == os.getpid():
+        command.is_child = True
+    else:
+        command.watch_pidfd()
+    command.set_clocks(meta["timeout_s"], meta["no_output_timeout_s"])
+    command.resume_termination()
+
+
+def _masks(log: OutputLog, record: PidRecord, meta: dict[str, Any], handover: Handover | None) -> dict[int, Mask]:
+    """The secrets of a command: handed over, or read from its environment; unknown ones end the log."""
+    if handover is not None:
+        masks = {stream: Mask(handover.secrets) for stream in (1, 2)}
+        for stream, mask in masks.items():
+            mask.held = handover.held.get(stream, b"")
+        return masks
+    names = meta["secret_names"]
+    secrets = _secrets_of(record.pid, names) if names else []
+    if len(secrets) < len(names):
+        log.drop_from_here("secrets_lost")
+    return {stream: Mask(secrets) for stream in (1, 2)}
+
+
+def _secrets_of(pid: int, names: list[str]) -> list[bytes]:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+        pairs = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
+        return [pairs[name.encode()] for name in names if name.encode() in pairs]
+    return []
+
+
+def _end_of_earlier_boot(path: str, log: OutputLog, record: PidRecord, digest: str) -> None:
+    ending = Ending(
+        status=None,
+        executed=record.executed or log.end > 0,
+        spawn_error=None,
+        stop_reason=None,
+        started_at=record.started_at,
+        ended_at=0,
+        tree_gone=True,
+        rebooted=True,
+    )
+    result = make_result(ending, log, digest)
+    log.close()
+    _remove_pipes(path)
+    layout.write_whole(f"{path}/{layout.RESULT}", json.dumps(result).encode())
+
+
+def _check_log(path: str, record: dict[str, Any]) -> int:
+    """Bytes on disk of a finished log. One that a power failure cut is marked as dropped."""
+    sizes = {}
+    for name in (layout.LOG, layout.INDEX):
+        try:
+            sizes[name] = os.stat(f"{path}/{name}").st_size  # noqa: PTH116
+        except FileNotFoundError:
+            sizes[name] = 0
+    if sizes[layout.LOG] < record["kept"]:
+        mark_evicted(path, record, "disk_lost")
+        return 0
+    return sizes[layout.LOG] + sizes[layout.INDEX]
+
+
+def _drain_rest(service: Service, name: str, path: str, boot: str) -> None:
+    """Background processes may still hold the pipes of a finished command."""
+    if not any(os.path.exists(f"{path}/{stream}") for stream in layout.STREAMS):  # noqa: PTH110
+        return
+    pid_record = parse_pid_record(layout.read_whole(f"{path}/{layout.PID}"))
+    if pid_record is None or pid_record.boot_id != boot:
+        _remove_pipes(path)
+        return
+    service.drain(name, path, pipes.open_readers(path))
+
+
+def _remove_pipes(path: str) -> None:
+    for stream in (layout.STDOUT, layout.STDERR):
+        pipes.remove(path, stream)

@@ -1,0 +1,133 @@
+"""One cgroup per command where the kernel and our rights allow it (v2, or a v1 hierarchy); silently none elsewhere."""
+
+import contextlib
+import os
+
+_V1_CHOICES = ("pids", "freezer", "systemd")
+
+
+class CgroupRoot:
+    """A folder of cgroups that we may make and fill. `unified`: v2, where one write kills all."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.kills_at_once = False
+
+    def probe(self) -> bool:
+        """True when a cgroup can be made, entered by a process and removed."""
+        try:
+            os.makedirs(self._path, mode=0o755, exist_ok=True)  # noqa: PTH103
+        except OSError:
+            return False
+        probe = Cgroup(f"{self._path}/probe", kills_at_once=False)
+        pid = 0
+        try:
+            probe.make()
+            pid = os.fork()
+            if pid == 0:
+                os.read(os.pipe()[0], 1)
+                os._exit(0)
+            probe.enter(pid)
+            self.kills_at_once = os.path.exists(f"{self._path}/probe/cgroup.kill")  # noqa: PTH110
+            return pid in probe.pids()
+        except OSError:
+            return False
+        finally:
+            if pid:
+                os.kill(pid, 9)
+                os.waitpid(pid, 0)
+            probe.remove()
+
+    def of(self, command_id: str) -> "Cgroup":
+        return Cgroup(f"{self._path}/{command_id}", kills_at_once=self.kills_at_once)
+
+    def leftovers(self) -> list[str]:
+        """Names of the cgroups that are there."""
+        with contextlib.suppress(OSError), os.scandir(self._path) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return []
+
+
+class Cgroup:
+    def __init__(self, path: str, *, kills_at_once: bool) -> None:
+        self._path = path
+        self._kills_at_once = kills_at_once
+
+    def make(self) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self._path, 0o755)  # noqa: PTH102
+
+    def exists(self) -> bool:
+        return os.path.isdir(self._path)  # noqa: PTH112
+
+    def enter(self, pid: int) -> None:
+        fd = os.open(f"{self._path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, str(pid).encode())
+        finally:
+            os.close(fd)
+
+    def pids(self) -> set[int]:
+        """Members, also those of cgroups that a member made below."""
+        found: set[int] = set()
+        for folder, _folders, _files in os.walk(self._path):
+            with contextlib.suppress(OSError), open(f"{folder}/cgroup.procs") as file:  # noqa: PTH123
+                found.update(int(line) for line in file)
+        found.discard(0)
+        return found
+
+    def kill(self) -> bool:
+        """Kill all members in one step; False where the kernel cannot."""
+        if not self._kills_at_once:
+            return False
+        try:
+            fd = os.open(f"{self._path}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            os.write(fd, b"1")
+        finally:
+            os.close(fd)
+        return True
+
+    def remove(self) -> bool:
+        """Remove it and what is below; False while a process is in it."""
+        try:
+            for folder, _folders, _files in os.walk(self._path, topdown=False):
+                os.rmdir(folder)  # noqa: PTH106
+        except OSError:
+            return False
+        return True
+
+
+def find_root(name: str) -> CgroupRoot | None:
+    """A place for cgroups called `name` below our own cgroup; None when there is none that works."""
+    own: dict[str, str] = {}
+    with contextlib.suppress(OSError), open("/proc/self/cgroup") as file:  # noqa: PTH123
+        for line in file:
+            _number, controllers, path = line.rstrip("\n").split(":", 2)
+            own[controllers] = path
+    for mount, key in _mounts():
+        if key in own:
+            root = CgroupRoot(f"{mount}{own[key].rstrip('/')}/{name}")
+            if root.probe():
+                return root
+    return None
+
+
+def _mounts() -> list[tuple[str, str]]:
+    """(mount point, controllers as /proc/self/cgroup writes them), best first."""
+    unified: list[tuple[str, str]] = []
+    legacy: list[tuple[str, str]] = []
+    with contextlib.suppress(OSError), open("/proc/self/mounts") as file:  # noqa: PTH123
+        for line in file:
+            _device, mount, kind, options = line.split(" ")[:4]
+            if kind == "cgroup2":
+                unified.append((mount, ""))
+            elif kind == "cgroup":
+                legacy += [
+                    (mount, f"name={choice}" if choice == "systemd" else choice)
+                    for choice in _V1_CHOICES
+                    if choice in options.replace("name=", "").split(",")
+                ]
+    return unified + legacy

@@ -1,0 +1,110 @@
+"""Fork and exec of one command. The child executes nothing before its record is durable and it got its go.
+
+Windows of a crash, in order:
+  meta written, no pid record      the child (if any) reads the end of the go pipe and exits: never started
+  pid record, no "exec" in it      the child may have been executed: alive, it is adopted; gone, it is unknown
+  "exec" recorded                  it ran
+The child itself syncs meta and pid record before it executes, so that after a reboot too "no pid record" means never
+started.
+"""
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from typing import NoReturn
+
+from myx_agent.spool import layout
+
+_GO = b"g"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    uid: int
+    gid: int
+    groups: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to execute. `env` is the whole environment; `cwd` None means the home of nobody in particular: `/`."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str | None
+    user: User | None
+
+
+@dataclass(slots=True)
+class Child:
+    pid: int
+    go: int
+    errors: int  # readable: empty = executed, else "<stage> <errno>"
+
+
+def fork(program: Program, folder: str, stdin: int | None, outputs: tuple[int, int]) -> Child:
+    """Fork a child that waits for `release`. Raises OSError."""
+    go_reader, go_writer = os.pipe()
+    error_reader, error_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        pid = os.fork()
+    except OSError:
+        for fd in (go_reader, go_writer, error_reader, error_writer):
+            os.close(fd)
+        raise
+    if pid == 0:
+        os.close(go_writer)
+        _child(program, folder, stdin, outputs, go_reader, error_writer)
+    os.close(go_reader)
+    os.close(error_writer)
+    return Child(pid, go_writer, error_reader)
+
+
+def release(child: Child) -> None:
+    """Let the child execute."""
+    with contextlib.suppress(OSError):  # it may have been killed while it waited
+        os.write(child.go, _GO)
+    os.close(child.go)
+
+
+def _child(  # noqa: PLR0917 - one caller, three lines above
+    program: Program, folder: str, stdin: int | None, outputs: tuple[int, int], go: int, errors: int
+) -> NoReturn:
+    stage = "record"
+    try:
+        if os.read(go, 1) != _GO:
+            os._exit(1)
+        for path in (f"{folder}/{layout.META}", f"{folder}/{layout.PID}", folder, os.path.dirname(folder)):  # noqa: PTH120
+            layout.fsync_path(path)
+        stage = "setup"
+        os.setsid()
+        if stdin is None:
+            stdin = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(stdin, 0)
+        os.dup2(outputs[0], 1)
+        os.dup2(outputs[1], 2)
+        os.umask(0o022)
+        _restore_signals()
+        stage = "user"
+        if program.user is not None:
+            os.setgroups(program.user.groups)
+            os.setresgid(program.user.gid, program.user.gid, program.user.gid)
+            os.setresuid(program.user.uid, program.user.uid, program.user.uid)
+        stage = "cwd"
+        os.chdir(program.cwd or "/")
+        stage = "exec"
+        os.execvpe(program.argv[0], program.argv, program.env)  # noqa: S606
+    except OSError as error:
+        os.write(errors, f"{stage} {error.errno or 0}".encode())
+    finally:
+        os._exit(127)
+
+
+def _restore_signals() -> None:
+    """Python ignores some signals and the supervisor others; a command starts with all of them at their defaults."""
+    for number in range(1, signal.NSIG):
+        if signal.getsignal(number) not in {signal.SIG_DFL, None}:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
