@@ -3,14 +3,18 @@
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from myx.events.v1.events_pb2 import Event
 from myx.registry.v1.agent_service_pb2 import GetAgentEndpointRequest
-from myx.registry.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
 from myx_executor.usecases.ports import ServerRef
 from myx_kit.agent_rpc.client import AgentTarget
 from myx_kit.errors import FailedPrecondition, NotFound, Unavailable
 from myx_kit.logging import get_logger
+
+if TYPE_CHECKING:
+    # Only in the typed stubs.
+    from myx.registry.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
 
 log = get_logger()
 
@@ -35,7 +39,7 @@ class _Entry:
 class EndpointCache:
     """Endpoints by server id or name, one look-up at a time for each; stale ones serve while the registry is away."""
 
-    def __init__(self, stub: AgentServiceAsyncStub, ttl_s: float) -> None:
+    def __init__(self, stub: "AgentServiceAsyncStub", ttl_s: float) -> None:
         self._stub = stub
         self._ttl_s = ttl_s
         self._entries: OrderedDict[str, _Entry] = OrderedDict()

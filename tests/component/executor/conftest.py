@@ -1,0 +1,82 @@
+"""Real PostgreSQL, NATS and agent around executor processes; a registry that says what the test wants."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import uvloop
+
+from myx_executor.app import MIGRATIONS
+from myx_executor.models import SCHEMA
+from myx_kit.db import migrate
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from parts import Agent, Executor, Registry  # noqa: E402
+
+
+def pytest_asyncio_loop_factories(config, item):
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory, tls_dir):
+    registry = Registry(tmp_path_factory.mktemp("registry"), tls_dir)
+    registry.start()
+    yield registry
+    registry.program.stop()
+
+
+@pytest.fixture(scope="session")
+def agent(tmp_path_factory, registry):
+    """One agent for all tests that leave it running."""
+    agent = Agent(tmp_path_factory.mktemp("agent"))
+    agent.start()
+    registry.put(agent.endpoint())
+    yield agent
+    agent.stop()
+
+
+@pytest.fixture
+def own_agent(tmp_path_factory, registry):
+    """An agent that the test may stop and kill."""
+    agent = Agent(tmp_path_factory.mktemp("own-agent"))
+    agent.start()
+    registry.put(agent.endpoint())
+    yield agent
+    agent.stop()
+
+
+@pytest.fixture(scope="module")
+def module_executor(tmp_path_factory, tls_dir, module_postgres, module_nats, registry):
+    """An executor for the tests of a module that leave it and its world alone."""
+    migrate.upgrade(module_postgres.url, SCHEMA, MIGRATIONS)
+    executor = Executor(tmp_path_factory.mktemp("executor"), tls_dir, module_postgres, module_nats.url, registry)
+    executor.start()
+    yield executor
+    executor.stop()
+
+
+@pytest_asyncio.fixture
+async def client(module_executor):
+    async with module_executor.client() as client:
+        yield client
+
+
+@pytest.fixture
+def replica(tmp_path, tls_dir, postgres, nats, registry):
+    """Makes executors on a database and a NATS server of the test's own: `replica("a", lease_s=2)`."""
+    migrate.upgrade(postgres.url, SCHEMA, MIGRATIONS)
+    made = []
+
+    def make(name, **settings):
+        executor = Executor(tmp_path / name, tls_dir, postgres, nats.url, registry, **settings)
+        executor.start()
+        made.append(executor)
+        return executor
+
+    yield make
+    for executor in made:
+        if executor.program.is_running():
+            executor.program.kill9()
