@@ -74,10 +74,10 @@ class Child:
         await self._stop_watching()
         await self._kill()
 
-    async def restart(self) -> None:
-        """Stop it and start it anew (its configuration has changed)."""
-        await self.stop()
-        await self.start()
+    def kill_now(self) -> None:
+        """SIGKILL without waiting."""
+        if self.process is not None and self.process.returncode is None:
+            _signal(self.process, signal.SIGKILL)
 
     async def _kill(self) -> None:
         if self.process is not None and self.process.returncode is None:

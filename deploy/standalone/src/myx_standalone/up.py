@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Coroutine
@@ -186,11 +187,18 @@ class Standalone:
         if not self.stopping.is_set():
             self.stopping.set()
             return
-        say("Killed at once.")
+        say("Killed at once; commands on this machine are being ended.")
         for child in self.children.values():
-            if child.process is not None and child.process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    child.process.kill()
+            child.kill_now()
+        if self.home.agent_config.exists():  # the only part that can end them; it goes on alone for a second or two
+            subprocess.Popen(
+                self._stop_commands_argv(),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         self.home.withdraw()
         os._exit(130)
 
@@ -236,12 +244,9 @@ class Standalone:
         """End what the agent's commands and their watcher left running, whatever the API said."""
         if not self.home.agent_config.exists():
             return
-        program = str(Path(sys.executable).with_name("myx-agent"))
         process = await asyncio.create_subprocess_exec(
-            program,
-            "--config",
-            str(self.home.agent_config),
-            "--stop-commands",
+            *self._stop_commands_argv(),
+            cwd="/",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -255,6 +260,10 @@ class Standalone:
             return
         for line in output.decode(errors="replace").splitlines():
             say(line)
+
+    def _stop_commands_argv(self) -> list[str]:
+        program = str(Path(sys.executable).with_name("myx-agent"))
+        return [program, "--config", str(self.home.agent_config), "--stop-commands"]
 
 
 async def _together(*work: Coroutine[Any, Any, None]) -> None:

@@ -24,7 +24,7 @@ STOP_COMMANDS_WITHIN_S = 25.0
 class RealAgent:
     """`myx-agent` on a throw-away folder, with signatures required. `target` is for AgentClient.
 
-    It keeps port, path, token, certificate and spool over kill9() and restart(). `configuration` may be changed between.
+    It keeps port, secrets, certificate and spool over kill9() and restart(); `configuration` may be changed between.
     """
 
     def __init__(self, folder: Path, **configuration: Any) -> None:
