@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import re
 import ssl
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -15,9 +16,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from myx.events.v1.events_pb2 import Event
 from myx.registry.v1 import agent_pb2, server_service_pb2
 from myx.registry.v1 import agent_service_pb2 as pb
-from myx_kit.errors import InvalidArgument, NotFound, PermissionDenied
+from myx_kit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from myx_kit.events.bus import Bus
 from myx_kit.ids import new_id
+from myx_kit.secretbox import SecretBox
+from myx_registry import app
 from myx_registry.domain import ports
 from myx_testkit.wait import until
 
@@ -369,3 +372,12 @@ async def test_a_token_of_another_list_is_refused(registry) -> None:
     token = (await agents.ListAgents(pb.ListAgentsRequest(page_size=1))).next_page_token
     with pytest.raises(InvalidArgument, match="PAGE_TOKEN_INVALID"):
         await registry.client("heartbeat").agents.ListAgentEndpoints(pb.ListAgentEndpointsRequest(page_token=token))
+
+
+async def test_another_master_key_is_refused_at_start(registry, tmp_path) -> None:
+    await new_agent(registry)
+    SecretBox.create_file(tmp_path / "other.json")
+    settings = registry.settings.model_copy(update={"master_key_file": tmp_path / "other.json"})
+    async with AsyncExitStack() as stack:
+        with pytest.raises(FailedPrecondition, match="MASTER_KEY_MISMATCH"):
+            await app.start(settings, stack)

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong settings or 
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from myx_kit.errors import MyxError
 from myx_kit.lifecycle import serve
@@ -14,25 +15,25 @@ from myx_registry import app, migrations
 from myx_registry.settings import RegistrySettings
 
 
-def main() -> int:
-    """Run one of the verbs; the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the verbs; the exit code. `arguments` are those of the process unless given."""
     parser = argparse.ArgumentParser(prog="python -m myx_registry", description="Who exists and how to reach them.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("serve", help="serve gRPC until SIGTERM")
     migrate = verbs.add_parser("migrate", help="bring the database schema up to date")
     migrate.add_argument("--down-to", metavar="REVISION", help="take it back to this revision instead; base: nothing")
     verbs.add_parser("check-config", help="check the settings and the files that they name")
-    arguments = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     settings = RegistrySettings.load()
     configure(app.NAME, settings.log_level, settings.log_format)
-    if arguments.verb == "serve":
+    if chosen.verb == "serve":
         return serve(lambda stack: app.start(settings, stack), drain_s=settings.drain_s)
     try:
-        if arguments.verb == "check-config":
+        if chosen.verb == "check-config":
             settings.database_url()
             SecretBox.from_file(settings.master_key_file)
-        elif arguments.down_to:
-            migrations.downgrade(settings.database_url(), arguments.down_to)
+        elif chosen.down_to:
+            migrations.downgrade(settings.database_url(), chosen.down_to)
         else:
             migrations.upgrade(settings.database_url())
     except MyxError as error:

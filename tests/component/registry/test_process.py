@@ -1,0 +1,157 @@
+"""The registry as its own process: start, stop, and life without its database or its event bus."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from myx.events.v1.events_pb2 import Event
+from myx.registry.v1 import agent_service_pb2 as agent_pb
+from myx.registry.v1 import server_service_pb2 as pb
+from myx.registry.v1.agent_service_pb2_grpc import AgentServiceStub
+from myx.registry.v1.server_service_pb2_grpc import ServerServiceStub
+from myx_kit.errors import MyxError, Unavailable
+from myx_kit.events.bus import Bus
+from myx_kit.rpc.client import open_channel
+from myx_kit.secretbox import SecretBox
+from myx_registry import migrations
+from myx_testkit.nats import NatsServer
+from myx_testkit.ports import free_port
+from myx_testkit.postgres import Database
+from myx_testkit.process import Program
+from myx_testkit.wait import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def environment(postgres: Database, nats: NatsServer, tls_dir: Path, tmp_path: Path) -> dict[str, str]:
+    SecretBox.create_file(tmp_path / "master.json")
+    return {
+        "PATH": os.environ["PATH"],
+        "MYX_REGISTRY_LISTEN": f"127.0.0.1:{free_port()}",
+        "MYX_REGISTRY_HTTP_LISTEN": f"127.0.0.1:{free_port()}",
+        "MYX_REGISTRY_TLS_DIR": str(tls_dir),
+        "MYX_REGISTRY_DATABASE_URL_FILE": str(postgres.url_file),
+        "MYX_REGISTRY_NATS_URL": nats.url,
+        "MYX_REGISTRY_MASTER_KEY_FILE": str(tmp_path / "master.json"),
+        "MYX_REGISTRY_START_WAIT_S": "20",
+        "MYX_REGISTRY_DRAIN_S": "2",
+    }
+
+
+@pytest.fixture
+def program(environment: dict[str, str], tmp_path: Path):
+    program = Program(
+        "registry", [sys.executable, "-m", "myx_registry", "serve"], tmp_path / "registry.log", environment
+    )
+    yield program
+    if program.is_running():
+        program.kill9()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def channel(environment: dict[str, str], tls_dir: Path):
+    channel = open_channel(environment["MYX_REGISTRY_LISTEN"], tls_dir, "standalone", "registry")
+    yield channel
+    await channel.close()
+
+
+async def answers(stub: ServerServiceStub) -> bool:
+    try:
+        await stub.ListServers(pb.ListServersRequest(page_size=1), timeout=2)
+    except MyxError:
+        return False
+    return True
+
+
+async def create(stub: ServerServiceStub, name: str) -> str:
+    return (await stub.CreateServer(pb.CreateServerRequest(name=name, address="192.0.2.7"), timeout=10)).server.id
+
+
+async def http_status(environment: dict[str, str], path: str) -> int:
+    host, port = environment["MYX_REGISTRY_HTTP_LISTEN"].split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
+
+
+async def test_it_waits_for_its_schema_serves_and_stops_cleanly(program, channel, environment) -> None:
+    stub = ServerServiceStub(channel)
+    program.start()
+    await until(lambda: "SCHEMA_MISSING" in program.output() or "retry" in program.output(), 20)
+    assert program.is_running()
+    migrate = [sys.executable, "-m", "myx_registry", "migrate"]
+    done = subprocess.run(migrate, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    await until(lambda: answers(stub), 20)
+    assert await http_status(environment, "/readyz") == 200
+    started = time.monotonic()
+    assert program.stop() == 0
+    assert time.monotonic() - started < 4
+
+
+async def test_the_database_dies_and_comes_back(program, channel, environment, postgres) -> None:
+    migrations.upgrade(postgres.url)
+    stub = ServerServiceStub(channel)
+    program.start()
+    await until(lambda: answers(stub), 20)
+    made = await create(stub, "before")
+    await asyncio.gather(*(answers(stub) for _ in range(16)))
+    postgres.kill9()
+    with pytest.raises(Unavailable, match="DATABASE_UNAVAILABLE"):
+        await create(stub, "meanwhile")
+    postgres.restart()
+    await until(lambda: answers(stub), 10)
+    assert await create(stub, "after") != made
+    assert [outcome for outcome in await asyncio.gather(*(answers(stub) for _ in range(32))) if not outcome] == []
+    assert program.stop() == 0
+
+
+async def test_events_wait_for_the_event_bus(program, channel, postgres, nats, tls_dir) -> None:
+    migrations.upgrade(postgres.url)
+    stub = ServerServiceStub(channel)
+    nats.kill9()
+    program.start()
+    await until(lambda: answers(stub), 20)
+    made = [await create(stub, f"server-{number}") for number in range(5)]
+    nats.restart()
+    seen: list[str] = []
+
+    async def collect(event: Event) -> None:
+        seen.append(event.server_created.server_id)
+
+    bus = await Bus.connect(nats.url, tls_dir, "executor", wait_s=10)
+    bus.consume_ephemeral("myx.events.>", collect)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        await until(lambda: connection.execute("select count(*) from registry.outbox").fetchone() == (0,), 20)
+    await bus.close()
+    assert seen == made[len(made) - len(seen) :]
+    assert program.stop() == 0
+
+
+async def test_no_secret_is_logged(program, channel, environment, postgres) -> None:
+    migrations.upgrade(postgres.url)
+    stub = ServerServiceStub(channel)
+    environment["MYX_REGISTRY_LOG_LEVEL"] = "debug"
+    program.start()
+    await until(lambda: answers(stub), 20)
+    await create(stub, "web-1")
+    made = await AgentServiceStub(channel).AllocateAgent(agent_pb.AllocateAgentRequest(server="web-1"), timeout=10)
+    postgres.kill9()
+    assert not await answers(stub)
+    postgres.restart()
+    await until(lambda: answers(stub), 10)
+    program.stop()
+    output = program.log.read_text()
+    password = postgres.url.split(":")[2].split("@")[0]
+    for secret in (made.agent_token, made.secret_key, made.rpc_path, made.private_key_pem.splitlines()[1], password):
+        assert secret not in output
