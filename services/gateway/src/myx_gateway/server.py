@@ -16,14 +16,16 @@ from myx_gateway.problems import MEDIA_TYPE, body_of, status_of
 from myx_gateway.streams.outlet import ABORT_EXTENSION, HANG_UP_EXTENSION
 from myx_kit.errors import FailedPrecondition, InvalidArgument, MyxError
 
-# Request line and headers together; sent before anything is authenticated.
+# Request line and headers together, beyond the piece in which they begin; sent before anything is authenticated.
 MAX_HEAD_BYTES: Final = 64 << 10
 _HEAD_TIMEOUT_S: Final = 20.0
 _KEEP_ALIVE_S: Final = 75
 # A client says nothing on a log stream; more than this is closed with 1009.
 _MAX_WEBSOCKET_MESSAGE: Final = 64 << 10
+# For a client to read why it was refused.
+_LINGER_S: Final = 1.0
 # For a close frame to reach a client that has begun to read again.
-_HANG_UP_S: Final = 1.0
+_HANG_UP_S: Final = 2.0
 _BACKLOG: Final = 1024
 # A peer that vanished without a word is noticed within about a minute, one that acknowledges nothing after two.
 _KEEPALIVE: Final = [
@@ -103,7 +105,9 @@ class _HttpProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _head_open = True
+    _begun_in_this_piece = False
     _head_timer: asyncio.TimerHandle | None = None
+    _refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -114,8 +118,11 @@ class _HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._begun_in_this_piece = False
         super().data_received(data)
-        if self._head_open and not self.transport.is_closing():
+        if self._head_open and not self._begun_in_this_piece and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 text = f"request line and headers are larger than {MAX_HEAD_BYTES} bytes"
@@ -124,7 +131,7 @@ class _HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {ABORT_EXTENSION: self.transport.abort}  # type: ignore[dict-item]
-        self._head_open, self._head_bytes = True, 0
+        self._head_open, self._head_bytes, self._begun_in_this_piece = True, 0, True
         self._await_head()
 
     def on_headers_complete(self) -> None:
@@ -141,7 +148,10 @@ class _HttpProtocol(HttpToolsProtocol):
         status = status_of(error)
         head = f"HTTP/1.1 {status} \r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
         self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
-        self.transport.close()
+        self.transport.write_eof()
+        # What is still on its way is read and thrown away: closing now would reset the connection under our answer.
+        self._refused = True
+        self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def _await_head(self) -> None:
         if self._head_timer is None:
@@ -169,7 +179,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             self.scope["extensions"][HANG_UP_EXTENSION] = self.hang_up  # type: ignore[assignment]
 
     def hang_up(self, code: int, reason: str) -> None:
-        """Put a close frame behind what waits and drop the connection after a second, read or not."""
+        """Put a close frame behind what waits and drop the connection soon after, read or not."""
         if self.disconnected or self.close_sent or self.transport.is_closing():
             return
         self.conn.send_close(code, reason)

@@ -30,6 +30,7 @@ async def _request_id(
     idempotency_key: Annotated[
         str | None,
         Header(
+            alias="Idempotency-Key",
             min_length=1,
             max_length=255,
             description="The same key with the same body gives what the first call made.",

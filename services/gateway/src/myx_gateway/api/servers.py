@@ -18,7 +18,9 @@ router = APIRouter(prefix="/servers", tags=["servers"])
 # A check makes four tries of a call to an agent, with waits between them.
 _CHECK_DEADLINE_S = 150.0
 
-IfMatch = Annotated[str | None, Header(max_length=255, description="ETag of the state that is to be changed.")]
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", max_length=255, description="ETag of the state that is to be changed.")
+]
 
 
 @router.get("")

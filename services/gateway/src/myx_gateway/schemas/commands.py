@@ -105,8 +105,8 @@ class CommandPage(Answer):
 
 
 def _variable(name: str) -> str:
-    if not name or "=" in name or "\0" in name:
-        raise ValueError("a variable's name is not empty and has neither = nor NUL")
+    if not name or "=" in name:
+        raise ValueError("must be a variable's name: not empty, without =")
     return name
 
 
@@ -118,7 +118,7 @@ def _base64(text: str) -> str:
     return text
 
 
-_Variables = dict[Annotated[str, AfterValidator(_variable)], Text]
+_Variables = dict[Annotated[Text, AfterValidator(_variable)], Text]
 
 
 class NewCommand(Body):

@@ -19,9 +19,14 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def _without_nul(text: str) -> str:
+def _clean(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not contain a NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # JSON can write half of a surrogate pair.
+        raise ValueError("must be valid Unicode") from None
     return text
 
 
@@ -37,6 +42,6 @@ def _finite(seconds: float) -> float:
     return seconds
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
+Text = Annotated[str, AfterValidator(_clean)]
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
 Seconds = Annotated[float, AfterValidator(_finite)]

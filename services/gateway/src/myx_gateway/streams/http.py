@@ -173,7 +173,9 @@ async def stream_log(
     request: Request,
     command_id: CommandPath,
     offset: Offset = "0",
-    last_event_id: Annotated[str | None, Header(max_length=40, description="Resumes; wins over `offset`.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", max_length=40, description="Resumes; wins over `offset`.")
+    ] = None,
 ) -> Response:
     """The log from an offset, then live, as server-sent events (or, with an upgrade, as a WebSocket).
 

@@ -1,0 +1,388 @@
+"""A real gateway process between a real HTTP client and fake services over real mutual-TLS gRPC."""
+
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+import pytest_asyncio
+from google.protobuf.message import Message
+
+from myx.executor.v1 import command_pb2, command_service_pb2, command_service_pb2_grpc
+from myx.heartbeat.v1 import heartbeat_service_pb2, heartbeat_service_pb2_grpc
+from myx.registry.v1 import (
+    agent_pb2,
+    agent_service_pb2,
+    agent_service_pb2_grpc,
+    server_pb2,
+    server_service_pb2,
+    server_service_pb2_grpc,
+)
+from myx_kit.errors import MyxError, NotFound, OutOfRange
+from myx_kit.ids import new_id
+from myx_kit.rpc.server import RpcServer
+from myx_testkit.ports import free_port
+from myx_testkit.process import Program
+from myx_testkit.wait import until
+
+STDOUT, STDERR = command_pb2.LOG_STREAM_STDOUT, command_pb2.LOG_STREAM_STDERR
+CHUNK = 256 * 1024
+
+
+class FakeLog:
+    """A log that grows by `write` and ends by `finish`; `fail` ends the stream that reads it with an error."""
+
+    def __init__(self, *, says_accepted: bool = True) -> None:
+        self.frames: list[command_pb2.LogFrame] = []
+        self.gaps: list[command_pb2.LogGap] = []
+        self.size = 0
+        self.final: command_pb2.Command | None = None
+        self.says_accepted = says_accepted
+        self.asked: list[tuple[int, bool]] = []
+        self.given_bytes = 0
+        self.readers = 0
+        self._failure: MyxError | None = None
+        self._fail_at = -1
+        self._end_at = -1
+        self._changed = asyncio.Event()
+
+    def write(self, data: bytes, stream: int = STDOUT) -> None:
+        """Append one frame."""
+        self.frames.append(command_pb2.LogFrame(stream=stream, offset=self.size, data=data))
+        self.size += len(data)
+        self._wake()
+
+    def gap(self, size: int, reason: str) -> None:
+        """Leave a hole."""
+        self.gaps.append(command_pb2.LogGap(from_offset=self.size, to_offset=self.size + size, reason=reason))
+        self.size += size
+        self._wake()
+
+    def finish(self, **fields: Any) -> None:
+        """End it."""
+        status = fields.pop("status", command_pb2.COMMAND_STATUS_SUCCESS)
+        self.final = command_pb2.Command(status=status, log_size_bytes=self.size, **fields)
+        self._wake()
+
+    def fail(self, error: MyxError, *, at: int = -1) -> None:
+        """Raise `error` once in a reader (when it comes to offset `at`)."""
+        self._failure, self._fail_at = error, at
+        self._wake()
+
+    def end_early(self, *, at: int) -> None:
+        """End a reader's stream once at offset `at`, as if all were said."""
+        self._end_at = at
+
+    async def follow(self, offset: int, follow: bool) -> AsyncIterator[command_service_pb2.FollowLogResponse]:
+        """What FollowLog answers."""
+        response = command_service_pb2.FollowLogResponse
+        self.readers += 1
+        try:
+            while True:
+                changed = self._changed
+                for step in self._steps(offset):
+                    if step.frames:
+                        start = step.frames[0].offset
+                        if self._failure is not None and start >= self._fail_at >= 0:
+                            break
+                        if start >= self._end_at >= 0:
+                            self._end_at = -1
+                            return
+                    yield step
+                    offset = step.gap.to_offset or step.frames[-1].offset + len(step.frames[-1].data)
+                    self.given_bytes += sum(len(frame.data) for frame in step.frames)
+                if self._failure is not None and (self._fail_at < 0 or offset >= self._fail_at):
+                    failure, self._failure = self._failure, None
+                    raise failure
+                if offset >= self.size:
+                    if self.final is not None:
+                        yield response(final=command_service_pb2.LogFinal(offset=self.size, command=self.final))
+                        return
+                    if not follow:
+                        return
+                    await changed.wait()
+        finally:
+            self.readers -= 1
+
+    def _steps(self, offset: int) -> list[command_service_pb2.FollowLogResponse]:
+        response = command_service_pb2.FollowLogResponse
+        steps = [(gap.from_offset, response(gap=gap)) for gap in self.gaps if gap.to_offset > offset]
+        for frame in self.frames:
+            if frame.offset + len(frame.data) > offset:
+                start = max(frame.offset, offset)
+                cut = command_pb2.LogFrame(stream=frame.stream, offset=start, data=frame.data[start - frame.offset :])
+                steps.append((start, response(frames=[cut])))
+        return [step for _, step in sorted(steps, key=lambda item: item[0])]
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+class BigLog(FakeLog):
+    """`size` bytes of one repeated block, without holding them."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.block = secrets.token_bytes(CHUNK)
+        self.size = size
+        self.final = command_pb2.Command(status=command_pb2.COMMAND_STATUS_SUCCESS, log_size_bytes=size)
+
+    async def follow(self, offset: int, follow: bool) -> AsyncIterator[command_service_pb2.FollowLogResponse]:
+        response = command_service_pb2.FollowLogResponse
+        assert offset % CHUNK == 0
+        while offset < self.size:
+            yield response(frames=[command_pb2.LogFrame(stream=STDOUT, offset=offset, data=self.block)])
+            offset += CHUNK
+            self.given_bytes += CHUNK
+        yield response(final=command_service_pb2.LogFinal(offset=self.size, command=self.final))
+
+
+class Backend:
+    """The services behind the gateway, made of scripts.
+
+    `errors[method]` is raised by that method while it is there, `holds[method]` delays its answer; `requests[method]`
+    collects what came.
+    """
+
+    def __init__(self, tls_dir: Path) -> None:
+        self.tls_dir = tls_dir
+        self.errors: dict[str, Exception] = {}
+        self.requests: dict[str, list[Any]] = {}
+        self.holds: dict[str, asyncio.Event] = {}
+        self.logs: dict[str, FakeLog] = {}
+        self.addresses: dict[str, str] = {name: f"127.0.0.1:{free_port()}" for name in self._services()}
+        self.servers: dict[str, RpcServer] = {}
+
+    def forget(self) -> None:
+        """Be as new, for the next test."""
+        self.errors.clear()
+        self.requests.clear()
+        self.holds.clear()
+
+    def last(self, method: str) -> Any:
+        """The last request of a method."""
+        return self.requests[method][-1]
+
+    def new_log(self, log: FakeLog | None = None) -> tuple[str, FakeLog]:
+        """A command id and its log."""
+        command_id, log = str(new_id()), log or FakeLog()
+        self.logs[command_id] = log
+        return command_id, log
+
+    def new_big_log(self, size: int) -> tuple[str, "BigLog"]:
+        """A command id and its log of `size` bytes, a multiple of 256 KiB."""
+        log = BigLog(size)
+        return self.new_log(log)[0], log
+
+    async def start(self, *names: str) -> None:
+        """Start services (all of them by default) at their addresses."""
+        for name in names or self.addresses:
+            server = RpcServer(self.addresses[name], self.tls_dir, name)
+            for add, service in self._services()[name]:
+                servicer = Fake(self) if name != "executor" else FakeExecutor(self)
+                server.add(add, servicer, service)  # type: ignore[arg-type]
+            self.addresses[name] = await server.start()
+            self.servers[name] = server
+
+    async def stop(self, *names: str) -> None:
+        """Stop services (all of them by default)."""
+        for name in names or list(self.servers):
+            await self.servers.pop(name).stop(0)
+
+    def answer(self, method: str, request: Message) -> None:
+        """Note a request, and fail if that is the script."""
+        self.requests.setdefault(method, []).append(request)
+        if method in self.errors:
+            raise self.errors[method]
+
+    @staticmethod
+    def _services() -> dict[str, list[tuple[Callable[..., None], str]]]:
+        return {
+            "registry": [
+                (server_service_pb2_grpc.add_ServerServiceServicer_to_server, "myx.registry.v1.ServerService"),
+                (agent_service_pb2_grpc.add_AgentServiceServicer_to_server, "myx.registry.v1.AgentService"),
+            ],
+            "heartbeat": [
+                (heartbeat_service_pb2_grpc.add_HeartbeatServiceServicer_to_server, "myx.heartbeat.v1.HeartbeatService")
+            ],
+            "executor": [
+                (command_service_pb2_grpc.add_CommandServiceServicer_to_server, "myx.executor.v1.CommandService")
+            ],
+        }
+
+
+class Fake:
+    """Answers every method with a plausible message."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, method: str) -> Any:
+        async def handle(request: Message, _context: Any) -> Message:
+            self._backend.answer(method, request)
+            if method in self._backend.holds:
+                await self._backend.holds[method].wait()
+            return ANSWERS[method]
+
+        return handle
+
+
+class FakeExecutor(Fake):
+    """The same, with logs."""
+
+    async def FollowLog(  # noqa: N802
+        self, request: command_service_pb2.FollowLogRequest, context: Any
+    ) -> AsyncIterator[command_service_pb2.FollowLogResponse]:
+        self._backend.answer("FollowLog", request)
+        log = self._backend.logs.get(request.command_id)
+        if log is None:
+            raise NotFound("COMMAND_NOT_FOUND", "no such command", command=request.command_id)
+        log.asked.append((request.offset, request.follow))
+        if log.final is not None and request.offset > log.size:
+            raise OutOfRange("OFFSET_BEYOND_END", "offset beyond the end", end=str(log.size))
+        if log.says_accepted:
+            await context.send_initial_metadata(())
+        async for step in log.follow(request.offset, request.follow):
+            yield step
+
+
+AGENT = agent_pb2.Agent(id="a1", server_id="s1", status=agent_pb2.AGENT_STATUS_ONLINE, version="1.2.3", rpc_port=8123)
+AGENT.facts.hostname = "web-1"
+AGENT.latency.nanos = 2_500_000
+SERVER = server_pb2.Server(id="s1", name="web-1", address="10.0.0.1", labels={"tier": "web"}, etag="e7", agent=AGENT)
+SERVER.created_at.FromJsonString("2026-11-22T10:00:00.5Z")
+COMMAND = command_pb2.Command(
+    id="0192-command",
+    server_id="s1",
+    server_name="web-1",
+    command="sh",
+    args=["-c", "exit 7"],
+    secret_env_names=["PASSWORD"],
+    status=command_pb2.COMMAND_STATUS_FAILED,
+    reason="exit_code",
+    exit_code=7,
+    log_completeness=command_pb2.LOG_COMPLETENESS_COMPLETE,
+    requested_by="token:admin",
+)
+COMMAND.timeout.seconds = 86_400
+COMMAND.result.return_code = 7
+COMMAND.result.stdout.bytes = 12
+ANSWERS: dict[str, Message] = {
+    "ListServers": server_service_pb2.ListServersResponse(servers=[SERVER], next_page_token="more"),
+    "CreateServer": server_service_pb2.CreateServerResponse(server=SERVER),
+    "GetServer": server_service_pb2.GetServerResponse(server=SERVER),
+    "UpdateServer": server_service_pb2.UpdateServerResponse(server=SERVER),
+    "DeleteServer": server_service_pb2.DeleteServerResponse(),
+    "ListAgents": agent_service_pb2.ListAgentsResponse(agents=[AGENT]),
+    "GetAgent": agent_service_pb2.GetAgentResponse(agent=AGENT),
+    "CheckNow": heartbeat_service_pb2.CheckNowResponse(
+        status=agent_pb2.AGENT_STATUS_OFFLINE,
+        cause="refused",
+        message="nothing listens there",
+        attempts=[agent_pb2.CallAttempt(cause="refused", message="nothing listens there")],
+    ),
+    "RunCommand": command_service_pb2.RunCommandResponse(command=COMMAND),
+    "GetCommand": command_service_pb2.GetCommandResponse(command=COMMAND),
+    "ListCommands": command_service_pb2.ListCommandsResponse(commands=[COMMAND], next_page_token="older"),
+    "CancelCommand": command_service_pb2.CancelCommandResponse(command=COMMAND),
+}
+
+
+class Gateway:
+    """A running gateway process and an HTTP client of it. `http` sends the token, `stranger` does not."""
+
+    def __init__(self, program: Program, port: int, token: str, http: Any, stranger: Any) -> None:
+        self.program, self.port, self.token, self.http, self.stranger = program, port, token, http, stranger
+        self.url = f"http://127.0.0.1:{port}"
+
+    def socket(self, command_id: str, offset: int | str = 0) -> Any:
+        """A WebSocket on a command's log (async context manager)."""
+        path = f"/api/v1/commands/{command_id}/log/stream?offset={offset}"
+        return self.http.ws_connect(path, max_msg_size=1 << 20)
+
+    def rss_bytes(self) -> int:
+        """Resident memory of the process."""
+        return psutil.Process(self.program.pid).memory_info().rss
+
+    async def problem(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        """The problem that a request is answered with."""
+        async with self.http.request(method, path, **arguments) as answer:
+            assert answer.content_type == "application/problem+json", await answer.text()
+            problem: dict[str, Any] = await answer.json()
+            assert problem["status"] == answer.status
+            return problem
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running_backend(tls_dir: Path) -> AsyncIterator[Backend]:
+    """The fake services, for all tests of a module."""
+    backend = Backend(tls_dir)
+    await backend.start()
+    yield backend
+    await backend.stop()
+
+
+@pytest.fixture
+def backend(running_backend: Backend) -> Backend:
+    """The fake services without the scripts of the test before."""
+    running_backend.forget()
+    return running_backend
+
+
+@asynccontextmanager
+async def started(backend: Backend, folder: Path, **settings: object) -> AsyncIterator[Gateway]:
+    """A gateway process with these settings."""
+    token, port = secrets.token_urlsafe(32), free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    token_file = folder / "token"
+    token_file.touch(mode=0o600)
+    token_file.write_text(token + "\n")
+    env = {
+        "PATH": os.environ["PATH"],
+        "MYX_GATEWAY_LISTEN": f"127.0.0.1:{port}",
+        "MYX_GATEWAY_TLS_DIR": str(backend.tls_dir),
+        "MYX_GATEWAY_ADMIN_TOKEN_FILE": str(token_file),
+        **{f"MYX_GATEWAY_{name.upper()}_TARGET": address for name, address in backend.addresses.items()},
+        **{f"MYX_GATEWAY_{name.upper()}": str(value) for name, value in settings.items()},
+    }
+    program = Program("gateway", [sys.executable, "-m", "myx_gateway", "serve"], folder / "gateway.log", env)
+    program.start()
+    async with AsyncExitStack() as stack:
+        stack.callback(lambda: program.kill9() if program.is_running() else None)
+        bearer = {"Authorization": f"Bearer {token}"}
+        url = f"http://127.0.0.1:{port}"
+        http = await stack.enter_async_context(aiohttp.ClientSession(url, headers=bearer))
+        stranger = await stack.enter_async_context(aiohttp.ClientSession(url))
+        gateway = Gateway(program, port, token, http, stranger)
+
+        async def serves() -> bool:
+            try:
+                async with stranger.get("/healthz") as answer:
+                    return answer.status == 200
+            except aiohttp.ClientConnectionError:
+                assert program.is_running(), program.output()
+                return False
+
+        await until(serves, 30)
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(running_backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """One gateway for all tests of a module, with default settings."""
+    async with started(running_backend, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@pytest.fixture
+def start_gateway(backend: Backend, tmp_path: Path) -> Callable[..., Any]:
+    """`async with start_gateway(setting=value) as gateway`: one for this test alone."""
+    return lambda **settings: started(backend, tmp_path / "gateway", **settings)
