@@ -33,6 +33,11 @@ _PENDING_BYTES = 16 << 20
 _CONNECT_TIMEOUT_S = 5
 _PUBLISH_TIMEOUT_S = 3.0
 _FLUSH_TIMEOUT_S = 5
+# Unsent bytes beyond which live messages wait a moment, then are dropped; below the client's own limit, which blocks.
+_BACKLOG_BYTES = 8 << 20
+_RELIEF_TIMEOUT_S = 0.5
+_NEVER_S = 1 << 20
+_STALL_S = 2.0
 # A client that has not come back by then is thrown away and made anew: some of its errors end its own attempts.
 _GIVE_UP_CLIENT_S = 20.0
 
@@ -67,6 +72,8 @@ class Bus:
         self._subscriptions: dict[Subscription, Any] = {}
         self._on_reconnect: list[Callable[[], None]] = []
         self._stream_known = False
+        self._stalled_until = 0.0
+        self._flushes: set[asyncio.Task[None]] = set()
         self.dropped = 0
 
     @classmethod
@@ -89,10 +96,8 @@ class Bus:
 
     async def close(self) -> None:
         """End all subscriptions and the connection; what was published before is sent."""
+        self._client = None
         await self._tasks.close()
-        client, self._client = self._client, None
-        if client is not None:
-            await _close(client)
         BUS_CONNECTED.set(0)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
@@ -100,11 +105,11 @@ class Bus:
         self._on_reconnect.append(callback)
 
     async def publish(self, subject: str, payload: bytes) -> None:
-        """Send on core NATS, best effort, never waiting for NATS: while it is away the message is dropped and counted.
+        """Send on core NATS, best effort: while NATS is away or does not keep up the message is dropped and counted.
 
-        `payload` is at most 1 MiB; keep pieces at or below 512 KiB.
+        Waits for NATS at most half a second in two. `payload` is at most 1 MiB; keep pieces at or below 512 KiB.
         """
-        if self._client is not None and self._client.is_connected:
+        if self._client is not None and self._client.is_connected and await self._has_room(self._client):
             try:
                 await self._client.publish(subject, payload)
             except (nats.errors.Error, OSError) as error:
@@ -161,15 +166,14 @@ class Bus:
             yield subscription
         finally:
             handle = self._subscriptions.pop(subscription)
-            if handle is not None and self.connected:
+            if handle is not None:
                 with suppress(nats.errors.Error, OSError):
                     await handle.unsubscribe()
 
     async def flush(self) -> None:
-        """Wait until NATS has seen all that was sent, subscriptions too; returns at once while it is away."""
+        """Wait, at most 5 s, until NATS has seen all that was sent, subscriptions too; no wait while it is away."""
         if self._client is not None and self._client.is_connected:
-            with suppress(nats.errors.Error, OSError, TimeoutError):
-                await self._client.flush(_FLUSH_TIMEOUT_S)
+            await self._flush(self._client, _FLUSH_TIMEOUT_S)
 
     def consume_ephemeral(
         self, subject: str, handler: EventHandler, *, on_lost: Callable[[], None] | None = None
@@ -196,6 +200,29 @@ class Bus:
                     log.error("event_undecodable", subject=subject)
                 except Exception as error:
                     log.error("event_handler_failed", subject=subject, exc_info=error)
+
+    async def _has_room(self, client: Client) -> bool:
+        if client.pending_data_size < _BACKLOG_BYTES:
+            return True
+        if time.monotonic() < self._stalled_until:
+            return False
+        if await self._flush(client, _RELIEF_TIMEOUT_S):
+            return True
+        self._stalled_until = time.monotonic() + _STALL_S
+        return False
+
+    async def _flush(self, client: Client, timeout_s: float) -> bool:
+        # A flush of nats-py that is cancelled, or that times out, kills its read loop when the answer comes after all
+        # (InvalidStateError in _process_pong). So it runs in a task of its own, which only a lost connection cancels.
+        async def flush() -> None:
+            with suppress(nats.errors.Error, OSError):
+                await client.flush(_NEVER_S)
+
+        task = self._tasks.start(flush(), name="flush")
+        self._flushes.add(task)
+        task.add_done_callback(self._flushes.discard)
+        await asyncio.wait({task}, timeout=timeout_s)
+        return task.done() and not task.cancelled()
 
     async def _publish_stored(self, event_id: str, subject: str, payload: bytes) -> None:
         if self._client is None:
@@ -229,9 +256,10 @@ class Bus:
                 await self._until_dead(client, closed)
             except (nats.errors.Error, OSError, EOFError, ValueError) as error:
                 log.warning("nats_connect_failed", error=str(error))
-            self._client = None
-            self._up.clear()
-            await _close(client)
+            finally:
+                self._client = None
+                self._up.clear()
+                await _close(client)
             await asyncio.sleep(_RECONNECT_S)
 
     async def _open(self, client: Client, closed: asyncio.Event) -> None:
@@ -284,6 +312,8 @@ class Bus:
             log.warning("nats_disconnected")
         self._up.clear()
         BUS_CONNECTED.set(0)
+        for task in self._flushes:
+            task.cancel()
         self._mark_all_lost()
 
     async def _reconnected(self) -> None:

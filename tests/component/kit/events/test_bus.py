@@ -1,6 +1,8 @@
 """The bus against a real NATS server that is killed and comes back."""
 
 import asyncio
+import os
+import signal
 
 import pytest
 
@@ -213,3 +215,58 @@ async def test_oversize_messages_are_dropped_and_counted(bus):
     await bus.publish(SUBJECT, b"x" * ((1 << 20) + 1))
     assert bus.dropped == 1
     assert bus.connected
+
+
+async def test_a_server_that_hangs_delays_publishers_briefly_and_memory_stays_bounded(bus, nats):
+    os.kill(nats.program.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(5):
+            for _ in range(200):
+                await bus.publish(SUBJECT, b"x" * (256 << 10))
+        assert bus.dropped > 100
+        assert bus._client.pending_data_size < 9 << 20
+    finally:
+        os.kill(nats.program.pid, signal.SIGCONT)
+    async with bus.subscribe(SUBJECT) as subscription:
+        await bus.flush()
+
+        async def arrives():
+            await bus.publish(SUBJECT, b"again")
+            return await subscription.next(0.2) == b"again"
+
+        await until(arrives, timeout_s=10)
+
+
+async def test_what_was_published_before_closing_is_sent(bus, nats):
+    async with bus.subscribe(SUBJECT) as subscription:
+        await bus.flush()
+        other = await Bus.connect(nats.url, nats.tls_dir, "registry", wait_s=5)
+        for number in range(50):
+            await other.publish(SUBJECT, b"%d" % number)
+        await other.close()
+        assert await read(subscription, 50) == [b"%d" % number for number in range(50)]
+
+
+async def test_a_flush_that_is_cancelled_while_nats_hangs_harms_nobody(bus, nats):
+    async with bus.subscribe(SUBJECT) as subscription:
+        await bus.flush()
+        os.kill(nats.program.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await bus.flush()
+        finally:
+            os.kill(nats.program.pid, signal.SIGCONT)
+        await bus.publish(SUBJECT, b"again")
+        assert await subscription.next(5) == b"again"
+        assert not subscription.lost
+
+
+async def test_a_subscription_that_ended_while_nats_was_away_does_not_come_back(bus, nats):
+    async with bus.subscribe(SUBJECT):
+        await bus.flush()
+        nats.kill9()
+        await until(lambda: not bus.connected, timeout_s=5)
+    nats.restart()
+    await until(lambda: bus.connected, timeout_s=10)
+    assert SUBJECT not in [subscription.subject for subscription in bus._client._subs.values()]
