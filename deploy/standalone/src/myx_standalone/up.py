@@ -30,6 +30,7 @@ CANCEL_WITHIN_S = 3.5
 STOP_COMMANDS_WITHIN_S = 4.0
 SHORTEN_LOGS_EVERY_S = 10.0
 OPEN_FILES = 65536
+SAME_SIGNAL_S = 0.5  # one Ctrl-C may come twice: from the terminal, and from make or a process manager
 # Who depends on whom, the other way round: a group is stopped when the one before it is gone.
 STOP_ORDER = (("gateway", "heartbeat"), ("executor",), ("agent", "registry"), ("nats", "postgres"))
 
@@ -44,6 +45,7 @@ class Standalone:
         self.stopping = asyncio.Event()
         self.agent_runs_with = ""
         self.is_up = False
+        self.signalled_at = 0.0
 
     async def run(self) -> int:
         """Start, run until a signal, stop; the exit status. StandaloneError: it cannot be started."""
@@ -184,8 +186,11 @@ class Standalone:
             loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:
+        now = time.monotonic()
         if not self.stopping.is_set():
             self.stopping.set()
+            self.signalled_at = now
+        if now - self.signalled_at < SAME_SIGNAL_S:
             return
         say("Killed at once; commands on this machine are being ended.")
         for child in self.children.values():
