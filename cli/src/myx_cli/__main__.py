@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from myx_cli.errors import BROKEN_PIPE, INTERRUPTED, MYX_FAILED, Failure
-from myx_cli.output import note
+from myx_cli.output import note, open_standard_descriptors
 from myx_cli.parser import parse
 
 
@@ -15,6 +15,7 @@ def main() -> int:
     """Does what the command line says; the exit code. Never a traceback, unless MYX_DEBUG is set."""
     # Nothing here makes cycles; looking for them costs a third of a large log's time.
     gc.disable()
+    open_standard_descriptors()
     try:
         arguments, handler = parse(sys.argv[1:])
         module, _, name = handler.partition(":")

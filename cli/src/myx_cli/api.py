@@ -135,7 +135,7 @@ class Client:
 
 def segment(text: str) -> str:
     """`text` as one segment of a path."""
-    return quote(text, safe="") if text not in {".", ".."} else text.replace(".", "%2E")
+    return quote(text, safe="", errors="surrogateescape") if text not in {".", ".."} else text.replace(".", "%2E")
 
 
 def _cause(error: Exception) -> tuple[str, bool]:

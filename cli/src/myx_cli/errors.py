@@ -27,6 +27,10 @@ class UsageError(Failure):
         super().__init__(message, USAGE)
 
 
+class OutputError(Failure):
+    """Our own stdout or stderr takes no more, for another reason than that its reader left."""
+
+
 class Unreachable(Failure):
     """No answer came from MyX.
 

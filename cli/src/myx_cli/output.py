@@ -5,6 +5,7 @@ import select
 import threading
 from collections.abc import Sequence
 
+from myx_cli.errors import OutputError
 from myx_cli.text import clean
 
 STDOUT = 1
@@ -15,6 +16,15 @@ Bytes = bytes | bytearray | memoryview
 
 _lock = threading.Lock()
 _mid_line = {STDOUT: False, STDERR: False}
+
+
+def open_standard_descriptors() -> None:
+    """Points those of 0, 1, 2 that are closed to nowhere, so that no socket takes their place."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def write(fd: int, parts: Sequence[Bytes]) -> None:
@@ -43,6 +53,10 @@ def _write_some(fd: int, batch: Sequence[Bytes]) -> int:
         except BlockingIOError:
             # Somebody made this descriptor non-blocking (it may be shared with another program).
             select.select([], [fd], [])
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"the output cannot be written: {error.strerror}") from None
 
 
 def write_log(fd: int, parts: Sequence[Bytes]) -> None:
@@ -68,7 +82,7 @@ def note(text: str) -> None:
             line = b"\n" + line
             _mid_line[STDOUT] = _mid_line[STDERR] = False
         write(STDERR, [line])
-    except OSError:
+    except (OSError, OutputError):
         pass
     finally:
         if locked:

@@ -10,6 +10,10 @@ from typing import NamedTuple, NoReturn
 from myx_cli.errors import UsageError
 from myx_cli.text import parse_duration
 
+STATUSES = (
+    *("pending", "queued", "running", "cancelling", "success", "failed", "timeout", "cancelled"),
+    *("lost", "unknown", "skipped"),
+)
 EXIT_CODES = """exit codes:
   0-255   the remote command's own (126 not executable, 127 not found, 128+n ended by signal n)
   1       several servers that failed differently; `myx status`: something is not well
@@ -205,7 +209,13 @@ def _add_logs(parser: Parser) -> None:
 
 def _add_command_list(parser: Parser) -> None:
     parser.add_argument("--server", metavar="SERVER", help="only of this server")
-    parser.add_argument("--status", action="append", metavar="STATUS", help="only in this state (repeatable)")
+    parser.add_argument(
+        "--status",
+        action="append",
+        choices=STATUSES,
+        metavar="STATUS",
+        help=f"only: {', '.join(STATUSES)} (repeatable)",
+    )
     parser.add_argument("--limit", type=_positive, default=50, metavar="N", help="how many, newest first (50)")
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -141,6 +142,17 @@ class FakeGateway:
     async def listen(self, port: int = 0) -> None:
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", port, limit=32 * 1024 * 1024)
         self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    def listen_tls(self, context: ssl.SSLContext) -> None:
+        """Changes over to https, on another port."""
+
+        async def change() -> None:
+            assert self.server is not None
+            self.server.close()
+            self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=context)
+            self.url = f"https://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+        asyncio.run_coroutine_threadsafe(change(), self.loop).result(5)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -287,7 +299,7 @@ class Myx:
         self.cwd = home
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str | bytes, **options: Any) -> subprocess.Popen[bytes]:
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         environment = {**self.env, **options.pop("env", {})}
         command = [sys.executable, "-m", "myx_cli", *arguments]
@@ -305,7 +317,7 @@ class Myx:
                     pipe.close()
 
     def __call__(
-        self, *arguments: str, given: bytes | None = None, **options: Any
+        self, *arguments: str | bytes, given: bytes | None = None, **options: Any
     ) -> subprocess.CompletedProcess[bytes]:
         if given is not None:
             options["stdin"] = subprocess.PIPE

@@ -2,10 +2,16 @@
 
 import json
 import os
+import ssl
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 NO_ADDRESS = {"MYX_URL": "", "MYX_TOKEN": ""}
 
@@ -143,3 +149,54 @@ def test_the_token_shows_up_nowhere(gateway, myx, tmp_path):
         assert b"3f9a71c0de" not in done.stdout + done.stderr
     for request in gateway.requests:
         assert "3f9a71c0de" not in request.path
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A self-made certificate for localhost: files of certificate and key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (tmp_path / "cert.pem").write_bytes(made.public_bytes(pem))
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "key.pem").write_bytes(private)
+    return tmp_path / "cert.pem", tmp_path / "key.pem"
+
+
+def test_https_is_spoken_and_certificates_are_checked(gateway, myx, certificate):
+    content = os.urandom(300_000)
+
+    async def script(stream):
+        await stream.data(1, content)
+        await stream.final()
+
+    gateway.script = script
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    gateway.listen_tls(context)
+    url = gateway.url.replace("127.0.0.1", "localhost")
+    trusting = {"MYX_URL": url, "SSL_CERT_FILE": str(certificate[0])}
+    done = myx("run", "local", "--", "x", env=trusting)
+    assert (done.returncode, done.stdout, done.stderr) == (0, content, b"")
+    done = myx("run", "local", "--", "x", env={"MYX_URL": url})
+    assert done.returncode == 125
+    assert b"its certificate is not trusted" in done.stderr
+    done = myx("status", env={**trusting, "MYX_URL": gateway.url})
+    assert done.returncode == 125
+    assert b"its certificate is not trusted" in done.stderr
+    done = myx("status", env={"MYX_URL": url.replace("https", "http")})
+    assert done.returncode == 125
+    assert done.stderr.count(b"\n") == 1

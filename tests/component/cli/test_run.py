@@ -1,7 +1,13 @@
 """`myx run`: bytes, exit codes, and what is asked of MyX."""
 
+import fcntl
 import json
+import os
+import subprocess
+import sys
+import termios
 from base64 import b64decode
+from pathlib import Path
 
 import pytest
 
@@ -236,3 +242,46 @@ def test_too_much_stdin_is_refused_before_anything_starts(gateway, myx):
     assert done.returncode == 2
     assert b"1024 KiB" in done.stderr
     assert not gateway.requests
+
+
+def test_what_is_not_text_is_refused_before_anything_starts(gateway, myx):
+    for arguments in (["run", "local", "--", "x", b"\xff"], ["run", "local", "-e", b"A=\xff", "--", "x"]):
+        done = myx(*arguments)
+        assert done.returncode == 2
+        assert b"is not UTF-8" in done.stderr
+    assert not gateway.requests
+    assert myx("server", "show", b"\xff").returncode == 125
+
+
+def test_an_output_that_takes_no_more_is_told(gateway, myx):
+    gateway.script = hello
+    with Path("/dev/full").open("wb") as full:
+        done = myx("run", "local", "--", "x", stdout=full)
+    assert done.returncode == 125
+    assert done.stderr.startswith(b"myx: the output cannot be written: No space left on device; the command goes on: ")
+
+
+def test_closed_descriptors_receive_nothing_and_harm_nothing(gateway, myx):
+    gateway.script = hello
+    shell = f'exec "{sys.executable}" -m myx_cli run local -- x <&- >&-'
+    done = subprocess.run(["sh", "-c", shell], env=myx.env, stderr=subprocess.PIPE, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, b"err 1\n")
+
+
+def test_a_secret_is_asked_for_on_the_terminal(gateway, myx):
+    gateway.script = hello
+    ours, its = os.openpty()
+    process = myx.start(
+        *("run", "local", "--secret-env", "PASS", "--", "x"),
+        preexec_fn=lambda: (os.setsid(), fcntl.ioctl(its, termios.TIOCSCTTY, 0)),
+        pass_fds=(its,),
+    )
+    os.close(its)
+    shown = b""
+    while b"PASS: " not in shown:
+        shown += os.read(ours, 1000)
+    os.write(ours, b"s3cr3t\n")
+    assert process.wait(10) == 0
+    assert b"s3cr3t" not in shown + os.read(ours, 1000)
+    os.close(ours)
+    assert gateway.posts("/commands")[0].json()["secret_env"] == {"PASS": "s3cr3t"}

@@ -1,5 +1,6 @@
 """`myx run`: a command on one or several servers, its output as it is written, its exit code."""
 
+import json
 import os
 import sys
 import threading
@@ -9,7 +10,16 @@ from typing import Any
 
 from myx_cli.api import Client, Document, segment
 from myx_cli.endpoint import Endpoint, find
-from myx_cli.errors import DIFFERENT_FAILURES, INTERRUPTED, MYX_FAILED, ApiError, Failure, Unreachable, UsageError
+from myx_cli.errors import (
+    DIFFERENT_FAILURES,
+    INTERRUPTED,
+    MYX_FAILED,
+    ApiError,
+    Failure,
+    OutputError,
+    Unreachable,
+    UsageError,
+)
 from myx_cli.follow import Follower
 from myx_cli.outcome import completeness_sentence, outcome
 from myx_cli.output import note, print_line
@@ -68,7 +78,8 @@ class ServerRun:
         except Failure as failure:
             self.error = failure
             self.exit_code = failure.exit_code
-            note(self._about + failure.message)
+            cut_off = self.command is not None and isinstance(failure, OutputError)
+            note(self._about + failure.message + (f"; the command goes on: {self._how_to_follow()}" if cut_off else ""))
         finally:
             self._client.close()
 
@@ -130,6 +141,9 @@ class ServerRun:
         for text in (completeness_sentence(self.command), sentence):
             if text:
                 note(self._about + text)
+
+    def _how_to_follow(self) -> str:
+        return f"myx logs -f {self.command['id']}" if self.command else "myx command list"
 
     def _sink(self, command_id: str) -> AnySink:
         if self._json:
@@ -228,12 +242,12 @@ def _content(arguments: Namespace) -> Document:
         value = getattr(arguments, name)
         if value is not None:
             content[f"{name}_s" if name.endswith("timeout") else name] = value
+    try:
+        json.dumps([content, arguments.servers], ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise UsageError("an argument or variable is not UTF-8 text, which is all that MyX can pass on") from None
     if arguments.stdin:
         content["stdin"] = b64encode(_own_stdin()).decode()
-    try:
-        "\0".join([arguments.command[0], *arguments.command[1:]]).encode()
-    except UnicodeEncodeError:
-        raise UsageError("an argument is not UTF-8 text, which is all that MyX can pass on") from None
     return content
 
 
