@@ -1,0 +1,36 @@
+"""Lists of commands."""
+
+import pytest
+
+from myx.executor.v1 import command_pb2 as pb
+from myx.executor.v1.command_service_pb2 import ListCommandsRequest
+from myx_kit.errors import InvalidArgument
+
+
+async def test_pages_are_newest_first_and_hold_every_command_once(client, agent, own_agent):
+    ids = [(await client.run(agent.name, "true")).id for _ in range(5)]
+    other = (await client.run(own_agent.name, "false")).id
+    for command_id in [*ids, other]:
+        await client.final(command_id)
+    seen, token = [], ""
+    while True:
+        page = await client.stub.ListCommands(ListCommandsRequest(page_size=2, page_token=token, server=agent.name))
+        assert len(page.commands) <= 2
+        seen += [command.id for command in page.commands]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == ids[::-1]
+    everything = await client.stub.ListCommands(ListCommandsRequest())
+    assert [command.id for command in everything.commands] == [other, *ids[::-1]]
+    failed = await client.stub.ListCommands(ListCommandsRequest(statuses=[pb.COMMAND_STATUS_FAILED]))
+    assert [command.id for command in failed.commands] == [other]
+    by_id = await client.stub.ListCommands(ListCommandsRequest(server=own_agent.server_id))
+    assert [command.id for command in by_id.commands] == [other]
+    assert not (await client.stub.ListCommands(ListCommandsRequest(server="nowhere"))).commands
+
+
+@pytest.mark.parametrize("wrong", [{"page_token": "x"}, {"page_size": -1}, {"statuses": [99]}])
+async def test_malformed_lists_are_refused(client, wrong):
+    with pytest.raises(InvalidArgument):
+        await client.stub.ListCommands(ListCommandsRequest(**wrong))
