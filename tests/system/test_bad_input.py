@@ -77,7 +77,7 @@ def test_a_wrong_token_is_refused(myx: Standalone, header: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/api/v1/commands/not-an-id", 400),
+        ("GET", "/api/v1/commands/not-an-id", 404),
         ("GET", "/api/v1/commands/0199f000-0000-7000-8000-000000000000", 404),
         ("GET", "/api/v1/commands/0199f000-0000-7000-8000-000000000000/log", 404),
         ("POST", "/api/v1/commands/0199f000-0000-7000-8000-000000000000/cancel", 404),
@@ -100,7 +100,7 @@ def test_an_offset_beyond_the_end_is_refused(myx: Standalone) -> None:
     answered, problem = call(myx, "GET", f"/api/v1/commands/{command}/log?offset=1000")
     assert answered == 416, problem
     answered, problem = call(myx, "GET", f"/api/v1/commands/{command}/log?offset=-1")
-    assert answered == 400, problem
+    assert answered == 416, problem
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ def test_a_hundred_megabytes_arrive_exactly(myx: Standalone, tmp_path: Path) -> 
             file.write(block)
     myx.cli("run", "local", "--", "head", "-c", "1000000", str(source))  # warm, so that growth is growth
     with Memory(myx) as memory:
-        follower = myx.follow("run", "local", "--", "cat", str(source))
-        received = digest_of(follower)
-        assert follower.communicate(timeout=30)[1] == b""
+        with myx.follow("run", "local", "--", "cat", str(source)) as follower:
+            received = digest_of(follower)
+            assert follower.communicate(timeout=30)[1] == b""
     assert received == (digest.hexdigest(), BIG)
     assert follower.returncode == 0
     assert max(memory.grown().values()) * MEGABYTE < MAY_GROW, memory.grown()
@@ -70,9 +70,9 @@ def test_a_hundred_megabytes_arrive_exactly(myx: Standalone, tmp_path: Path) -> 
 
 def test_a_million_short_lines_arrive_exactly(myx: Standalone) -> None:
     wanted = hashlib.sha256("".join(f"{number}\n" for number in range(1, 1_000_001)).encode()).hexdigest()
-    follower = myx.follow("run", "local", "--", "seq", "1", "1000000")
-    assert digest_of(follower)[0] == wanted
-    assert follower.wait(30) == 0
+    with myx.follow("run", "local", "--", "seq", "1", "1000000") as follower:
+        assert digest_of(follower)[0] == wanted
+    assert follower.returncode == 0
 
 
 def test_binary_output_arrives_exactly_on_both_streams(myx: Standalone, tmp_path: Path) -> None:

@@ -14,20 +14,20 @@ SCRIPT = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.0
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_follower_sees_every_line_once(myx: Standalone, part: str) -> None:
-    follower = myx.follow("run", "local", "--", "sh", "-c", SCRIPT)
-    assert follower.stdout is not None
-    assert follower.stderr is not None
-    watchdog = threading.Timer(60, follower.kill)
-    watchdog.start()
-    try:
-        seen = [follower.stdout.readline() for _ in range(10)]
-        before = myx.pids(part)
-        myx.kill9(part)
-        seen += list(follower.stdout)
-        said = follower.stderr.read()
-        status = follower.wait()
-    finally:
-        watchdog.cancel()
+    with myx.follow("run", "local", "--", "sh", "-c", SCRIPT) as follower:
+        assert follower.stdout is not None
+        assert follower.stderr is not None
+        watchdog = threading.Timer(60, follower.kill)
+        watchdog.start()
+        try:
+            seen = [follower.stdout.readline() for _ in range(10)]
+            before = myx.pids(part)
+            myx.kill9(part)
+            seen += list(follower.stdout)
+            said = follower.stderr.read()
+            status = follower.wait()
+        finally:
+            watchdog.cancel()
     assert seen == [f"line {number}\n".encode() for number in range(1, LINES + 1)], said
     assert status == EXIT, said
     myx.wait_until_well()
