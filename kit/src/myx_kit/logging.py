@@ -32,7 +32,11 @@ def configure(service: str, level: str = "info", fmt: Literal["json", "console"]
     last: list[Processor] = [structlog.processors.format_exc_info, drop_secrets]
     renderer: Processor = structlog.processors.JSONRenderer(default=str)
     if fmt == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The pretty one shows local variables.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     structlog.configure(
         processors=[*shared, *last, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -10,6 +11,8 @@ from myx_kit.lifecycle import request_stop
 from myx_kit.logging import get_logger
 
 log = get_logger()
+
+_CANCEL_AGAIN_S = 0.1
 
 
 class TaskOwner:
@@ -39,13 +42,15 @@ class TaskOwner:
     async def close(self, timeout_s: float = 5.0) -> None:
         """Cancel what still runs and wait for its end, at most `timeout_s`; no task can be started afterwards."""
         self._closed = True
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        tasks = {task for task in self._tasks if task is not asyncio.current_task()}
+        deadline = time.monotonic() + timeout_s
+        while tasks and (left_s := deadline - time.monotonic()) > 0:
+            for task in tasks:
+                task.cancel()
+            # More than once: asyncio.wait_for of Python 3.11 loses a cancellation that meets its result.
+            _, tasks = await asyncio.wait(tasks, timeout=min(_CANCEL_AGAIN_S, left_s))
         for task in tasks:
-            task.cancel()
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=timeout_s)
-            for task in late:
-                log.error("task_ignores_cancel", task=task.get_name(), after_s=timeout_s)
+            log.error("task_ignores_cancel", task=task.get_name(), after_s=timeout_s)
 
     async def __aenter__(self) -> "TaskOwner":
         return self

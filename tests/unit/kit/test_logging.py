@@ -85,6 +85,19 @@ def test_harmless_keys_stay(key):
     assert drop_secrets(None, "info", {key: "value"}) == {key: "value"}
 
 
+def test_console_form_shows_tracebacks_without_local_variables(capsys):
+    configure("registry", "info", "console")
+    try:
+        hidden = "hunter2"
+        raise ValueError(len(hidden))
+    except ValueError as error:
+        structlog.get_logger().error("failed", exc_info=error)
+        logging.getLogger("x").error("failed", exc_info=error)
+    text = capsys.readouterr().err
+    assert text.count("Traceback") == 2
+    assert "'hunter2'" not in text
+
+
 def test_console_form_is_for_people(capsys):
     configure("registry", "info", "console")
     structlog.get_logger().info("agent_offline", token="hunter2")

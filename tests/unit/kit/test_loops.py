@@ -87,6 +87,27 @@ async def test_closing_cancels_what_runs_and_forbids_more():
         owner.start(asyncio.Event().wait(), name="late")
 
 
+async def test_a_task_that_loses_a_cancellation_is_cancelled_again():
+    lost = 0
+
+    async def forgetful():
+        nonlocal lost
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost += 1
+                if lost > 2:
+                    raise
+
+    owner = TaskOwner("test")
+    task = owner.start(forgetful(), name="forgetful")
+    await asyncio.wait([task], timeout=0.01)
+    await owner.close(5)
+    assert task.cancelled()
+    assert lost == 3
+
+
 async def test_closing_does_not_wait_for_ever(capfd):
     release = asyncio.Event()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,22 +66,21 @@ class Outbox:
     async def add(
         self, connection: AsyncConnection, aggregate: str, verb: str, aggregate_id: str, event: Event
     ) -> None:
-        """Publish `event` on `myx.events.<aggregate>.<verb>.<aggregate_id>` after the commit; its fact is set.
+        """`add_all` of one event."""
+        await self.add_all(connection, [(aggregate, verb, aggregate_id, event)])
+
+    async def add_all(self, connection: AsyncConnection, events: Iterable[tuple[str, str, str, Event]]) -> None:
+        """Publish (aggregate, verb, aggregate id, event with its fact) in this order after the commit; one statement.
+
+        The subject is `myx.events.<aggregate>.<verb>.<aggregate id>`.
 
         Id and time are filled in where they are empty; an empty revision becomes the row's sequence number, which grows
         with every event of an aggregate as long as the transaction locked that aggregate's row before.
         """
-        event.id = event.id or str(new_id())
-        if not event.HasField("occurred_at"):
-            event.occurred_at.FromDatetime(datetime.now(UTC))
-        payload = event.SerializeToString()
-        if len(payload) > _PAYLOAD_LIMIT:
-            raise Internal("EVENT_TOO_LARGE", f"an event {aggregate}.{verb} has {len(payload)} bytes")
-        subject = event_subject(aggregate, verb, aggregate_id)
-        await connection.execute(
-            insert(self.table).values(subject=subject, event_id=event.id, payload=payload).inline()
-        )
-        self._open.add(id(connection))
+        rows = [_row(*event) for event in events]
+        if rows:
+            await connection.execute(insert(self.table).values(rows).inline())
+            self._open.add(id(connection))
 
     def transaction_ended(self, connection: AsyncConnection, *, committed: bool) -> None:
         """Called by the unit of work."""
@@ -153,6 +152,16 @@ class OutboxRelay:
         except Unavailable as error:
             log.warning("outbox_waits", reason=error.reason, cause=error.fields.get("cause", ""))
         return confirmed
+
+
+def _row(aggregate: str, verb: str, aggregate_id: str, event: Event) -> dict[str, Any]:
+    event.id = event.id or str(new_id())
+    if not event.HasField("occurred_at"):
+        event.occurred_at.FromDatetime(datetime.now(UTC))
+    payload = event.SerializeToString()
+    if len(payload) > _PAYLOAD_LIMIT:
+        raise Internal("EVENT_TOO_LARGE", f"an event {aggregate}.{verb} has {len(payload)} bytes")
+    return {"subject": event_subject(aggregate, verb, aggregate_id), "event_id": event.id, "payload": payload}
 
 
 def _with_revision(payload: bytes, seq: int) -> bytes:

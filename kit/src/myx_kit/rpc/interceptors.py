@@ -88,6 +88,7 @@ class EdgeInterceptor(ServerInterceptor):
                 outcome = "OK"
                 return response
             except Exception as error:  # noqa: BLE001 - the edge
+                _stay_cancelled()
                 translated = self._translate(error, method)
                 outcome = translated.code
             finally:
@@ -109,7 +110,7 @@ class EdgeInterceptor(ServerInterceptor):
                     raise _stopping_error()
                 async with aclosing(cast("Any", behaviour(request, context))) as responses:
                     async for response in responses:
-                        await context.write(response)
+                        await _write(context, response)
                 return
             except asyncio.CancelledError:
                 if not self._stopping or context.cancelled():
@@ -117,6 +118,7 @@ class EdgeInterceptor(ServerInterceptor):
                 task.uncancel()
                 translated: MyxError = _stopping_error()
             except Exception as error:  # noqa: BLE001 - the edge
+                _stay_cancelled()
                 translated = self._translate(error, method)
             finally:
                 self._streams.discard(task)
@@ -141,6 +143,21 @@ class EdgeInterceptor(ServerInterceptor):
             return error
         log.error("rpc_failed", method=method, reason="INTERNAL", caller=_caller.get(""), exc_info=error)
         return Internal("INTERNAL", "internal error")
+
+
+async def _write(context: Context, response: Any) -> None:
+    try:
+        await context.write(response)
+    except grpc.aio.BaseError:
+        # The caller left while it was being written to.
+        raise asyncio.CancelledError from None
+
+
+def _stay_cancelled() -> None:
+    # What a handler raises after its caller has left interests nobody. (context.cancelled() is false by then.)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _abort(context: Context, error: MyxError) -> Any:

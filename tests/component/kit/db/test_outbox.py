@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import func, select
 
-from myx.events.v1.events_pb2 import Event
+from myx.events.v1.events_pb2 import Event, ServerCreated
 from myx_kit.db.outbox import OutboxRelay
 from myx_kit.errors import Unavailable
 from myx_kit.events.bus import Bus
@@ -49,6 +49,18 @@ async def test_events_are_published_in_order_and_then_gone(shop, bus):
     assert [event.revision for event in events] == sorted({event.revision for event in events})
     assert all(event.occurred_at.seconds > 0 for event in events)
     assert await waiting(shop) == 0
+
+
+async def test_many_events_of_one_transaction_keep_their_order(shop, bus):
+    names = [f"s{n}" for n in range(500)]
+    async with shop.uow.begin() as connection:
+        await shop.outbox.add_all(connection, [])
+        await shop.outbox.add_all(
+            connection,
+            [("server", "created", name, Event(server_created=ServerCreated(name=name))) for name in names],
+        )
+    assert await OutboxRelay(shop.engine, shop.outbox, bus).run_once() == 500
+    assert [event.server_created.name for event in await stored(bus)] == names
 
 
 async def test_a_running_relay_is_woken_by_the_commit(shop, bus):

@@ -11,6 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from myx.executor.v1 import command_pb2
 from myx.executor.v1 import command_service_pb2 as pb
 from myx.executor.v1 import command_service_pb2_grpc as pb_grpc
 from myx_kit.errors import (
@@ -74,6 +75,14 @@ class Servicer(pb_grpc.CommandServiceServicer):
                 raise OutOfRange("OFFSET_BEYOND_END", "beyond", end="3")
             if request.command_id == "bug":
                 raise ValueError("the password is hunter2")
+            if request.command_id == "flood":
+                while True:
+                    yield pb.FollowLogResponse(frames=[command_pb2.LogFrame(data=bytes(64 << 10))])
+            if request.command_id == "late":
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    raise ValueError
             if request.follow:
                 await asyncio.sleep(60)
         finally:
@@ -200,6 +209,18 @@ async def test_a_stream_that_its_client_leaves_is_closed_at_the_server(served, s
     await call.read()
     call.cancel()
     await until(lambda: served[1].closed_streams == 1, timeout_s=5)
+
+
+@pytest.mark.parametrize("command_id", ["flood", "late"])
+async def test_what_happens_after_the_client_left_is_no_error(served, stub, capfd, command_id):
+    call = stub.FollowLog(pb.FollowLogRequest(command_id=command_id), timeout=60)
+    for _ in range(3):
+        await call.read()
+    call.cancel()
+    await until(lambda: served[1].closed_streams == 1, timeout_s=5)
+    output = "".join(capfd.readouterr())
+    assert "rpc_failed" not in output
+    assert "Traceback" not in output
 
 
 async def test_a_stopping_server_ends_its_streams_with_a_reason(served, stub):
