@@ -129,7 +129,7 @@ class Client:
             detail += f" (request {clean(problem['request_id'])})"
         elif isinstance(problem.get("fields"), dict):
             told = "; ".join(f"{clean(name)}: {clean(text)}" for name, text in problem["fields"].items())
-            detail += f" ({told})" if told and told not in detail else ""
+            detail += f" ({told})" if told else ""
         return ApiError(detail[:_MESSAGE_LIMIT], status=status, reason=reason)
 
 

@@ -68,7 +68,7 @@ def completeness_sentence(command: dict[str, Any]) -> str:
     if completeness == "incomplete":
         dropped = sum(_dropped(result, stream) for stream in ("stdout", "stderr"))
         return f"the output is not complete: {dropped} bytes were dropped" if dropped else "the output is not complete"
-    if completeness == "unverified" and command.get("status") in {"success", "failed", "timeout", "cancelled"}:
+    if completeness == "unverified" and command.get("exit_code") is not None:
         return "it could not be verified that the output is complete"
     return ""
 

@@ -1,6 +1,7 @@
 """Tables for people: drawn on a terminal, tab-separated lines without a head elsewhere."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ from myx_cli.output import STDOUT, print_line
 from myx_cli.text import clean
 from myx_cli.times import ago
 
+_PADDING = 3
+_LAST_COLUMN = 12
 _COLOURS = {
     "success": "green",
     "online": "green",
@@ -39,8 +42,13 @@ class Status(str):
     __slots__ = ()
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
-    """`rows` under `head`; on a terminal the sentence `nothing` when there are none."""
+def print_table(
+    head: Sequence[str], rows: Sequence[Sequence[object]], nothing: str, droppable: Sequence[str] = ()
+) -> None:
+    """`rows` under `head`; on a terminal the sentence `nothing` when there are none.
+
+    On a narrow terminal the `droppable` columns are left out, one after the other, and the last column is cut.
+    """
     if not os.isatty(STDOUT):
         for row in rows:
             print_line("\t".join(map(clean, row)))
@@ -51,12 +59,36 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], nothing: 
     from rich import box
     from rich.table import Table
 
+    cells = [[_cell(value) for value in row] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in head:
-        table.add_column(title, no_wrap=title == "ID", overflow="fold")
-    for row in rows:
-        table.add_row(*map(_cell, row))
+    widths = _widths(head, cells, droppable, shutil.get_terminal_size().columns)
+    for index, width in widths.items():
+        table.add_column(head[index], no_wrap=True, overflow="ellipsis", width=width)
+    for row in cells:
+        table.add_row(*(row[index] for index in widths))
     _print_rich(table)
+
+
+def _widths(head: Sequence[str], cells: list[list[Any]], droppable: Sequence[str], terminal: int) -> dict[int, int]:
+    """Width of each column that is shown, by its index."""
+    widths = {
+        index: max(len(title), *(row[index].cell_len for row in cells))
+        for index, title in enumerate(head)
+        if any(row[index].plain for row in cells)
+    }
+    flexible = len(head) - 1
+    natural = widths.get(flexible, 0)
+    least = min(natural, _LAST_COLUMN)
+    waiting = list(droppable)
+    while (others := _width_beside(flexible, widths)) + least > terminal and waiting:
+        widths.pop(head.index(waiting.pop(0)), None)
+    if natural:
+        widths[flexible] = max(least, min(natural, terminal - others))
+    return widths
+
+
+def _width_beside(flexible: int, widths: dict[int, int]) -> int:
+    return sum(width + _PADDING for index, width in widths.items() if index != flexible)
 
 
 def print_facts(facts: Sequence[tuple[str, object]]) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 
 import pytest
 
@@ -38,6 +39,17 @@ def test_servers_are_a_coloured_table_on_a_terminal(gateway, myx):
     assert b"Last contact" in output
     assert b"\x1b[32monline" in output
     assert b" ago" in output
+
+
+def test_a_narrow_terminal_keeps_id_and_status_whole(gateway, myx):
+    command = gateway.add_command(id="01a20402-49ce-76f0-9f70-af7ba6809aba", command="x" * 100, log_size_bytes=5)
+    code, output = on_a_terminal(myx, "command", "list", NO_COLOR="1", COLUMNS="64")
+    assert code == 0
+    head, _, row = re.sub(r"\x1b\[[0-9;]*m", "", output.decode()).splitlines()
+    assert head.split() == ["ID", "Status", "Command"]
+    assert row.startswith(f"{command['id']}   running")
+    assert row.endswith("xx…")
+    assert len(row) <= 64
 
 
 def test_no_color_is_respected(gateway, myx):

@@ -25,6 +25,7 @@ def list_(arguments: Namespace) -> int:
         ("ID", "Server", "Status", "Exit", "Started", "Took", "Output", "Command"),
         [_row(item) for item in items],
         "no commands yet: myx run SERVER -- COMMAND",
+        droppable=("Output", "Took", "Started", "Exit", "Server"),
     )
     return 0
 

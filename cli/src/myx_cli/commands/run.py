@@ -112,7 +112,7 @@ class ServerRun:
                 cause, final = error, error.permanent
             except ApiError as error:
                 if error.reason == "SERVER_NOT_FOUND":
-                    raise Failure(f"{error.message}; the names are shown by: myx server list") from None
+                    raise Failure(f"{error.message.rstrip('.')}; the names are shown by: myx server list") from None
                 cause, final = error, not error.temporary
             if self._session.asked_to_end and not maybe_sent:
                 raise Failure("interrupted; nothing was started", INTERRUPTED)
@@ -225,7 +225,7 @@ def _check_servers(endpoint: Endpoint, servers: list[str]) -> None:
             except ApiError as error:
                 if error.status == 404:
                     raise Failure(
-                        f"{error.message}; nothing was started; the names are shown by: myx server list"
+                        f"{error.message.rstrip('.')}; nothing was started; the names are shown by: myx server list"
                     ) from None
                 raise
     finally:

@@ -9,6 +9,8 @@ from myx_cli.sinks import print_json
 from myx_cli.tables import Status, When, print_facts, print_table
 from myx_cli.text import format_size
 
+_LOADS = ("load_1m", "load_5m", "load_15m")
+
 
 def list_(arguments: Namespace) -> int:
     """Lists servers by name."""
@@ -18,9 +20,10 @@ def list_(arguments: Namespace) -> int:
         print_json({"items": items})
         return 0
     print_table(
-        ("Name", "Status", "Address", "Last contact", "Version", "Labels", "ID"),
+        ("Name", "Status", "Address", "Last contact", "Version", "ID", "Labels"),
         [_row(item) for item in sorted(items, key=lambda item: str(item.get("name")))],
         "no servers yet",
+        droppable=("ID", "Version", "Last contact"),
     )
     return 0
 
@@ -44,8 +47,8 @@ def _row(server: Document) -> tuple[object, ...]:
         server.get("address"),
         When(agent.get("last_heartbeat") or ""),
         agent.get("version"),
-        _labels(server),
         server.get("id"),
+        _labels(server),
     )
 
 
@@ -71,7 +74,7 @@ def _facts(server: Document) -> list[tuple[str, object]]:
         ("system", _joined(facts, "os", "kernel", "arch")),
         ("python", facts.get("python")),
         ("cpus", facts.get("cpus") or None),
-        ("load", _joined(facts, "load_1m", "load_5m", "load_15m")),
+        ("load", " ".join(f"{facts[name]:.2f}" for name in _LOADS if isinstance(facts.get(name), float))),
         ("memory", _memory(facts)),
         *(("disk", _disk(disk)) for disk in facts.get("disks") or []),
     ]
