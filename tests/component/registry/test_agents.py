@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from myx.events.v1.events_pb2 import Event
 from myx.registry.v1 import agent_pb2, server_service_pb2
 from myx.registry.v1 import agent_service_pb2 as pb
-from myx_kit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from myx_kit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
 from myx_kit.events.bus import Bus
 from myx_kit.ids import new_id
 from myx_kit.secretbox import SecretBox
@@ -127,6 +127,18 @@ async def test_concurrent_allocations_get_one_identity(registry) -> None:
     made = await asyncio.gather(*(allocate(registry, server) for _ in range(16)))
     assert len({(one.agent.id, one.agent_token, one.private_key_pem, one.agent.rpc_port) for one in made}) == 1
     assert [one.created for one in made].count(True) == 1
+
+
+async def test_a_port_is_given_once_and_their_end_is_told(registry, monkeypatch) -> None:
+    _, first = await new_agent(registry)
+    monkeypatch.setattr(ports, "ALLOWED", (first.rpc_port,))
+    server = await create(registry)
+    with pytest.raises(ResourceExhausted, match="NO_FREE_PORT"):
+        await allocate(registry, server)
+    with pytest.raises(NotFound, match="AGENT_NOT_FOUND"):
+        await get(registry, server)
+    monkeypatch.setattr(ports, "ALLOWED", (first.rpc_port, 65_001))
+    assert (await allocate(registry, server)).agent.rpc_port == 65_001
 
 
 async def test_an_agent_without_a_server_is_not_found(registry) -> None:

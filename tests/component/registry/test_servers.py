@@ -7,6 +7,7 @@ from myx.registry.v1 import server_pb2
 from myx.registry.v1 import server_service_pb2 as pb
 from myx_kit.errors import Aborted, AlreadyExists, InvalidArgument, MyxError, NotFound, PermissionDenied
 from myx_kit.ids import new_id
+from myx_kit.pagination import encode_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -168,9 +169,10 @@ async def test_pages_hold_every_server_once_by_name(registry) -> None:
 
 async def test_foreign_page_tokens_and_sizes_are_refused(registry) -> None:
     client = registry.client("gateway").servers
-    for request in (pb.ListServersRequest(page_token="x"), pb.ListServersRequest(page_token="Ä" * 9)):
+    forged = [encode_token("servers", key) for key in ("", "a\0", "\ud800", "Ä", "x" * 999)]
+    for token in ("x", "Ä" * 9, encode_token("agents", "a"), encode_token("servers"), *forged):
         with pytest.raises(InvalidArgument, match="PAGE_TOKEN_INVALID"):
-            await client.ListServers(request)
+            await client.ListServers(pb.ListServersRequest(page_token=token))
     with pytest.raises(InvalidArgument, match="PAGE_SIZE_INVALID"):
         await client.ListServers(pb.ListServersRequest(page_size=-1))
 

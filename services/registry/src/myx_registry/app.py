@@ -83,7 +83,9 @@ class _DatabaseCheck:
 
 
 async def _wait_for_database(uow: UnitOfWork, timeout_s: float) -> None:
-    waiting = stamina.retry_context(on=Unavailable, attempts=None, timeout=timeout_s, wait_initial=0.1, wait_max=1.0)
+    waiting = stamina.retry_context(
+        on=Unavailable, attempts=None, timeout=timeout_s, wait_initial=0.1, wait_max=1.0, wait_jitter=0.1
+    )
     async for attempt in waiting:
         with attempt:
             await check_schema(uow)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from myx.events.v1.events_pb2 import Event
 from myx_kit.db.outbox import Outbox
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import InvalidArgument
-from myx_registry.domain.agents import HeartbeatReport, apply_reports
+from myx_registry.domain.agents import HeartbeatReport, Transition, apply_reports
 from myx_registry.store import agents
 from myx_registry.usecases import events
 
@@ -45,7 +46,10 @@ class Heartbeats:
             records = await agents.lock_records(connection, reported)
             changed, transitions = apply_reports(records, reports)
             await agents.update_records(connection, changed)
-            for transition in transitions:
-                verb, event = events.agent_transition(transition)
-                await self._outbox.add(connection, "agent", verb, str(transition.agent_id), event)
+            await self._outbox.add_all(connection, map(_entry, transitions))
         return sorted(reported - {record.id for record in records})
+
+
+def _entry(transition: Transition) -> tuple[str, str, str, Event]:
+    verb, event = events.agent_transition(transition)
+    return "agent", verb, str(transition.agent_id), event

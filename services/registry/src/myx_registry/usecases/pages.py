@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from myx_kit.errors import InvalidArgument
 from myx_kit.pagination import decode_token, encode_token
+from myx_registry.domain.servers import is_id, is_name
 
 Item = TypeVar("Item")
 
@@ -18,7 +19,8 @@ def cursor(page_token: str, kind: str) -> str:
     if not page_token:
         return ""
     found, key = decode_token(page_token, 2)
-    if found != kind or not key:
+    # Only names and ids were ever given: what else a forged token holds must not reach the database.
+    if found != kind or not (is_name(key) or is_id(key)):
         raise InvalidArgument(
             "PAGE_TOKEN_INVALID", "Pass the next_page_token of the same list, or none.", field="page_token"
         )
