@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from typing import Literal
+from typing import Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
@@ -18,39 +18,26 @@ _HARMLESS = frozenset({"page_token", "next_page_token", "fencing_token", "lease_
 _URL_PASSWORD = re.compile(r"(://[^\s/@:]*):[^\s/@]+@")
 DROPPED = "[dropped]"
 
+Format = Literal["json", "console"]
 
-def configure(service: str, level: str = "info", fmt: Literal["json", "console"] = "json") -> None:
+
+def configure(service: str, level: str = "info", fmt: Format = "json") -> None:
     """Set up structlog and the standard library's logging for this process; call once, first thing."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-        _Stamp(service),
-    ]
-    last: list[Processor] = [structlog.processors.format_exc_info, drop_secrets]
-    renderer: Processor = structlog.processors.JSONRenderer(default=str)
-    if fmt == "console":
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            # The pretty one shows local variables.
-            exception_formatter=structlog.dev.plain_traceback,
-        )
-    structlog.configure(
-        processors=[*shared, *last, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stderr)
+    shared = _shared(service)
+    last = _last(fmt)
+    _configure_structlog([*shared, *last], number, cache=True)
+    handler = logging.StreamHandler(cast(TextIO, _Stderr()))
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(processors=[remove_meta, *last, renderer], foreign_pre_chain=shared)
-    )
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[remove_meta, *last], foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=max(number, logging.INFO), force=True)
     for chatty in ("alembic", "asyncio", "nats", "aiohttp"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
+
+
+def configure_default() -> None:
+    """What holds until `configure`, in tests too: for people, and as free of secrets. Called at import."""
+    _configure_structlog([*_shared("myx"), *_last("console")], logging.INFO, cache=False)
 
 
 def get_logger() -> FilteringBoundLogger:
@@ -76,6 +63,44 @@ def _clean(key: object, value: object) -> object:
     return value
 
 
+def _shared(service: str) -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        _Stamp(service),
+    ]
+
+
+def _last(fmt: Format) -> list[Processor]:
+    renderer: Processor = structlog.processors.JSONRenderer(default=str)
+    if fmt == "console":
+        # The pretty form of exceptions shows local variables.
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+    return [structlog.processors.format_exc_info, drop_secrets, renderer]
+
+
+def _configure_structlog(processors: list[Processor], level: int, *, cache: bool) -> None:
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Stderr())),
+        cache_logger_on_first_use=cache,
+    )
+
+
+class _Stderr:
+    """Whatever stderr is at that moment: loggers live longer than what tests put in its place."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 class _Stamp:
     def __init__(self, service: str) -> None:
         self._service = service
@@ -83,3 +108,6 @@ class _Stamp:
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event["service"] = self._service
         return event
+
+
+configure_default()

@@ -4,7 +4,7 @@ import logging
 import pytest
 import structlog
 
-from myx_kit.logging import DROPPED, configure, drop_secrets
+from myx_kit.logging import DROPPED, configure, configure_default, drop_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -12,7 +12,7 @@ def restore():
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
-    structlog.reset_defaults()
+    configure_default()
     root.handlers[:], root.level = handlers, level
 
 
@@ -104,3 +104,17 @@ def test_console_form_is_for_people(capsys):
     text = capsys.readouterr().err
     assert "agent_offline" in text
     assert "hunter2" not in text
+
+
+def test_before_it_is_configured_it_is_as_discreet(capsys):
+    configure_default()
+    try:
+        hidden = "hunter2"
+        raise ValueError(len(hidden))
+    except ValueError as error:
+        structlog.get_logger().error("failed", token="letmein", exc_info=error)
+    captured = capsys.readouterr()
+    assert "failed" in captured.err
+    assert "'hunter2'" not in captured.err
+    assert "letmein" not in captured.err
+    assert captured.out == ""
