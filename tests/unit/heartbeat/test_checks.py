@@ -49,7 +49,7 @@ def watch(clock):
 @pytest.fixture
 async def checks(fleet, schedule, reports, probe, watch, clock):
     owner = TaskOwner("test")
-    yield Checks(fleet, schedule, reports, probe, watch, concurrency=4, clock=clock, owner=owner)
+    yield Checks(fleet, schedule, reports, probe, watch, concurrency=8, slow_after_s=2, clock=clock, owner=owner)
     await owner.close()
 
 
@@ -62,7 +62,7 @@ async def test_due_agents_are_checked_and_reported(checks, fleet, endpoint, cloc
     fleet.replace([endpoint("a"), endpoint("b")], checks.is_running)
     clock.now += 1
 
-    assert checks.start_due() is None
+    assert checks.start_due() == 2
     await settled()
 
     assert sorted(probe.asked) == ["a", "b"]
@@ -80,13 +80,13 @@ async def test_dead_agents_leave_slots_to_the_living(checks, fleet, endpoint, cl
     await settled()
 
     assert "living" in probe.asked
-    assert len(probe.asked) == 2 + 1
+    assert len(probe.asked) == 6 + 1
     for event in probe.go.values():
         event.set()
 
 
 async def test_a_free_slot_is_used_at_once(checks, fleet, endpoint, clock, probe):
-    dead = [endpoint(f"dead-{number}", Status.OFFLINE) for number in range(3)]
+    dead = [endpoint(f"dead-{number}", Status.OFFLINE) for number in range(7)]
     probe.go = {one.server_name: asyncio.Event() for one in dead}
     fleet.replace(dead, checks.is_running)
     clock.now += 1
@@ -99,7 +99,28 @@ async def test_a_free_slot_is_used_at_once(checks, fleet, endpoint, clock, probe
     checks.start_due()
     await settled()
 
-    assert len(probe.asked) == 3
+    assert len(probe.asked) == 7
+    for event in probe.go.values():
+        event.set()
+
+
+async def test_a_check_that_takes_long_gives_its_slot_to_the_next_living_agent(checks, fleet, endpoint, clock, probe):
+    dying = [endpoint(f"dying-{number}") for number in range(2)]
+    probe.go = {one.server_name: asyncio.Event() for one in dying}
+    fleet.replace(dying, checks.is_running)
+    clock.now += 1
+    assert checks.start_due() == 2
+    fleet.replace([*dying, endpoint("living")], checks.is_running)
+    clock.now += 1
+    assert checks.start_due() == 1
+    await settled()
+    assert len(probe.asked) == 2
+
+    clock.now += 1
+    checks.start_due()
+    await settled()
+
+    assert probe.asked[2] == "living"
     for event in probe.go.values():
         event.set()
 

@@ -63,6 +63,7 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
         AgentProbe(client),
         watch,
         concurrency=settings.concurrency,
+        slow_after_s=settings.slow_after_s,
         clock=clock,
         owner=owner,
     )

@@ -25,8 +25,11 @@ class HeartbeatSettings(RpcServerSettings, NatsSettings):
     # Seconds for each try of a call to an agent, connecting included (seed 6.3).
     rpc_timeout_s: float = Field(default=30, gt=0)
 
-    # Checks at the same time; a dead agent holds one of them for up to two minutes. About 50 KB each.
-    concurrency: int = Field(default=512, ge=2)
+    # Checks at the same time. A dead agent holds a slot for up to two minutes and costs no more than the idle connection of
+    # a living one: let it be a good part of the fleet.
+    concurrency: int = Field(default=4096, ge=2)
+    # Seconds after which a check gives its slot among the living back and goes on among the suspects.
+    slow_after_s: float = Field(default=2, gt=0)
     # New checks a second after a start or a pause; a TLS handshake costs about 2.5 ms of CPU, so this is half a core.
     first_checks_per_s: float = Field(default=200, gt=0)
     # A new agent is asked this often, in seconds, until it answers or this time is over (seed 3.1).

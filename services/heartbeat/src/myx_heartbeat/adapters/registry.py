@@ -21,7 +21,7 @@ class RegistryClient:
     """Reads the fleet, reports outcomes. All calls raise MyxError; the channel retries UNAVAILABLE itself."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: "AgentServiceAsyncStub" = AgentServiceStub(channel)
+        self._stub: AgentServiceAsyncStub = AgentServiceStub(channel)
 
     async def list_endpoints(self) -> list[Endpoint]:
         """Connection data of all agents."""

@@ -27,7 +27,8 @@ _MAX_ROUNDS = 3
 class Checks:
     """Runs checks in a bounded number of slots, one at a time for each agent.
 
-    Agents whose last check failed may hold half of the slots: however many are dead, the living have theirs.
+    A quarter of the slots is for agents that were alive when last seen, for the first `slow_after_s` of their checks:
+    however many are dead or die at once, the living have slots.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Checks:
         watch: PauseWatch,
         *,
         concurrency: int,
+        slow_after_s: float,
         clock: Callable[[], float],
         owner: TaskOwner,
     ) -> None:
@@ -49,8 +51,13 @@ class Checks:
         self._watch = watch
         self._clock = clock
         self._owner = owner
-        self._free = {Lane.SUSPECT: max(1, concurrency // 2), Lane.LIVING: max(1, concurrency - concurrency // 2)}
+        self._slow_after_s = slow_after_s
+        living = max(1, concurrency // 4)
+        self._free = {Lane.LIVING: living, Lane.SUSPECT: max(1, concurrency - living)}
         self._running: dict[str, asyncio.Task[Report]] = {}
+        # Start times of the checks in the living lane, oldest first; those in slots of the other lane.
+        self._young: dict[str, float] = {}
+        self._old: set[str] = set()
         self._last_stamp = datetime.min.replace(tzinfo=UTC)
         # Set when an agent may be due earlier, or a slot is free, than `start_due` said.
         self.changed = asyncio.Event()
@@ -62,7 +69,7 @@ class Checks:
     def start_due(self) -> float | None:
         """Start what is due and has a slot; seconds until the next one with a slot is due, None: there is none."""
         now = self._clock()
-        next_due: float | None = None
+        self._move_slow_ones(now)
         for lane in Lane:
             while self._free[lane] > 0 and (agent_id := self._schedule.pop_due(lane, now)) is not None:
                 agent = self._fleet.get(agent_id)
@@ -71,11 +78,12 @@ class Checks:
                 if agent_id in self._running:
                     self._fleet.reschedule(agent)
                 else:
-                    self._start(agent, lane)
-            due = self._schedule.next_due(lane) if self._free[lane] > 0 else None
-            if due is not None and (next_due is None or due < next_due):
-                next_due = due
-        return None if next_due is None else max(0.0, next_due - now)
+                    self._take_slot(agent_id, lane, now)
+                    self._start(agent)
+        times = [self._schedule.next_due(lane) for lane in Lane if self._free[lane] > 0]
+        if self._free[Lane.LIVING] == 0 and self._free[Lane.SUSPECT] > 0:
+            times.append(next(iter(self._young.values())) + self._slow_after_s)
+        return min((max(0.0, one - now) for one in times if one is not None), default=None)
 
     async def check_now(self, agent: Agent) -> Report:
         """The report of a check of the agent that runs already, or of one that starts now, outside the slots.
@@ -85,22 +93,42 @@ class Checks:
         running = self._running.get(agent.endpoint.agent_id)
         if running is None:
             self._schedule.remove(agent.endpoint.agent_id)
-            running = self._start(agent, None)
+            running = self._start(agent, is_asked=True)
         return await asyncio.shield(running)
 
-    def _start(self, agent: Agent, lane: Lane | None) -> asyncio.Task[Report]:
+    def _take_slot(self, agent_id: str, lane: Lane, now: float) -> None:
+        self._free[lane] -= 1
+        if lane is Lane.LIVING:
+            self._young[agent_id] = now
+        else:
+            self._old.add(agent_id)
+
+    def _give_slot_back(self, agent_id: str) -> None:
+        if self._young.pop(agent_id, None) is not None:
+            self._free[Lane.LIVING] += 1
+        elif agent_id in self._old:
+            self._old.remove(agent_id)
+            self._free[Lane.SUSPECT] += 1
+
+    def _move_slow_ones(self, now: float) -> None:
+        """Free slots of the living as far as the other lane has room."""
+        while self._young and self._free[Lane.SUSPECT] > 0:
+            agent_id, started = next(iter(self._young.items()))
+            if started + self._slow_after_s > now:
+                return
+            self._give_slot_back(agent_id)
+            self._take_slot(agent_id, Lane.SUSPECT, now)
+
+    def _start(self, agent: Agent, *, is_asked: bool = False) -> asyncio.Task[Report]:
         agent_id = agent.endpoint.agent_id
-        if lane is not None:
-            self._free[lane] -= 1
-        task = self._owner.start(self._check(agent, lane is None), name="check")
+        task = self._owner.start(self._check(agent, is_asked), name="check")
         self._running[agent_id] = task
         RUNNING.set(len(self._running))
 
         def ended(done: asyncio.Task[Report]) -> None:
             del self._running[agent_id]
             RUNNING.set(len(self._running))
-            if lane is not None:
-                self._free[lane] += 1
+            self._give_slot_back(agent_id)
             if done.cancelled() or done.exception() is not None:
                 self._fleet.reschedule(agent)
             self.changed.set()
