@@ -31,8 +31,10 @@ def configure(service: str, level: str = "info", fmt: Format = "json") -> None:
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[remove_meta, *last], foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=max(number, logging.INFO), force=True)
-    for chatty in ("alembic", "asyncio", "nats", "aiohttp"):
+    for chatty in ("alembic", "nats", "aiohttp"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
+    # It warns at the end of every TLS connection ("returning true from eof_received() …").
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def configure_default() -> None:
