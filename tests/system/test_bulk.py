@@ -59,10 +59,9 @@ def test_a_hundred_megabytes_arrive_exactly(myx: Standalone, tmp_path: Path) -> 
             digest.update(block)
             file.write(block)
     myx.cli("run", "local", "--", "head", "-c", "1000000", str(source))  # warm, so that growth is growth
-    with Memory(myx) as memory:
-        with myx.follow("run", "local", "--", "cat", str(source)) as follower:
-            received = digest_of(follower)
-            assert follower.communicate(timeout=30)[1] == b""
+    with Memory(myx) as memory, myx.follow("run", "local", "--", "cat", str(source)) as follower:
+        received = digest_of(follower)
+        assert follower.communicate(timeout=30)[1] == b""
     assert received == (digest.hexdigest(), BIG)
     assert follower.returncode == 0
     assert max(memory.grown().values()) * MEGABYTE < MAY_GROW, memory.grown()
