@@ -1,13 +1,12 @@
 """The `myx` command."""
 
 import gc
-import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
 
 from myx_cli.errors import BROKEN_PIPE, INTERRUPTED, MYX_FAILED, Failure
-from myx_cli.output import note, open_standard_descriptors
+from myx_cli.output import note, note_fault, open_standard_descriptors
 from myx_cli.parser import parse
 
 
@@ -29,9 +28,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        if os.environ.get("MYX_DEBUG"):
-            raise
-        note(f"a fault in myx itself ({type(error).__name__}); MYX_DEBUG=1 shows where")
+        note_fault(error)
         return MYX_FAILED
 
 

@@ -87,3 +87,12 @@ def note(text: str) -> None:
     finally:
         if locked:
             _lock.release()
+
+
+def note_fault(error: Exception, about: str = "myx itself") -> None:
+    """A fault of ours in one line; with MYX_DEBUG its trace as well. Called where it was caught."""
+    note(f"a fault in myx ({about}, {type(error).__name__}); MYX_DEBUG=1 shows where")
+    if os.environ.get("MYX_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)

@@ -285,3 +285,17 @@ def test_a_secret_is_asked_for_on_the_terminal(gateway, myx):
     assert b"s3cr3t" not in shown + os.read(ours, 1000)
     os.close(ours)
     assert gateway.posts("/commands")[0].json()["secret_env"] == {"PASS": "s3cr3t"}
+
+
+def test_a_fault_on_one_of_several_servers_does_not_hide_the_others(gateway, myx):
+    async def script(stream):
+        if stream.command["server_name"] == "other":
+            await stream.final(exit_code="seven", status="failed")
+        else:
+            await hello(stream)
+
+    gateway.script = script
+    done = myx("run", "local", "other", "--", "x", env={"MYX_DEBUG": ""})
+    assert done.returncode == 125
+    assert b"local | out 1\n" in done.stdout
+    assert b"myx: a fault in myx (other, ValueError); MYX_DEBUG=1 shows where\n" in done.stderr

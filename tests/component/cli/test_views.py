@@ -131,7 +131,7 @@ def test_a_fault_of_ours_is_one_line(gateway, myx):
     gateway.answers.append(("GET /servers", (200, {"items": [1]})))
     done = myx("server", "list", env={"MYX_DEBUG": ""})
     assert done.returncode == 125
-    assert done.stderr == b"myx: a fault in myx itself (AttributeError); MYX_DEBUG=1 shows where\n"
+    assert done.stderr == b"myx: a fault in myx (myx itself, AttributeError); MYX_DEBUG=1 shows where\n"
 
 
 def test_logs_show_what_is_there_of_a_running_command(gateway, myx):

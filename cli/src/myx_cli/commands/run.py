@@ -22,7 +22,7 @@ from myx_cli.errors import (
 )
 from myx_cli.follow import Follower
 from myx_cli.outcome import completeness_sentence, outcome
-from myx_cli.output import note, print_line
+from myx_cli.output import note, note_fault, print_line
 from myx_cli.session import Session
 from myx_cli.sinks import AnySink, JsonSink, PrefixSink, RawSink, print_json, print_json_line
 from myx_cli.text import clean
@@ -163,13 +163,14 @@ def _run_several(session: Session, runs: list[ServerRun], arguments: Namespace) 
     waiting = list(reversed(runs))
 
     def work() -> None:
-        try:
-            while waiting and not session.asked_to_end:
-                waiting.pop().run()
-        except IndexError:
-            return
-        except BrokenPipeError:
-            session.reader_left_in_thread()
+        while not session.asked_to_end and (run_ := _next(waiting)) is not None:
+            try:
+                run_.run()
+            except BrokenPipeError:
+                session.reader_left_in_thread()
+            except Exception as error:
+                # A fault of ours on one server must not hide the others.
+                note_fault(error, clean(run_.server))
 
     threads = [threading.Thread(target=work, name=f"run-{number}") for number in range(min(AT_ONCE, len(runs)))]
     for thread in threads:
@@ -183,6 +184,13 @@ def _run_several(session: Session, runs: list[ServerRun], arguments: Namespace) 
         return _finish(runs, arguments)
     except BrokenPipeError:
         return session.reader_left()
+
+
+def _next(waiting: list[ServerRun]) -> ServerRun | None:
+    try:
+        return waiting.pop()
+    except IndexError:
+        return None
 
 
 def _finish(runs: list[ServerRun], arguments: Namespace) -> int:
