@@ -25,8 +25,8 @@ class HeartbeatSettings(RpcServerSettings, NatsSettings):
     # Seconds for each try of a call to an agent, connecting included (seed 6.3).
     rpc_timeout_s: float = Field(default=30, gt=0)
 
-    # Checks at the same time. A dead agent holds a slot for up to two minutes and costs no more than the idle connection of
-    # a living one: let it be a good part of the fleet.
+    # Checks at the same time. A dead agent holds a slot for up to two minutes and costs no more than the idle
+    # connection of a living one: let it be a good part of the fleet.
     concurrency: int = Field(default=4096, ge=2)
     # Seconds after which a check gives its slot among the living back and goes on among the suspects.
     slow_after_s: float = Field(default=2, gt=0)
