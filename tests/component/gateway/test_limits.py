@@ -79,7 +79,7 @@ def reads_to_the_end(client: sockets.socket) -> bool:
 
 
 async def test_clients_that_do_not_read_cost_no_memory_and_are_dropped(start_gateway: Any, backend: Any) -> None:
-    async with start_gateway(stream_stall_s=2) as gateway:
+    async with start_gateway(stream_stall_s=1) as gateway:
         command_id, log = backend.new_big_log(1024 * MB)
         path = f"/api/v1/commands/{command_id}/log"
         base = gateway.rss_bytes()
@@ -108,14 +108,14 @@ async def test_a_client_that_begins_to_read_again_learns_why(start_gateway: Any,
 
 
 async def test_a_slow_client_that_reads_on_gets_everything(start_gateway: Any, backend: Any) -> None:
-    async with start_gateway(stream_stall_s=1) as gateway:
+    async with start_gateway(stream_stall_s=0.7) as gateway:
         command_id, log = backend.new_big_log(16 * MB)
         seen = hashlib.sha256()
         async with gateway.socket(command_id) as socket:
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.BINARY:
                     seen.update(memoryview(message.data)[9:])
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.03)
     assert (seen.hexdigest(), socket.close_code) == (digest(log), 1000)
 
 
