@@ -168,7 +168,7 @@ def _run_several(session: Session, runs: list[ServerRun], arguments: Namespace) 
                 run_.run()
             except BrokenPipeError:
                 session.reader_left_in_thread()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (the edge of a thread)
                 # A fault of ours on one server must not hide the others.
                 note_fault(error, clean(run_.server))
 
