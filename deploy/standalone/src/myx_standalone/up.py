@@ -17,7 +17,7 @@ from typing import Any
 from myx_standalone import leftovers, local_commands
 from myx_standalone.api import Api, ApiUnavailable
 from myx_standalone.child import Child, Service
-from myx_standalone.databases import ensure_databases, write_urls
+from myx_standalone.databases import ensure_databases, mark_migrated, unmigrated, write_urls
 from myx_standalone.errors import StandaloneError
 from myx_standalone.home import Home
 from myx_standalone.logs import Logs
@@ -104,19 +104,25 @@ class Standalone:
 
     async def _start_with_database(self, services: Services) -> None:
         await self._start_child(services.postgres())
-        await asyncio.to_thread(ensure_databases, self.home, services.cluster, services.ports["postgres"])
+        cluster, port = services.cluster, services.ports["postgres"]
+        await asyncio.to_thread(ensure_databases, self.home, cluster, port)
         await _together(
-            self._step("migrate-registry", *services.migrate("registry")),
-            self._step("migrate-executor", *services.migrate("executor")),
-            self._start_child(services.registry()),
-            self._start_child(services.executor()),
+            self._migrate(services), self._start_child(services.registry()), self._start_child(services.executor())
         )
+
+    async def _migrate(self, services: Services) -> None:
+        cluster, port = services.cluster, services.ports["postgres"]
+        if names := await asyncio.to_thread(unmigrated, cluster, port):
+            await _together(*(self._step(f"migrate-{name}", *services.migrate(name)) for name in names))
+            await asyncio.to_thread(mark_migrated, cluster, port, names)
 
     async def _start_agent(self, services: Services) -> None:
         """Start the agent with last time's identity at once, and with the registry's when that is another."""
+        enrolling = self._step("enrol", *services.enrol())
         if self.home.agent_config.exists():
-            await self._start_child(services.agent(), self._read_agent_files())
-        await self._step("enrol", *services.enrol())
+            await _together(self._start_child(services.agent(), self._read_agent_files()), enrolling)
+        else:
+            await enrolling
         if self.agent_runs_with != self._read_agent_files():
             if running := self.children.pop("agent", None):
                 await running.stop()
