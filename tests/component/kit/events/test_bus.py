@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 
+import psutil
 import pytest
 
 from myx.events.v1.events_pb2 import Event
@@ -21,6 +22,12 @@ async def bus(nats):
     bus = await Bus.connect(nats.url, nats.tls_dir, "executor", wait_s=5)
     yield bus
     await bus.close()
+
+
+async def hang(nats):
+    """Stop the server's process; its threads may run on for a moment after the signal."""
+    os.kill(nats.program.pid, signal.SIGSTOP)
+    await until(lambda: psutil.Process(nats.program.pid).status() == psutil.STATUS_STOPPED, timeout_s=5)
 
 
 async def read(subscription, count):
@@ -218,7 +225,7 @@ async def test_oversize_messages_are_dropped_and_counted(bus):
 
 
 async def test_a_server_that_hangs_delays_publishers_briefly_and_memory_stays_bounded(bus, nats):
-    os.kill(nats.program.pid, signal.SIGSTOP)
+    await hang(nats)
     try:
         async with asyncio.timeout(5):
             for _ in range(200):
@@ -250,7 +257,7 @@ async def test_what_was_published_before_closing_is_sent(bus, nats):
 async def test_a_flush_that_is_cancelled_while_nats_hangs_harms_nobody(bus, nats):
     async with bus.subscribe(SUBJECT) as subscription:
         await bus.flush()
-        os.kill(nats.program.pid, signal.SIGSTOP)
+        await hang(nats)
         try:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
