@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 LOCAL = "local"
 ADDRESS = "127.0.0.1"
 CALL_S = 10.0
+POLL_S = 0.05
 REGISTRY_UP_WITHIN_S = 60.0
 
 
 async def enrol(home: Home, registry_target: str) -> int:
     """The port of the local agent, whose configuration is written. MyxError: the registry refuses or is not there."""
+    async with asyncio.timeout(REGISTRY_UP_WITHIN_S):
+        await _until_it_listens(registry_target)
     channel = open_channel(registry_target, home.tls, "standalone", "registry")
     try:
-        async with asyncio.timeout(REGISTRY_UP_WITHIN_S):
-            await channel.channel_ready()
         server_id = await _server_id(ServerServiceStub(channel), home)
         identity: AllocateAgentResponse = await AgentServiceStub(channel).AllocateAgent(
             AllocateAgentRequest(server=server_id), timeout=CALL_S
@@ -44,6 +45,19 @@ async def enrol(home: Home, registry_target: str) -> int:
     write_private(home.server_id_file, server_id + "\n")
     write_agent_files(home, identity)
     return identity.agent.rpc_port
+
+
+async def _until_it_listens(target: str) -> None:
+    """A channel that fails at first would pause for up to two seconds before it tries again."""
+    host, port = target.rsplit(":", 1)
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except OSError:
+            await asyncio.sleep(POLL_S)
+        else:
+            writer.close()
+            return
 
 
 async def _server_id(servers: "ServerServiceAsyncStub", home: Home) -> str:
