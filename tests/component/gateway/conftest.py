@@ -238,7 +238,7 @@ class Fake:
 class FakeExecutor(Fake):
     """The same, with logs."""
 
-    async def FollowLog(  # noqa: N802
+    async def FollowLog(
         self, request: command_service_pb2.FollowLogRequest, context: Any
     ) -> AsyncIterator[command_service_pb2.FollowLogResponse]:
         self._backend.answer("FollowLog", request)

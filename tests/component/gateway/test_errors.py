@@ -148,7 +148,15 @@ async def test_another_content_type_is_refused(gateway: Any, backend: Any) -> No
 
 @pytest.mark.parametrize(
     "query",
-    ["page_size=0", "page_size=1001", "page_size=x", "page_size=-1", "status=glad", f"page_token={'x' * 5000}"],
+    [
+        "page_size=0",
+        "page_size=1001",
+        "page_size=x",
+        "page_size=-1",
+        "status=glad",
+        "server=a%00b",
+        f"page_token={'x' * 5000}",
+    ],
 )
 async def test_a_bad_query_is_named(gateway: Any, backend: Any, query: str) -> None:
     problem = await gateway.problem("GET", f"/api/v1/commands?{query}")

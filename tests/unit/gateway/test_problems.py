@@ -25,6 +25,11 @@ def test_the_body_is_a_problem() -> None:
     }
 
 
+def test_a_field_that_a_service_names_is_named_as_the_interface_calls_it() -> None:
+    error = InvalidArgument("TIMEOUT_INVALID", "must be 0 or more", field="timeout", limit="9")
+    assert json.loads(body_of(error, "r1"))["fields"] == {"limit": "9", "timeout_s": "must be 0 or more"}
+
+
 def test_an_internal_error_keeps_its_text_to_itself() -> None:
     body = body_of(Internal("DATABASE", "password hunter2", table="keys"), "r1").decode()
     assert "hunter2" not in body

@@ -55,7 +55,7 @@ class Commands:
         self._scripts = scripts
         self.asked: list[int] = []
 
-    def FollowLog(self, request: executor.FollowLogRequest, timeout: float) -> Any:  # noqa: N802
+    def FollowLog(self, request: executor.FollowLogRequest, timeout: float) -> Any:
         assert timeout > 0
         self.asked.append(request.offset)
         return Call(self._scripts[min(len(self.asked), len(self._scripts)) - 1])

@@ -39,6 +39,14 @@ _HEADERS_OF_STATUS: Final = {
     429: {"Retry-After": "1"},
     503: {"Retry-After": "1"},
 }
+# What the services call a field and the public interface calls otherwise.
+_PUBLIC_NAMES: Final = {
+    "etag": "If-Match",
+    "request_id": "Idempotency-Key",
+    "timeout": "timeout_s",
+    "no_output_timeout": "no_output_timeout_s",
+    "grace": "grace_s",
+}
 _INTERNAL_DETAIL: Final = "internal error; the log has more under this request_id"
 
 
@@ -59,10 +67,17 @@ def body_of(error: MyxError, request_id: str) -> bytes:
             "status": status,
             "detail": _INTERNAL_DETAIL if internal else error.message,
             "reason": reason,
-            "fields": {} if internal else error.fields,
+            "fields": {} if internal else _fields(error),
             "request_id": request_id,
         }
     ).encode()
+
+
+def _fields(error: MyxError) -> dict[str, str]:
+    """The facts, where `field: <name>` of a service becomes `<name>: <what would be right>`."""
+    facts = dict(error.fields)
+    name = facts.pop("field", "")
+    return {**facts, _PUBLIC_NAMES.get(name, name): error.message} if name else facts
 
 
 def response_for(error: MyxError, request_id: str, headers: dict[str, str] | None = None) -> Response:

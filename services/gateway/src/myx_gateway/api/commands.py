@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator
 
 from myx.executor.v1 import command_service_pb2 as executor
 from myx_gateway import convert
@@ -15,8 +16,13 @@ from myx_gateway.api.dependencies import (
     RequestIdDep,
 )
 from myx_gateway.schemas.commands import CancelRequest, Command, CommandPage, CommandStatus, NewCommand
+from myx_gateway.schemas.common import plain
 
 router = APIRouter(prefix="/commands", tags=["commands"])
+
+ServerFilter = Annotated[
+    str, Query(max_length=255, description="Only of this server, by id or name."), AfterValidator(plain)
+]
 
 
 @router.post("", status_code=201)
@@ -48,7 +54,7 @@ async def run_command(
 @router.get("")
 async def list_commands(
     clients: ClientsDep,
-    server: Annotated[str, Query(max_length=255, description="Only of this server, by id or name.")] = "",
+    server: ServerFilter = "",
     status: Annotated[list[CommandStatus] | None, Query(description="Only these; may be repeated.")] = None,
     page_size: PageSize = 100,
     page_token: PageToken = "",

@@ -71,7 +71,7 @@ async def delete_server(clients: ClientsDep, server: ServerPath, if_match: IfMat
     """Remove a server and the identity of its agent; nothing is done on it."""
     etag = _etag(if_match)
     if etag and (await _fetch(clients, server)).etag != etag:
-        raise Aborted("ETAG_MISMATCH", "the server has been changed since", field="If-Match")
+        raise Aborted("ETAG_MISMATCH", "the server has been changed since", field="etag")
     await clients.servers.DeleteServer(registry.DeleteServerRequest(server=server))
 
 
@@ -98,7 +98,7 @@ def _etag(if_match: str | None) -> str:
         return ""
     text = if_match.strip()
     if text.startswith("W/"):
-        raise Aborted("ETAG_MISMATCH", "a weak ETag matches nothing (RFC 9110, 13.1.1)", field="If-Match")
+        raise Aborted("ETAG_MISMATCH", "a weak ETag matches nothing (RFC 9110, 13.1.1)", field="etag")
     if len(text) < 3 or text[0] != '"' or text[-1] != '"' or '"' in text[1:-1]:
         raise InvalidArgument("REQUEST_INVALID", "If-Match is wrong", **{"If-Match": "one ETag in quotes, or *"})
     return text[1:-1]

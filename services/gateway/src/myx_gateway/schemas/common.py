@@ -30,7 +30,8 @@ def _clean(text: str) -> str:
     return text
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """`text`, unless it has control characters: ValueError then."""
     if not text.isprintable():
         raise ValueError("must not contain control characters")
     return text
@@ -43,5 +44,5 @@ def _finite(seconds: float) -> float:
 
 
 Text = Annotated[str, AfterValidator(_clean)]
-Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
+Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(plain)]
 Seconds = Annotated[float, AfterValidator(_finite)]
