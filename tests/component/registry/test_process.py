@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import nats as nats_client
 import psycopg
 import pytest
 import pytest_asyncio
@@ -17,7 +19,7 @@ from myx.registry.v1 import server_service_pb2 as pb
 from myx.registry.v1.agent_service_pb2_grpc import AgentServiceStub
 from myx.registry.v1.server_service_pb2_grpc import ServerServiceStub
 from myx_kit.errors import MyxError, Unavailable
-from myx_kit.events.bus import Bus
+from myx_kit.events.subjects import EVENT_STREAM
 from myx_kit.rpc.client import open_channel
 from myx_kit.secretbox import SecretBox
 from myx_registry import migrations
@@ -84,6 +86,18 @@ async def http_status(environment: dict[str, str], path: str) -> int:
     return status
 
 
+async def stored_server_ids(nats: NatsServer, tls_dir: Path, count: int) -> list[str]:
+    """The servers of all events in the stream, which must be `count`."""
+    context = ssl.create_default_context(cafile=str(tls_dir / "ca.crt"))
+    context.load_cert_chain(tls_dir / "executor.crt", tls_dir / "executor.key")
+    client = await nats_client.connect(nats.url, tls=context, tls_hostname="nats")
+    stream = client.jetstream()
+    assert (await stream.stream_info(EVENT_STREAM)).state.messages == count
+    stored = [await stream.get_msg(EVENT_STREAM, sequence) for sequence in range(1, count + 1)]
+    await client.close()
+    return [Event.FromString(message.data).server_created.server_id for message in stored]
+
+
 async def test_it_waits_for_its_schema_serves_and_stops_cleanly(program, channel, environment) -> None:
     stub = ServerServiceStub(channel)
     program.start()
@@ -124,17 +138,9 @@ async def test_events_wait_for_the_event_bus(program, channel, postgres, nats, t
     await until(lambda: answers(stub), 20)
     made = [await create(stub, f"server-{number}") for number in range(5)]
     nats.restart()
-    seen: list[str] = []
-
-    async def collect(event: Event) -> None:
-        seen.append(event.server_created.server_id)
-
-    bus = await Bus.connect(nats.url, tls_dir, "executor", wait_s=10)
-    bus.consume_ephemeral("myx.events.>", collect)
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         await until(lambda: connection.execute("select count(*) from registry.outbox").fetchone() == (0,), 20)
-    await bus.close()
-    assert seen == made[len(made) - len(seen) :]
+    assert await stored_server_ids(nats, tls_dir, len(made)) == made
     assert program.stop() == 0
 
 
