@@ -27,14 +27,15 @@ _LINGER_S: Final = 1.0
 # For a close frame to reach a client that has begun to read again.
 _HANG_UP_S: Final = 2.0
 _BACKLOG: Final = 1024
-# A peer that vanished without a word is noticed within about a minute, one that acknowledges nothing after two.
-_KEEPALIVE: Final = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-]
+# A silent peer that vanished is noticed within about a minute, one that acknowledges nothing of what was sent after two.
+# Not every system has all of them.
+_TCP_OPTIONS: Final = {
+    "TCP_NODELAY": 1,
+    "TCP_KEEPIDLE": 30,
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 120_000,
+}
 
 
 class HttpServer:
@@ -204,9 +205,11 @@ def open_listener(listen: str, listen_fd: int | None) -> socket.socket:
     listen.
     """
     listener = _inherited(listen_fd) if listen_fd is not None else _bound(listen)
-    for level, option, value in _KEEPALIVE:
-        # Accepted connections inherit them.
-        listener.setsockopt(level, option, value)
+    # Accepted connections inherit these.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _TCP_OPTIONS.items():
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     listener.setblocking(False)
     return listener
 
