@@ -27,7 +27,7 @@ _LINGER_S: Final = 1.0
 # For a close frame to reach a client that has begun to read again.
 _HANG_UP_S: Final = 2.0
 _BACKLOG: Final = 1024
-# A silent peer that vanished is noticed within about a minute, one that acknowledges nothing of what was sent after two.
+# A silent peer that vanished is noticed within about a minute, one that acknowledges nothing within two.
 # Not every system has all of them.
 _TCP_OPTIONS: Final = {
     "TCP_NODELAY": 1,
