@@ -53,6 +53,7 @@ class _Progress:
     answered: bool = False
     pin_mismatch: bool = False
     deadline: float = 0
+    transport: asyncio.Transport | None = None
     sockets: list[socket.socket] = field(default_factory=list)
     probe: asyncio.TimerHandle | None = None
 
@@ -83,6 +84,7 @@ class PinnedCertificate(aiohttp.Fingerprint):
 
     def check(self, transport: asyncio.Transport) -> None:
         progress = _progress.get()
+        progress.transport = transport
         try:
             super().check(transport)
         except aiohttp.ServerFingerprintMismatch:
@@ -96,6 +98,9 @@ class Pool:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        # Every TLS connection that may still be open: aiohttp forgets those that it has begun to close.
+        self._transports: set[asyncio.Transport] = set()
+        self._purge_above = 64
 
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
@@ -117,6 +122,10 @@ class Pool:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+            for transport in self._transports:
+                transport.abort()
+            self._transports.clear()
+            await asyncio.sleep(0)
 
     async def post(
         self,
@@ -175,6 +184,8 @@ class Pool:
         while True:
             progress = _Progress(deadline=deadline)
             failed = await _try_once(self._session, send, progress)
+            if progress.transport is not None:
+                self._note(progress.transport)
             if not isinstance(failed, Failed):
                 return failed
             sent_before = sent_before or failed.sent
@@ -184,6 +195,13 @@ class Pool:
                 stale += 1
                 continue
             raise Failed(failed.cause, failed.message, sent_before)
+
+
+    def _note(self, transport: asyncio.Transport) -> None:
+        self._transports.add(transport)
+        if len(self._transports) > self._purge_above:
+            self._transports = {one for one in self._transports if not one.is_closing()}
+            self._purge_above = 64 + 2 * len(self._transports)
 
 
 async def _try_once(

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong settings or 
 """
 
 import argparse
+import gc
 import sys
 
 from myx_heartbeat import app
@@ -24,6 +25,8 @@ def main() -> int:
     settings = HeartbeatSettings.load()
     configure(app.NAME, settings.log_level, settings.log_format)
     if arguments.verb == "serve":
+        # Most objects are the fleet and live on: looking through them at every 700 allocations is 15 % of the CPU.
+        gc.set_threshold(20_000, 20, 50)
         return serve(lambda stack: app.start(settings, stack), drain_s=settings.drain_s)
     try:
         read_tls(settings.tls_dir, app.NAME)

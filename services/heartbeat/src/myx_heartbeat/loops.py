@@ -15,6 +15,8 @@ log = get_logger()
 
 # While nothing is due: how long at most until the next look.
 _IDLE_S = 3600.0
+# What becomes due within this time is started together: hundreds of wakings a second cost more than they are worth.
+_GAP_S = 0.02
 _MAX_HAND_OVER_WAIT_S = 10.0
 
 
@@ -28,6 +30,7 @@ class Dispatcher:
         """Until cancelled."""
         while True:
             await self.run_once()
+            await asyncio.sleep(_GAP_S)
 
     async def run_once(self) -> None:
         """Start what is due, then wait for the next due time, a free slot or a change of the fleet."""
