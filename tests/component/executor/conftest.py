@@ -13,7 +13,7 @@ from myx_kit.db import migrate
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from parts import Agent, Executor, Registry  # noqa: E402
+from parts import Agent, Executor, Registry
 
 
 def pytest_asyncio_loop_factories(config, item):

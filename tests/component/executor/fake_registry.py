@@ -12,7 +12,7 @@ from myx_kit.rpc.server import RpcServer
 
 
 class Agents(agent_service_pb2_grpc.AgentServiceServicer):
-    """`{"<server name or id>": {fields of AgentEndpoint}}`, read again for each call; a null: the server has no agent."""
+    """`{"<server name or id>": {fields of AgentEndpoint}}`, read again for each call; null: a server without agent."""
 
     def __init__(self, file):
         self._file = file

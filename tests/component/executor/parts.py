@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -72,6 +73,10 @@ class Agent:
         if self.program.is_running():
             self.program.kill9()
         subprocess.run([*self.argv, "--stop-commands"], timeout=20, check=False, capture_output=True)
+
+    def forget_everything(self):
+        """As if its disk had been replaced; while it is stopped."""
+        shutil.rmtree(self.config["spool_dir"])
 
     def endpoint(self, **changes):
         return {

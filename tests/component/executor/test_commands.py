@@ -99,9 +99,7 @@ async def test_the_time_limit_ends_a_command(client, agent):
 async def test_a_request_id_runs_one_command_also_when_its_requests_come_together(client, agent, tmp_path, same):
     request_id = f"request-{same}"
     script = f"echo run >> {tmp_path}/runs"
-    first, *others = await asyncio.gather(
-        *(client.shell(agent.name, script, request_id=request_id) for _ in range(10))
-    )
+    first, *others = await asyncio.gather(*(client.shell(agent.name, script, request_id=request_id) for _ in range(10)))
     assert {other.id for other in others} == {first.id}
     await client.final(first.id)
     if same:

@@ -5,6 +5,7 @@ import hashlib
 import random
 import sys
 from contextlib import aclosing
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -49,7 +50,7 @@ async def test_a_follower_is_accepted_before_the_first_byte_and_sees_each_line_w
         async for response in responses:
             lines += [(frame.data, asyncio.get_running_loop().time()) for frame in response.frames]
     assert [line for line, _ in lines] == [b"0\n", b"1\n", b"2\n", b"3\n", b"4\n"]
-    gaps = [later - earlier for (_, earlier), (_, later) in zip(lines, lines[1:], strict=False)]
+    gaps = [later - earlier for (_, earlier), (_, later) in pairwise(lines)]
     assert min(gaps) > 0.1
 
 

@@ -17,7 +17,6 @@ MAX_ATTEMPTS = 32
 
 # A short command ends within this time and costs one round trip.
 _SHORT_S = 0.05
-_CALM_S = 8.0
 
 
 class CancelWish:
@@ -66,6 +65,7 @@ class Delivery:
         *,
         retry: RetryPolicy,
         deadline_s: float,
+        calm_s: float,
     ) -> None:
         self._agents = agents
         self._lease = lease
@@ -73,6 +73,7 @@ class Delivery:
         self._secrets = secrets
         self._cancel = cancel
         self._attempts = attempts
+        self._calm_s = calm_s
         self._delays: Iterator[float] = retry.delays()
         # Another replica had it before: it may have been sent.
         self._maybe_sent = self._command.fence > 1
@@ -136,7 +137,7 @@ class Delivery:
     def _wait_s(self) -> float | None:
         wait_s = next(self._delays, None)
         if wait_s is None and self._maybe_sent and not self._overdue():
-            wait_s = _CALM_S * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing
+            wait_s = self._calm_s * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing
         return wait_s
 
     def _given_up(self, reason: str, message: str) -> Outcome:

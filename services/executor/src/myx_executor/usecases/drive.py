@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from myx_executor.domain.command import Command, Completeness, LeaseLost, Outcome, Secrets
+from myx_executor.domain.command import Command, Completeness, LeaseLost, Outcome
 from myx_executor.domain.log import LogBytes, LogEnd, LogGap, LogItem, Piece, gather
 from myx_executor.domain.outcome import outcome_of, result_from_wire
 from myx_executor.domain.states import Status
@@ -18,7 +18,7 @@ from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.ports import COMMAND_NOT_FOUND, OFFSET_BEYOND_END, AgentFailed, Agents, ServerGone
 from myx_executor.usecases.sealing import open_secrets
 from myx_executor.usecases.sink import LogSink, OutOfStep, Pressure
-from myx_kit.errors import MyxError
+from myx_kit.errors import Internal, MyxError
 from myx_kit.logging import get_logger
 from myx_kit.retry import RetryPolicy
 from myx_kit.secretbox import SecretBox
@@ -89,14 +89,20 @@ class Drive:
     async def _deliver(self) -> Command | None:
         """The final command when the first answer was the last word, else None: it runs."""
         tools = self._tools
+        try:
+            secrets = open_secrets(tools.box, self._owned.command.id, self._owned.sealed)
+        except Internal as error:
+            status = Status.FAILED if self._owned.command.fence == 1 else Status.UNKNOWN
+            return await self._finish(Outcome(status, error.reason.lower(), error.message), known=False)
         first = await Delivery(
             tools.agents,
             self._lease,
-            self._secrets(),
+            secrets,
             self.cancel,
             self._attempts,
             retry=tools.limits.retry,
             deadline_s=tools.limits.delivery_deadline_s,
+            calm_s=tools.limits.calm_retry_s,
         ).run()
         if isinstance(first, Outcome):
             return await self._finish(first, known=False)
@@ -107,12 +113,10 @@ class Drive:
             return None
         return await self._conclude(end, pieces)
 
-    def _secrets(self) -> Secrets:
-        return open_secrets(self._tools.box, self._owned.command.id, self._owned.sealed)
-
     async def _follow(self) -> Command:
         sink = LogSink(self._ledger, self._tools.pressure)
         end: LogEnd | Outcome | None = None
+        lost = False
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(sink.run())
@@ -122,9 +126,11 @@ class Drive:
                 for watcher in watchers:
                     watcher.cancel()
         except* LeaseLost:
-            raise LeaseLost from None
+            lost = True
         finally:
             rest = sink.rest()
+        if lost:
+            raise LeaseLost
         if isinstance(end, LogEnd):
             return await self._conclude(end, rest)
         assert isinstance(end, Outcome)  # noqa: S101 - fetch returns nothing else
