@@ -8,8 +8,8 @@ from pathlib import Path
 
 from myx_agent import __version__, config
 from myx_agent.agent import run
-from myx_agent.commands.client import SupervisorAway
-from myx_agent.commands.stop import stop_commands
+from myx_agent.commands.client import SupervisorAway, SupervisorError
+from myx_agent.commands.stop import DEFAULT_GRACE_S, stop_commands
 from myx_agent.tls import CertificateError
 
 
@@ -22,6 +22,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--stop-commands", action="store_true", help="cancel all running commands, wait, end their supervisor, exit"
     )
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=DEFAULT_GRACE_S,
+        metavar="SECONDS",
+        help="between TERM and KILL of --stop-commands",
+    )
     options = parser.parse_args(argv)
     try:
         settings = config.load(options.config)
@@ -31,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{options.config}: ok")  # noqa: T201 - a command line
         return 0
     if options.stop_commands:
-        return _stop_commands(settings)
+        return _stop_commands(settings, max(0.0, options.grace))
     _configure_logging(settings.log_level)
     try:
         asyncio.run(run(settings))
@@ -44,11 +51,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _stop_commands(settings: config.Config) -> int:
+def _stop_commands(settings: config.Config, grace_s: float) -> int:
+    _configure_logging("error")
     try:
-        for command_id in stop_commands(Path(settings.spool_dir)):
+        for command_id in asyncio.run(stop_commands(settings, grace_s)):
             print(f"cancelled {command_id}")  # noqa: T201
-    except (SupervisorAway, TimeoutError) as error:
+    except (SupervisorAway, SupervisorError, OSError) as error:
         return _fail(str(error), 1)
     return 0
 

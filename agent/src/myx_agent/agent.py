@@ -49,6 +49,7 @@ async def run(config: Config) -> None:
 
             def stop() -> None:
                 stream.stop()
+                watches.stop()
                 server.stop()
 
             loop = asyncio.get_running_loop()

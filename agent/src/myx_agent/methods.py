@@ -4,7 +4,7 @@ import asyncio
 import base64
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,7 @@ from myx_agent.commands.supervisor import Supervisor
 from myx_agent.config import Config
 from myx_agent.jsonrpc import Dispatcher, RpcError
 from myx_agent.spool import layout
+from myx_agent.spool.clock import rfc3339
 from myx_agent.spool.reader import Final, LogReader, read_final
 from myx_agent.spool.watch import Watches
 
@@ -67,7 +68,7 @@ class Methods:
         return {"status": "ok", "version": __version__, "uptime": self._uptime()}
 
     async def heartbeat(self, timestamp: float | None = None) -> dict[str, Any]:
-        status = await self._ask("status")
+        status = await self._ask(self._supervisor.status())
         return {
             "status": "ok",
             "timestamp": time.time() if timestamp is None else timestamp,
@@ -76,7 +77,7 @@ class Methods:
         }
 
     async def get_status(self) -> dict[str, Any]:
-        status = await self._ask("status")
+        status = await self._ask(self._supervisor.status())
         return {
             "version": __version__,
             "uptime": self._uptime(),
@@ -123,7 +124,7 @@ class Methods:
         try:
             if stdin_bytes is not None:
                 fds.append(_memory_file("stdin", stdin_bytes))
-            answer = await self._ask("start", fds)
+            answer = await self._ask(self._supervisor.start_command(command_id, fds))
         finally:
             for fd in fds:
                 os.close(fd)
@@ -162,7 +163,7 @@ class Methods:
         spec.check_command_id(command_id)
         spec.check_seconds("grace", grace)
         grace_s = DEFAULT_GRACE_S if grace is None else min(grace, MAX_GRACE_S)
-        answer = await self._ask("cancel", id=command_id, grace_s=grace_s)
+        answer = await self._ask(self._supervisor.call("cancel", id=command_id, grace_s=grace_s))
         return {"command_id": command_id, "state": answer["state"]}
 
     async def list_commands(self) -> dict[str, Any]:
@@ -170,7 +171,7 @@ class Methods:
 
     async def release_command(self, command_id: str) -> dict[str, Any]:
         spec.check_command_id(command_id)
-        await self._ask("release", id=command_id)
+        await self._ask(self._supervisor.call("release", id=command_id))
         return {"command_id": command_id, "released": True}
 
     async def discover(self) -> dict[str, Any]:
@@ -184,9 +185,9 @@ class Methods:
                 result[f"{name}_text"] = base64.b64encode(self._stream_bytes(command_id, stream, final.kept)).decode()
         return result
 
-    async def _ask(self, op: str, fds: list[int] | None = None, **params: Any) -> dict[str, Any]:
+    async def _ask(self, request: Awaitable[dict[str, Any]]) -> dict[str, Any]:
         try:
-            return await self._supervisor.call(op, fds or (), **params)
+            return await request
         except (SupervisorAway, OSError):
             raise RpcError(
                 -32005, "the supervisor of commands does not answer", "SUPERVISOR_UNAVAILABLE", retryable=True
@@ -201,7 +202,7 @@ class Methods:
         if wait_s <= 0 or log.final() is not None or log.size() >= offset + least:
             return
         with self._watches.watch(self.folder(command_id) / layout.LOG) as waiter:
-            while (left_s := deadline - time.monotonic()) > 0:
+            while (left_s := deadline - time.monotonic()) > 0 and not self._watches.stopping:
                 waiter.clear()
                 if log.final() is not None or log.size() >= offset + least:
                     return
@@ -251,6 +252,11 @@ def beyond_end(end: int) -> RpcError:
     return RpcError(-32003, "the offset is beyond the end of the log", "OFFSET_BEYOND_END", end=end)
 
 
+def _started_at(pid_record: bytes) -> str | None:
+    record = layout.parse_pid_record(pid_record)
+    return None if record is None else rfc3339(record.started_at)
+
+
 def _memory_file(name: str, data: bytes) -> int:
     fd = os.memfd_create(name)
     layout.write_all(fd, data)
@@ -269,7 +275,7 @@ def _list(commands: Path) -> Iterator[dict[str, Any]]:
         if final is None:
             log = folder / layout.LOG
             size = log.stat().st_size if log.exists() else 0
-            yield entry | {"state": "running", "started_at": None, "ended_at": None, "log_size": size}
+            yield entry | {"state": "running", "started_at": _started_at(pid), "ended_at": None, "log_size": size}
         else:
             names = ("started_at", "ended_at", "return_code", "reason")
             yield entry | {"state": final.state, "log_size": final.end} | {name: final.result[name] for name in names}

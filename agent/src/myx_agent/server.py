@@ -13,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 KEEP_ALIVE_S = 300
 PING_INTERVAL_S = 30.0
 GRACEFUL_S = 1
+FIRST_REQUEST_S = 30
+MAX_CONNECTIONS = 1000
 _BARE_400 = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -20,6 +22,12 @@ class QuietHttp(HttpToolsProtocol):
     """Answers what is no HTTP with a bare 400, and upgrades nothing but the log's path."""
 
     log_paths = staticmethod(lambda _path: False)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+        self.timeout_keep_alive_task = self.loop.call_later(FIRST_REQUEST_S, self.timeout_keep_alive_handler)
 
     def send_400_response(self, msg: str) -> None:
         self.transport.write(_BARE_400)

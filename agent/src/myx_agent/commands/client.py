@@ -59,19 +59,6 @@ def unpack(packet: bytes) -> dict[str, Any]:
     return result
 
 
-def call_blocking(connection: socket.socket, request: dict[str, Any], timeout_s: float = 10) -> dict[str, Any]:
-    """One request for programs without a loop. Raises SupervisorAway, SupervisorError."""
-    connection.settimeout(timeout_s)
-    try:
-        send(connection, request)
-        packet = connection.recv(_PACKET_BYTES)
-    except OSError as error:
-        raise SupervisorAway(str(error)) from None
-    if not packet:
-        raise SupervisorAway("closed")
-    return unpack(packet)
-
-
 class Connection:
     """A connection in the agent's loop. Answers come in the order of the requests."""
 
@@ -83,6 +70,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(connection.fileno(), self._on_readable)
         self.open = True
+        self.closed = asyncio.Event()
 
     async def call(self, request: dict[str, Any], fds: Sequence[int] = (), timeout_s: float = 10) -> dict[str, Any]:
         """Raises SupervisorAway, SupervisorError."""
@@ -113,6 +101,7 @@ class Connection:
                 future.set_exception(SupervisorAway("closed"))
                 future.exception()  # nobody may wait any more
         self._waiting.clear()
+        self.closed.set()
         self._on_lost()
 
     def _on_readable(self) -> None:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from myx_agent.commands.client import Connection, SupervisorAway, connect
+from myx_agent.commands.holds import Holds
 from myx_agent.config import Config
 from myx_agent.spool import layout
 
 _PR_SET_CHILD_SUBREAPER = 36
 _READY_TIMEOUT_S = 15.0
+_QUIT_TIMEOUT_S = 5.0
 _MAX_LOG_BYTES = 256 * 1024
 _RESTART_PAUSES_S = (0.0, 0.2, 1.0, 5.0, 15.0)
 _MAX_KEPT_STATUSES = 4096
@@ -39,6 +41,8 @@ class Supervisor:
         self._statuses: dict[int, int] = {}
         self._pid = 0
         self._held_tasks: set[asyncio.Task[None]] = set()
+        self._quitting = False
+        self._holds = Holds(self._spool)
         self.cgroups = False
 
     async def start(self) -> None:
@@ -60,6 +64,26 @@ class Supervisor:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+        self._holds.close()
+
+    async def quit(self) -> None:
+        """End a supervisor that has no running commands, and wait until it is gone."""
+        self._quitting = True
+        connection = await self._connect()
+        await connection.call({"op": "quit"})
+        async with asyncio.timeout(_QUIT_TIMEOUT_S):
+            await connection.closed.wait()
+
+    async def start_command(self, command_id: str, fds: Sequence[int]) -> dict[str, Any]:
+        """Start a command from its specification (and stdin). Raises SupervisorAway, SupervisorError."""
+        answer = await self.call("start", fds)
+        self._holds.hold(command_id)
+        return answer
+
+    async def status(self) -> dict[str, Any]:
+        """What the supervisor says of itself. Raises SupervisorAway."""
+        self._holds.sweep()
+        return await self.call("status")
 
     async def call(self, op: str, fds: Sequence[int] = (), **params: Any) -> dict[str, Any]:
         """One request. Raises SupervisorAway, SupervisorError."""
@@ -82,6 +106,7 @@ class Supervisor:
                     raise SupervisorAway(str(error)) from None
             connection = await self._update(connection)
             self._connection = connection
+            self._holds.hold_all()
             await self._tell_statuses(connection)
             return connection
 
@@ -157,6 +182,8 @@ class Supervisor:
         while True:
             await self._lost.wait()
             self._lost.clear()
+            if self._quitting:
+                return
             await asyncio.sleep(_RESTART_PAUSES_S[min(failures, len(_RESTART_PAUSES_S) - 1)])
             try:
                 await self._connect()

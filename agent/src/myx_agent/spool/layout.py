@@ -15,6 +15,7 @@
 """
 
 import os
+from typing import NamedTuple
 
 COMMANDS = "commands"
 SOCKET = "supervisor.sock"
@@ -38,6 +39,17 @@ COMMAND_ID_TAG = "MYX_COMMAND_ID"
 _ID_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.")
 
 
+class PidRecord(NamedTuple):
+    """What is recorded of a start. The monotonic time counts within its boot only."""
+
+    pid: int
+    start_ticks: int
+    started_mono: float
+    started_at: float
+    boot_id: str
+    executed: bool
+
+
 def is_command_id(text: str) -> bool:
     """True when `text` may name a folder: 1 to 128 of [A-Za-z0-9._-], not starting with a dot."""
     return 0 < len(text) <= 128 and text[0] != "." and _ID_CHARACTERS.issuperset(text)
@@ -45,6 +57,18 @@ def is_command_id(text: str) -> bool:
 
 def command_dir(spool: str, command_id: str) -> str:
     return f"{spool}/{COMMANDS}/{command_id}"
+
+
+def parse_pid_record(text: bytes | None) -> PidRecord | None:
+    """None when there is none or it is torn: then nothing was executed, as it is made durable before."""
+    if text is None or b"\n" not in text:
+        return None
+    first, _newline, rest = text.decode().partition("\n")
+    words = first.split()
+    if len(words) < 4:
+        return None
+    boot = words[4] if len(words) > 4 else ""
+    return PidRecord(int(words[0]), int(words[1]), float(words[2]), float(words[3]), boot, rest.startswith("exec"))
 
 
 def boot_id() -> str:

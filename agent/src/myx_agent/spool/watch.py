@@ -23,6 +23,7 @@ class Watches:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         self._events: dict[int, set[asyncio.Event]] = {}
+        self.stopping = False
         if self._fd >= 0:
             asyncio.get_running_loop().add_reader(self._fd, self._on_readable)
 
@@ -42,6 +43,13 @@ class Watches:
             waiting.discard(event)
             if not waiting and self._events.pop(number, None) is not None:
                 self._libc.inotify_rm_watch(self._fd, number)
+
+    def stop(self) -> None:
+        """Wake all waiters: the agent stops."""
+        self.stopping = True
+        for events in self._events.values():
+            for event in events:
+                event.set()
 
     def close(self) -> None:
         if self._fd >= 0:

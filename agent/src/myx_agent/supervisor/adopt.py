@@ -8,23 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from myx_agent.spool import layout
-from myx_agent.supervisor import pipes, tree
+from myx_agent.supervisor import pipes, processes
 from myx_agent.supervisor.command import Command
 from myx_agent.supervisor.mask import Mask
 from myx_agent.supervisor.output import OutputLog
 from myx_agent.supervisor.result import Ending, make_result
 from myx_agent.supervisor.service import Service
 from myx_agent.supervisor.store import mark_evicted, remove_folder
-
-
-@dataclass(frozen=True, slots=True)
-class PidRecord:
-    pid: int
-    start_ticks: int
-    started_mono: float
-    started_at: float
-    boot_id: str
-    executed: bool
 
 
 @dataclass(slots=True)
@@ -77,20 +67,8 @@ def adopt_all(service: Service, handovers: dict[str, Handover]) -> None:
                 service.cgroups.of(name).remove()
 
 
-def parse_pid_record(text: bytes | None) -> PidRecord | None:
-    """None when there is none or it is torn: then nothing was executed, as it is made durable before."""
-    if text is None or b"\n" not in text:
-        return None
-    first, _newline, rest = text.decode().partition("\n")
-    words = first.split()
-    if len(words) < 4:
-        return None
-    boot = words[4] if len(words) > 4 else ""
-    return PidRecord(int(words[0]), int(words[1]), float(words[2]), float(words[3]), boot, rest.startswith("exec"))
-
-
 def _adopt(service: Service, name: str, path: str, boot: str, handover: Handover | None) -> None:
-    record = parse_pid_record(layout.read_whole(f"{path}/{layout.PID}"))
+    record = layout.parse_pid_record(layout.read_whole(f"{path}/{layout.PID}"))
     text = layout.read_whole(f"{path}/{layout.META}")
     if record is None or text is None:
         remove_folder(path)  # never started: a repeat of the request starts it
@@ -115,7 +93,7 @@ def _adopt(service: Service, name: str, path: str, boot: str, handover: Handover
         log.dropped.update(handover.dropped)
     service.enlist(command)
     command.open_pipes()
-    process = tree.read_process(record.pid)
+    process = processes.read_process(record.pid)
     if process is None or process.start_ticks != record.start_ticks:
         command.is_child = False
         command.gone_without_status()
@@ -128,7 +106,9 @@ def _adopt(service: Service, name: str, path: str, boot: str, handover: Handover
     command.resume_termination()
 
 
-def _masks(log: OutputLog, record: PidRecord, meta: dict[str, Any], handover: Handover | None) -> dict[int, Mask]:
+def _masks(
+    log: OutputLog, record: layout.PidRecord, meta: dict[str, Any], handover: Handover | None
+) -> dict[int, Mask]:
     """The secrets of a command: handed over, or read from its environment; unknown ones end the log."""
     if handover is not None:
         masks = {stream: Mask(handover.secrets) for stream in (1, 2)}
@@ -149,7 +129,7 @@ def _secrets_of(pid: int, names: list[str]) -> list[bytes]:
     return []
 
 
-def _end_of_earlier_boot(path: str, log: OutputLog, record: PidRecord, digest: str) -> None:
+def _end_of_earlier_boot(path: str, log: OutputLog, record: layout.PidRecord, digest: str) -> None:
     ending = Ending(
         status=None,
         executed=record.executed or log.end > 0,
@@ -184,7 +164,7 @@ def _drain_rest(service: Service, name: str, path: str, boot: str) -> None:
     """Background processes may still hold the pipes of a finished command."""
     if not any(os.path.exists(f"{path}/{stream}") for stream in layout.STREAMS):  # noqa: PTH110
         return
-    pid_record = parse_pid_record(layout.read_whole(f"{path}/{layout.PID}"))
+    pid_record = layout.parse_pid_record(layout.read_whole(f"{path}/{layout.PID}"))
     if pid_record is None or pid_record.boot_id != boot:
         _remove_pipes(path)
         return

@@ -3,6 +3,8 @@
 import contextlib
 import os
 
+from myx_agent.supervisor.processes import read_process
+
 _V1_CHOICES = ("pids", "freezer", "systemd")
 
 
@@ -75,6 +77,10 @@ class Cgroup:
                 found.update(int(line) for line in file)
         found.discard(0)
         return found
+
+    def is_empty(self) -> bool:
+        """True when no process is in it, or only ones that have ended (v1 lists those too)."""
+        return not any((process := read_process(pid)) is not None and process.alive for pid in self.pids())
 
     def kill(self) -> bool:
         """Kill all members in one step; False where the kernel cannot."""

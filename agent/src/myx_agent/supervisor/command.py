@@ -115,6 +115,11 @@ class Command:
     # -- the end ------------------------------------------------------------------------------------------------
 
     @property
+    def starting(self) -> bool:
+        """It is not known yet whether the child was executed."""
+        return self._error_pipe is not None
+
+    @property
     def stopping(self) -> bool:
         return self._stop_reason is not None
 
@@ -237,7 +242,7 @@ class Command:
             self._pidfd = None
 
     def _tree(self) -> Tree:
-        return Tree(self.id, self.pid, self.cgroup)
+        return Tree(self.id, self.pid, self.start_ticks, self.cgroup)
 
     def _begin_termination(self, reason: str, grace_s: float) -> None:
         self._stop_reason = reason
@@ -274,7 +279,7 @@ class Command:
     def _tree_is_gone(self) -> bool:
         if self.stopping:
             return not self._tree().members(search_all=not self.is_child)
-        if self.cgroup is not None and self.cgroup.pids():
+        if self.cgroup is not None and not self.cgroup.is_empty():
             return False
         return (self.is_child or self.cgroup is not None) and not self._owner.orphans_of(self)
 

@@ -21,6 +21,8 @@ from myx_agent.supervisor.service import Service
 from myx_agent.supervisor.store import Limits
 
 _PR_SET_CHILD_SUBREAPER = 36
+_START_PAUSE_S = 0.02
+_IDLE_CHECK_S = 60.0  # without an agent and without a command there is nothing to supervise
 
 
 def main(argv: list[str]) -> int:
@@ -49,9 +51,21 @@ def main(argv: list[str]) -> int:
     service.reap()
 
     def replace(new_argv: list[str]) -> None:
-        _replace(new_argv, service, listener, lock)
+        if any(command.starting for command in service.running.values()):
+            loop.call_later(_START_PAUSE_S, lambda: replace(new_argv))  # what a child says of its start is heard first
+        else:
+            _replace(new_argv, service, listener, lock)
 
-    Door(loop, listener, service, {key: options[key] for key in ("code", "limits", "cgroups")}, replace)
+    identity = {key: options[key] for key in ("code", "limits", "cgroups")}
+    door = Door(loop, listener, service, identity, replace)
+
+    def leave_when_idle() -> None:
+        if not door.is_used and not service.running and not service.lingering:
+            loop.stop()
+        else:
+            loop.call_later(_IDLE_CHECK_S, leave_when_idle)
+
+    loop.call_later(_IDLE_CHECK_S, leave_when_idle)
     if "ready_fd" in options:
         os.write(options["ready_fd"], b"READY\n")
         os.close(options["ready_fd"])

@@ -5,6 +5,7 @@ import signal
 import time
 from dataclasses import dataclass
 
+from myx_agent.spool.clock import rfc3339
 from myx_agent.supervisor.output import OutputLog
 
 NOT_FOUND = 127
@@ -53,15 +54,6 @@ def make_result(ending: Ending, log: OutputLog, digest: str) -> dict[str, object
             "log_size": log.end,
         },
     }
-
-
-def rfc3339(unix_s: float) -> str | None:
-    """UTC with microseconds; None of 0, which stands for not known."""
-    if not unix_s:
-        return None
-    micros = round(unix_s * 1_000_000)
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(micros // 1_000_000))
-    return f"{whole}.{micros % 1_000_000:06d}Z"
 
 
 def _judge(ending: Ending) -> tuple[str, int | None, str | None, str, str | None]:

@@ -60,6 +60,11 @@ class Door:
         self._after: Callable[[], None] | None = None
         loop.add(listener.fileno(), lambda _events: self._accept())
 
+    @property
+    def is_used(self) -> bool:
+        """An agent is connected."""
+        return bool(self._connections)
+
     def _accept(self) -> None:
         connection, _address = self._listener.accept()
         connection.setblocking(False)

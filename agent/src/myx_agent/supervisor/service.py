@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from myx_agent.spool import layout
-from myx_agent.supervisor import pipes, spawn, tree
+from myx_agent.supervisor import pipes, processes, spawn
 from myx_agent.supervisor.cgroup import Cgroup, CgroupRoot
 from myx_agent.supervisor.command import Command
 from myx_agent.supervisor.loop import Loop
@@ -18,7 +18,8 @@ from myx_agent.supervisor.store import Limits, Store, remove_folder
 
 FLUSH_DELAY_S = 1.0
 EXPIRE_INTERVAL_S = 3600.0
-MAX_LISTED = 1000
+MAX_LISTED = 400
+CGROUPS_SWEPT = 8
 
 
 class Refused(Exception):
@@ -116,17 +117,16 @@ class Service:
 
     def orphans_of(self, command: Command) -> bool:
         """True unless it is proved that no process of `command` is a child of ours."""
-        children = tree.children_of_self()
+        children = processes.children_of_self()
         if children is None:
             return True
         for pid in children:
             if pid in self._leaders or pid == self._flusher:
                 continue
-            process = tree.read_process(pid)
-            if process is None or not process.alive:
+            process = processes.read_process(pid)
+            if process is None or not process.alive or process.start_ticks < command.start_ticks:
                 continue
-            tag = tree.tag_of(pid)
-            if tag == command.id or tag is None or (tag not in self.running and tag not in self.lingering):
+            if processes.tag_of(pid) in {None, command.id}:  # one that wiped its environment may be anybody's
                 return True
         return False
 
@@ -140,9 +140,10 @@ class Service:
         self.drain(command.id, command.folder, command.give_pipes())
         if command.cgroup is not None:
             self._cgroups_left[command.id] = command.cgroup
-        for name, cgroup in list(self._cgroups_left.items()):
-            if cgroup.remove():
-                del self._cgroups_left[name]
+        for name in list(self._cgroups_left)[:CGROUPS_SWEPT]:
+            cgroup = self._cgroups_left.pop(name)
+            if not cgroup.remove():
+                self._cgroups_left[name] = cgroup  # processes are in it: at the end of the queue
 
     def drain(self, command_id: str, folder: str, readers: dict[int, int]) -> None:
         """Keep the pipes of an ended command flowing until the last background process closed them."""
@@ -208,7 +209,7 @@ class Service:
         spawn.release(child)
 
     def _record_start(self, command: Command, child: spawn.Child) -> None:
-        process = tree.read_process(child.pid)
+        process = processes.read_process(child.pid)
         command.pid = child.pid
         command.start_ticks = process.start_ticks if process else 0
         command.started_at, command.started_mono = time.time(), time.monotonic()
@@ -268,6 +269,7 @@ class Service:
 
 def _sync(folders: list[str]) -> None:
     try:
+        os.closerange(3, 65536)  # above all the lock: it must not outlive the supervisor here
         for folder in folders:
             for path in (f"{folder}/{layout.LOG}", f"{folder}/{layout.RESULT}", folder):
                 with contextlib.suppress(OSError):
