@@ -27,8 +27,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Standalone]:
-    """A MyX of this test alone."""
-    deployment = Standalone(tmp_path / "home")
+    """A MyX of this test alone, in a folder whose name is hard on careless programs."""
+    deployment = Standalone(tmp_path / "ünusual 'folder' of $HOME" / ("long" * 25) / "home")
     yield deployment
     if deployment.program.process is not None and deployment.program.is_running():
         deployment.stop()
@@ -134,6 +134,18 @@ def test_a_second_one_on_the_same_folder_is_a_sentence(myx: Standalone) -> None:
     myx.wait_until_well()
 
 
+@needs_root
+def test_a_folder_that_is_not_writable_is_a_sentence() -> None:
+    nobody = prefix_as(65534, 65534, needed_folders())
+    argv = [*nobody, str(BIN / "myx-standalone"), "up", "--home", "/nowhere", "--port", "0"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "myx-standalone: /nowhere cannot be made here (not writable): name another folder with MYX_HOME\n"
+    )
+
+
 def up(deployment: Standalone, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [str(BIN / "myx-standalone"), "up", *arguments]
     return subprocess.run(argv, env=deployment.environment, capture_output=True, text=True, timeout=60, check=False)
@@ -206,14 +218,14 @@ def test_it_works_as_an_ordinary_user_below_a_closed_home_folder(ordinary_user: 
     prefix = prefix_as(ordinary_user.pw_uid, ordinary_user.pw_gid, needed_folders())
     if subprocess.run([*prefix, sys.executable, "-c", ""], capture_output=True, check=False, cwd="/").returncode != 0:
         pytest.skip("no private mounts here, and the interpreter lies below a folder that others cannot enter")
+    checkout = Path(ordinary_user.pw_dir) / "checkout"
+    checkout.mkdir(0o700)
+    os.chown(checkout, ordinary_user.pw_uid, ordinary_user.pw_gid)
     deployment = Standalone(
-        Path(ordinary_user.pw_dir) / "checkout" / ".myx",
+        checkout / ".myx",
         prefix=prefix,
         environment={"HOME": ordinary_user.pw_dir, "USER": ordinary_user.pw_name, "LOGNAME": ordinary_user.pw_name},
     )
-    checkout = deployment.home.path.parent
-    checkout.mkdir(0o700)
-    os.chown(checkout, ordinary_user.pw_uid, ordinary_user.pw_gid)
     deployment.start()
     try:
         assert deployment.cli("run", "local", "--", "id", "-un").stdout.decode().strip() == ordinary_user.pw_name

@@ -91,6 +91,7 @@ async def test_no_secret_is_anywhere_but_where_it_belongs(myx: Standalone) -> No
     assert done.returncode == 0
     assert given.encode() not in done.stdout, "the value of a secret variable is masked in the output"
 
+    assert set(files_that_hold(myx.home.secrets, wanted, set())), "the search finds what is there"
     assert sorted(set(files_that_hold(myx.home.path, wanted, made_for_secrets(myx)))) == []
     assert [name for name, value in wanted.items() if value in myx.said()] == []
 

@@ -107,7 +107,7 @@ class Child:
             try:
                 await self._spawn_until_ready()
             except StandaloneError as error:
-                self.say(str(error))
+                self.say(str(error).partition("; the end of ")[0])
                 await self._kill()
 
     async def _spawn_until_ready(self) -> None:

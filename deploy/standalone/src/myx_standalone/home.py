@@ -56,6 +56,8 @@ class Home:
         """Make or repair the folders (mode 700). StandaloneError: not ours, or not writable."""
         if self.path.exists():
             self._refuse_of_another()
+        if not self.path.exists() and not os.access(_existing(self.path), os.W_OK | os.X_OK):
+            raise StandaloneError(f"{self.path} cannot be made here (not writable): name another folder with MYX_HOME")
         for folder in (self.path, self.tls, self.secrets, self.logs, self.agent, self.postgres, self.nats):
             private_folder(folder)
         probe = self.path / f".writable.{os.getpid()}"
@@ -132,6 +134,10 @@ class Home:
     def withdraw(self) -> None:
         """Take back what `announce` said."""
         self.standalone_file.unlink(missing_ok=True)
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in path.parents if folder.exists())
 
 
 def _user_name(uid: int) -> str:

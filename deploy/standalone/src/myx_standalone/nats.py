@@ -60,9 +60,8 @@ class Nats:
                 "max_file_store": MAX_STORE_BYTES,
             },
         }
-        write_private(
-            self.folder / "nats.conf", json.dumps(configuration, indent=2) + "\n"
-        )  # its language contains JSON
+        text = json.dumps(configuration, indent=2, ensure_ascii=False)  # its language contains JSON, but not \u escapes
+        write_private(self.folder / "nats.conf", text + "\n")
 
     def argv(self) -> list[str]:
         """The command line of the server; it stops when the process that starts it dies."""

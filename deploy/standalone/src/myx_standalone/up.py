@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import shlex
 import signal
 import socket
 import subprocess
@@ -182,7 +183,7 @@ class Standalone:
         program = Path(sys.executable).with_name("myx")
         here = Path.cwd()
         shown = program.relative_to(here) if program.is_relative_to(here) else program
-        setting = "" if self.home.path == here / ".myx" else f"MYX_HOME={self.home.path} "
+        setting = "" if self.home.path == here / ".myx" else f"MYX_HOME={shlex.quote(str(self.home.path))} "
         say(f"MyX is ready at {self.url} after {seconds:.1f} s. Ctrl-C stops it. A first command, in another shell:")
         say(f"    {setting}{shown} run local -- uname -a")
 

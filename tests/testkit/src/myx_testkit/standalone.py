@@ -36,6 +36,7 @@ class Standalone:
         self.port = 0
         self.prefix = list(prefix)
         self.environment = dict(os.environ) | {"MYX_HOME": str(self.home.path)} | dict(environment or {})
+        folder.parent.mkdir(parents=True, exist_ok=True)
         self.console = folder.with_name(folder.name + ".console")
         self.program = self._program()
 
