@@ -64,6 +64,7 @@ def test_a_hundred_megabytes_arrive_exactly(myx: Standalone, tmp_path: Path) -> 
         assert follower.communicate(timeout=30)[1] == b""
     assert received == (digest.hexdigest(), BIG)
     assert follower.returncode == 0
+    print("MB grown", memory.grown(), "before", {part: size // MEGABYTE for part, size in memory.before.items()})
     assert max(memory.grown().values()) * MEGABYTE < MAY_GROW, memory.grown()
 
 

@@ -1,6 +1,9 @@
 """What the README's first minute promises, through the real command line."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -54,6 +57,27 @@ def test_a_detached_command_is_shown_listed_followed_and_cancelled(myx: Standalo
     assert follower.returncode == 130
     shown = json.loads(myx.cli("command", "show", "--output", "json", command).stdout)
     assert shown["status"] == "cancelled"
+
+
+def test_ctrl_c_asks_for_the_end_of_the_command(myx: Standalone) -> None:
+    with myx.follow("run", "local", "--", "sh", "-c", "echo begun; exec sleep 300") as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline() == b"begun\n"
+        follower.send_signal(signal.SIGINT)
+        _, said = follower.communicate(timeout=20)
+    assert follower.returncode == 130, said
+    (latest,) = myx.api().request("GET", "/commands?page_size=1")["items"]
+    assert (latest["args"], latest["status"]) == (["-c", "echo begun; exec sleep 300"], "cancelled")
+
+
+def test_a_build_of_many_files_shows_what_it_shows_locally(myx: Standalone, tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"module_{number}.py").write_text(f"x = {number}\n")
+    build = [sys.executable, "-m", "compileall", "-f", str(tmp_path)]
+    here = subprocess.run(build, capture_output=True, check=True)
+    done = myx.cli("run", "local", "--", *build)
+    assert (done.returncode, done.stdout) == (0, here.stdout)
+    assert done.stdout.count(b"Compiling") == 300
 
 
 def test_the_local_server_is_online(myx: Standalone) -> None:

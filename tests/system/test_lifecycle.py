@@ -67,6 +67,23 @@ def test_it_stops_in_time_cancels_what_runs_says_so_and_keeps_all_data(own: Stan
     assert own.cli("run", "local", "--", "true").returncode == 0
 
 
+def test_it_stops_in_time_when_the_door_hangs_and_ends_the_commands_all_the_same(own: Standalone) -> None:
+    own.start()
+    script = "trap '' TERM; sleep 1111; sleep 1111"
+    running = own.api().request("POST", "/commands", {"server": "local", "command": "sh", "args": ["-c", script]})["id"]
+    until_sync(lambda: len(sleepers()) == 1)
+    for part in ("gateway", "heartbeat"):
+        os.kill(own.pids(part)[0], signal.SIGSTOP)
+    began = time.monotonic()
+    assert own.stop() == 0
+    assert time.monotonic() - began < 10, own.said()
+    assert everything_of(own) == []
+    assert sleepers() == []
+    assert f"cancelled {running}" in own.said()
+    own.start()
+    until_sync(lambda: own.api().request("GET", f"/commands/{running}")["status"] == "cancelled", 20)
+
+
 def sleepers() -> list[int]:
     return [process.pid for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", "1111"]]
 

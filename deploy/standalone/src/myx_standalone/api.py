@@ -19,7 +19,7 @@ class Api:
 
     port: int
     token: str
-    timeout_s: float = 5.0
+    timeout_s: float = 3.0
 
     def request(
         self, method: str, path: str, body: dict[str, Any] | None = None, more_headers: dict[str, str] | None = None

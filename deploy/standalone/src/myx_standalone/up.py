@@ -29,6 +29,7 @@ ONLINE_WITHIN_S = 20.0
 STEP_WITHIN_S = 90.0
 CANCEL_WITHIN_S = 3.5
 STOP_COMMANDS_WITHIN_S = 4.0
+GRACE_S = 1.0  # for commands that the API could not be asked to cancel
 SHORTEN_LOGS_EVERY_S = 10.0
 OPEN_FILES = 65536
 SAME_SIGNAL_S = 0.5  # one Ctrl-C may come twice: from the terminal, and from make or a process manager
@@ -275,7 +276,7 @@ class Standalone:
 
     def _stop_commands_argv(self) -> list[str]:
         program = str(Path(sys.executable).with_name("myx-agent"))
-        return [program, "--config", str(self.home.agent_config), "--stop-commands"]
+        return [program, "--config", str(self.home.agent_config), "--stop-commands", "--grace", str(GRACE_S)]
 
 
 async def _together(*work: Coroutine[Any, Any, None]) -> None:
