@@ -20,7 +20,7 @@ def test_each_line_is_shown_as_it_is_written(myx: Standalone) -> None:
     assert follower.communicate(timeout=10)[1] == b""
     assert follower.returncode == 0
     assert len(lags) == 3
-    assert max(lags) < 0.5, lags
+    assert max(lags) < 0.65, lags  # below the pause between the lines, on a loaded machine too
 
 
 def test_the_exit_code_is_the_commands(myx: Standalone) -> None:
