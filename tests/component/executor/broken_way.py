@@ -1,4 +1,4 @@
-"""A TLS man in the middle between executor and agent, with the agent's own certificate, that loses what a test wants."""
+"""A TLS man in the middle between executor and agent, with the agent's own certificate; it loses what a test wants."""
 
 import asyncio
 import ssl

@@ -12,7 +12,7 @@ from myx_executor.adapters.agents import KitAgents
 from myx_executor.adapters.endpoints import EndpointCache
 from myx_executor.adapters.live_bus import KitLiveBus
 from myx_executor.domain.command import Command
-from myx_executor.loops import start_loops
+from myx_executor.loops import Gather, start_loops
 from myx_executor.models import outbox as outbox_table
 from myx_executor.rpc import CommandServicer
 from myx_executor.settings import ExecutorSettings
@@ -70,9 +70,10 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     stack.push_async_callback(hub.close)
     releaser = Releaser(commands, agents)
     outbox = Outbox(outbox_table)
+    tell = Gather(outbox.wake)
 
     def on_final(command: Command, known: bool) -> None:
-        outbox.wake.set()
+        tell()
         if known:
             releaser.add(command.id, command.server_id)
 
@@ -106,7 +107,7 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
             on_waiting=runner.wake.set,
         ),
         ReadCommands(commands, endpoints),
-        CancelCommand(commands, runner, live_bus.publish_work, outbox.wake.set),
+        CancelCommand(commands, runner, live_bus.publish_work, tell),
         FollowLog(commands, logs, hub),
     )
     server.add(add_CommandServiceServicer_to_server, servicer, "myx.executor.v1.CommandService")

@@ -1,5 +1,7 @@
 """Background work of a replica, each turn a `run_once`."""
 
+import asyncio
+
 from myx_executor.settings import ExecutorSettings
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.release import Releaser
@@ -9,6 +11,27 @@ from myx_kit.loops import Loop, TaskOwner
 _RELEASE_S = 0.25
 _RELEASE_SWEEP_S = 60.0
 _HEAL_S = 1.0
+# One turn of the relay for the events of many short commands: each turn costs more than a command.
+_EVENTS_S = 0.1
+
+
+class Gather:
+    """Sets an event once for all calls within a short time."""
+
+    def __init__(self, wake: asyncio.Event, delay_s: float = _EVENTS_S) -> None:
+        self._wake = wake
+        self._delay_s = delay_s
+        self._due = False
+
+    def __call__(self) -> None:
+        """Wake soon."""
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(self._delay_s, self._fire)
+
+    def _fire(self) -> None:
+        self._due = False
+        self._wake.set()
 
 
 def start_loops(owner: TaskOwner, settings: ExecutorSettings, runner: Runner, hub: LiveHub, releaser: Releaser) -> None:

@@ -75,7 +75,7 @@ def pack_segments(runs: Iterable[tuple[int, int]]) -> bytes:
     out = bytearray()
     last_stream, total = 0, 0
     for stream, length in runs:
-        if stream == last_stream:
+        if stream == last_stream or not length:
             total += length
             continue
         _put(out, last_stream, total)

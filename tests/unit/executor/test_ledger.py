@@ -1,0 +1,175 @@
+"""Guarded writes land once, whatever becomes of their answers; and the sink that feeds them."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from myx_executor.domain.command import Command, CommandSpec, Completeness, Head, LeaseLost
+from myx_executor.domain.log import STDOUT, LogBytes, Piece, pack_segments
+from myx_executor.domain.states import Status
+from myx_executor.usecases import ledger as ledger_module
+from myx_executor.usecases.ledger import Lease, Ledger
+from myx_executor.usecases.sink import LogSink, OutOfStep, Pressure
+from myx_kit.errors import Unavailable
+
+
+def command(**changes):
+    values = {
+        "id": uuid4(),
+        "server_id": "s",
+        "server_name": "s",
+        "agent_id": "a",
+        "spec": CommandSpec("true"),
+        "secret_env_names": (),
+        "status": Status.RUNNING,
+        "reason": "",
+        "message": "",
+        "exit_code": None,
+        "signal": "",
+        "created_at": datetime.now(UTC),
+        "dispatch_at": datetime.now(UTC),
+        "started_at": datetime.now(UTC),
+        "ended_at": None,
+        "cancel_requested_at": None,
+        "cancel_grace_s": None,
+        "log_size": 0,
+        "completeness": Completeness.OPEN,
+        "result": None,
+        "attempts": (),
+        "requested_by": "",
+        "fence": 3,
+        "revision": 0,
+    }
+    return Command(**values | changes)
+
+
+class FakeDatabase:
+    """The guard of `append` in memory; `script` says for each statement whether it works, is lost before or after."""
+
+    def __init__(self, fence=3):
+        self.fence, self.size, self.rows, self.script = fence, 0, [], []
+        self.gate = None
+
+    async def append(self, write):
+        if self.gate is not None:
+            await self.gate.wait()
+        fate = self.script.pop(0) if self.script else "works"
+        if fate == "lost before":
+            raise Unavailable("DATABASE_UNAVAILABLE", "away")
+        if write.fence != self.fence or write.expected != self.size:
+            return None
+        self.size = write.size
+        self.rows += write.pieces
+        if fate == "lost after":
+            raise Unavailable("DATABASE_UNAVAILABLE", "away")
+        return Status.RUNNING
+
+    async def head(self, command_id):
+        if self.script and self.script[0] == "head lost":
+            self.script.pop(0)
+            raise Unavailable("DATABASE_UNAVAILABLE", "away")
+        return Head(self.fence, Status.RUNNING, self.size)
+
+
+class FakeHub:
+    def __init__(self):
+        self.published = []
+
+    async def publish(self, command_id, pieces, rows):
+        self.published += pieces
+
+
+@pytest.fixture
+def database():
+    return FakeDatabase()
+
+
+@pytest.fixture
+def hub():
+    return FakeHub()
+
+
+@pytest.fixture
+def ledger(database, hub, monkeypatch):
+    monkeypatch.setattr(ledger_module, "_FIRST_PAUSE_S", 0.001)
+    return Ledger(Lease(command(), 1e9), database, database, hub, lambda: None)
+
+
+def piece(offset, data=b"12345"):
+    return Piece(offset, len(data), data, pack_segments([(STDOUT, len(data))]))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [[], ["lost before"], ["lost after"], ["lost before", "lost after", "head lost"], ["lost after", "head lost"]],
+)
+async def test_a_piece_lands_once_and_is_shown_once(ledger, database, hub, script):
+    database.script = list(script)
+    await ledger.append([piece(0)])
+    await ledger.append([piece(5)])
+    assert [(row.offset, row.data) for row in database.rows] == [(0, b"12345"), (5, b"12345")]
+    assert [one.offset for one in hub.published] == [0, 5]
+
+
+@pytest.mark.parametrize("script", [[], ["lost before"]])
+async def test_a_higher_fence_ends_the_writer_without_a_byte(ledger, database, hub, script):
+    database.fence = 4
+    database.script = list(script)
+    with pytest.raises(LeaseLost):
+        await ledger.append([piece(0)])
+    assert not database.rows
+    assert not hub.published
+
+
+async def test_what_arrives_while_a_write_runs_becomes_the_next_one(ledger, database):
+    sink = LogSink(ledger, Pressure())
+    database.gate = asyncio.Event()
+    writer = asyncio.create_task(sink.run())
+    offset = 0
+    for number in range(50):
+        data = b"%d\n" % number
+        await sink.feed(LogBytes(STDOUT, offset, data))
+        offset += len(data)
+        if number == 0:
+            await asyncio.sleep(0.01)
+    database.gate.set()
+    while database.size < offset:
+        await asyncio.sleep(0)
+    sink.end()
+    await writer
+    assert len(database.rows) == 2
+    assert b"".join(row.data for row in database.rows) == b"".join(b"%d\n" % n for n in range(50))
+
+
+async def test_feeding_waits_while_too_much_is_not_stored(ledger, database):
+    pressure = Pressure()
+    sink = LogSink(ledger, pressure)
+    database.gate = asyncio.Event()
+    writer = asyncio.create_task(sink.run())
+    block = b"x" * (256 * 1024)
+
+    async def flood():
+        for number in range(64):
+            await sink.feed(LogBytes(STDOUT, number * len(block), block))
+
+    flooding = asyncio.create_task(flood())
+    await asyncio.sleep(0.05)
+    assert not flooding.done()
+    assert pressure.waiting <= 3 << 20
+    database.gate.set()
+    await flooding
+    sink.end()
+    await writer
+    left = sink.rest()
+    assert database.size + sum(one.length for one in left) == 64 * len(block)
+    assert pressure.waiting == 0
+
+
+async def test_an_item_that_does_not_follow_is_refused(ledger):
+    sink = LogSink(ledger, Pressure())
+    await sink.feed(LogBytes(STDOUT, 0, b"ab"))
+    for offset in (0, 1, 3):
+        with pytest.raises(OutOfStep):
+            await sink.feed(LogBytes(STDOUT, offset, b"c"))
