@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import signal
 
+from myx_agent.supervisor.clone import fork_into
 from myx_agent.supervisor.processes import read_process
 
 _V1_CHOICES = ("pids", "freezer", "systemd")
@@ -25,11 +27,10 @@ class CgroupRoot:
         pid = 0
         try:
             probe.make()
-            pid = os.fork()
+            pid = probe.fork()
             if pid == 0:
                 os.read(os.pipe()[0], 1)
                 os._exit(0)
-            probe.enter(pid)
             self.kills_at_once = os.path.exists(f"{self._path}/probe/cgroup.kill")  # noqa: PTH110
             return pid in probe.pids()
         except OSError:
@@ -62,7 +63,25 @@ class Cgroup:
     def exists(self) -> bool:
         return os.path.isdir(self._path)  # noqa: PTH112
 
-    def enter(self, pid: int) -> None:
+    def fork(self) -> int:
+        """As os.fork(), with the child as a member. Raises OSError, and leaves no child, when it cannot be one."""
+        folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError):
+                return fork_into(folder)
+        finally:
+            os.close(folder)
+        pid = os.fork()
+        if pid != 0:
+            try:
+                self._enter(pid)
+            except OSError:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise
+        return pid
+
+    def _enter(self, pid: int) -> None:
         fd = os.open(f"{self._path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(fd, str(pid).encode())

@@ -189,7 +189,7 @@ class Service:
         writers = pipes.open_writers(folder)
         program = spawn.Program(spec["argv"], spec["env"], spec["cwd"], user)
         try:
-            child = spawn.fork(program, folder, stdin, writers)
+            child = spawn.fork(program, folder, stdin, writers, cgroup)
         except OSError:
             log.close()
             raise
@@ -197,11 +197,8 @@ class Service:
             for fd in writers:
                 os.close(fd)
         self._record_start(command, child)
-        if cgroup is not None:
-            try:
-                cgroup.enter(child.pid)
-            except OSError:
-                command.cgroup = None
+        if not child.in_cgroup:
+            command.cgroup = None
         command.open_pipes()
         command.watch_errors(child.errors)
         self.enlist(command)

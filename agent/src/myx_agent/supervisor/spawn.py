@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from myx_agent.spool import layout
+from myx_agent.supervisor.cgroup import Cgroup
 
 _GO = b"g"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -42,14 +43,15 @@ class Child:
     pid: int
     go: int
     errors: int  # readable: empty = executed, else "<stage> <errno>"
+    in_cgroup: bool
 
 
-def fork(program: Program, folder: str, stdin: int | None, outputs: tuple[int, int]) -> Child:
-    """Fork a child that waits for `release`. Raises OSError."""
+def fork(program: Program, folder: str, stdin: int | None, outputs: tuple[int, int], cgroup: Cgroup | None) -> Child:
+    """Fork a child, in `cgroup` where that is possible, that waits for `release`. Raises OSError."""
     go_reader, go_writer = os.pipe()
     error_reader, error_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        pid = os.fork()
+        pid, in_cgroup = _fork(cgroup)
     except OSError:
         for fd in (go_reader, go_writer, error_reader, error_writer):
             os.close(fd)
@@ -59,7 +61,14 @@ def fork(program: Program, folder: str, stdin: int | None, outputs: tuple[int, i
         _child(program, folder, stdin, outputs, go_reader, error_writer)
     os.close(go_reader)
     os.close(error_writer)
-    return Child(pid, go_writer, error_reader)
+    return Child(pid, go_writer, error_reader, in_cgroup)
+
+
+def _fork(cgroup: Cgroup | None) -> tuple[int, bool]:
+    if cgroup is not None:
+        with contextlib.suppress(OSError):
+            return cgroup.fork(), True
+    return os.fork(), False
 
 
 def release(child: Child) -> None:
