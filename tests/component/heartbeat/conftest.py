@@ -1,4 +1,3 @@
-# ruff: noqa: N802 - the names in the protos
 """The heartbeat service in this process, between a registry that is made here and agents, all over real sockets."""
 
 import asyncio

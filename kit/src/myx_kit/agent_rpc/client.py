@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+from urllib.parse import quote
 
 from yarl import URL
 
@@ -22,7 +23,7 @@ from myx_kit.agent_rpc.wire import MAX_FRAME_BYTES, WireError, decode_answers, e
 from myx_kit.retry import RetryPolicy
 
 TOKEN_HEADER = "X-Agent-Token"  # noqa: S105 - a name, no token
-# A piece of log (1 MiB, base64) or a full `get_status` fit many times.
+# Pieces of log (base64) fit many times.
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 Call = tuple[str, Mapping[str, Any]]
@@ -102,6 +103,7 @@ class AgentClient:
         timeout_s: float | None = None,
         retry: bool = True,
         attempts: list[Attempt] | None = None,
+        max_answer_bytes: int | None = None,
     ) -> list[Item]:
         """The results of several calls in one request, in their order; the agent works them off one after the other.
 
@@ -109,10 +111,16 @@ class AgentClient:
         Raises AgentCallError when the request as a whole failed.
         """
         trail = [] if attempts is None else attempts
-        return _value(await self._post(target, calls, timeout_s, retry, trail), trail)
+        return _value(await self._post(target, calls, timeout_s, retry, trail, max_answer_bytes), trail)
 
-    async def _post(
-        self, target: AgentTarget, calls: Sequence[Call], timeout_s: float | None, retry: bool, trail: list[Attempt]
+    async def _post(  # noqa: PLR0917 - `call` and `batch` pass on what they were given
+        self,
+        target: AgentTarget,
+        calls: Sequence[Call],
+        timeout_s: float | None,
+        retry: bool,
+        trail: list[Attempt],
+        max_answer_bytes: int | None = None,
     ) -> _Outcome[list[Item]]:
         body = encode_calls(calls)
         path = f"/{target.rpc_path}/rpc"
@@ -126,7 +134,7 @@ class AgentClient:
                 body,
                 pin,
                 timeout_s=timeout_s or self._timeout_s,
-                max_bytes=MAX_ANSWER_BYTES,
+                max_bytes=max_answer_bytes or MAX_ANSWER_BYTES,
             )
             if answer.status != 200:
                 return _refused(answer)
@@ -150,7 +158,7 @@ class AgentClient:
         The iteration ends after LogFinal; when it ends without one the connection is gone: come back with your offset.
         A consumer that is slow slows the agent; at most about two frames wait in memory.
         """
-        path = f"/{target.rpc_path}/commands/{command_id}/log?offset={offset}"
+        path = f"/{target.rpc_path}/commands/{quote(command_id, safe='')}/log?offset={offset}"
         url = _url(target, path)
         pin = PinnedCertificate(bytes.fromhex(target.certificate_sha256))
 

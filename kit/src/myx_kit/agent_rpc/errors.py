@@ -87,7 +87,7 @@ class JsonRpcError:
     def reason(self) -> str:
         """The agent's stable name of the error (UPPER_SNAKE), or an empty string."""
         reason = self.data.get("reason")
-        return reason if isinstance(reason, str) else ""
+        return reason if isinstance(reason, str) and reason.isascii() and reason.isprintable() else ""
 
     @property
     def retryable(self) -> bool:

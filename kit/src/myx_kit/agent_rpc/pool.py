@@ -196,7 +196,6 @@ class Pool:
                 continue
             raise Failed(failed.cause, failed.message, sent_before)
 
-
     def _note(self, transport: asyncio.Transport) -> None:
         self._transports.add(transport)
         if len(self._transports) > self._purge_above:

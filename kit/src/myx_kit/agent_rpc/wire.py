@@ -110,7 +110,12 @@ def decode_error(error: object) -> JsonRpcError:
     ):
         raise WireError("the error is not a JSON-RPC error")
     data = error.get("data")
-    return JsonRpcError(error["code"], error["message"], data if isinstance(data, dict) else {})
+    return JsonRpcError(error["code"], clean(error["message"]), data if isinstance(data, dict) else {})
+
+
+def clean(text: str) -> str:
+    """Text of an agent as our databases and messages can carry it: no NUL, no lone surrogates, which JSON allows."""
+    return text.encode(errors="replace").decode().replace("\0", "")
 
 
 def decode_frame(message: bytes) -> LogFrame:

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from myx.heartbeat.v1 import heartbeat_service_pb2
 from myx.registry.v1 import agent_pb2, agent_service_pb2
 from myx_heartbeat.domain import Endpoint, Report, Status, Try
+from myx_kit.agent_rpc.wire import clean
 
 # What an agent says is cut, so that 500 reports fit a message of 16 MiB; the registry keeps no more either.
 _MAX_TEXT = 256
@@ -125,12 +126,11 @@ def facts(status: Mapping[str, Any], reported_at: datetime) -> agent_pb2.AgentFa
 
 
 def _text(value: object) -> str:
-    """Text that protobuf can carry: no lone surrogates, which JSON allows."""
-    return value[:_MAX_TEXT].encode(errors="replace").decode() if isinstance(value, str) else ""
+    return clean(value[:_MAX_TEXT]) if isinstance(value, str) else ""
 
 
 def _count(value: object) -> int:
-    return min(max(value, 0), _INT64) if isinstance(value, int) else 0
+    return min(max(value, 0), _INT64) if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _number(value: object) -> float:

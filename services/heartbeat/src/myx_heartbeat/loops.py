@@ -53,11 +53,20 @@ class HandOverLoop:
         delays = self._policy.delays()
         while True:
             await self._reports.waiting.wait()
-            if await self._hand_over.run_once():
+            if await self._turn():
                 delays = self._policy.delays()
                 await _wait(self._hand_over.hurry, self._interval_s)
             else:
                 await asyncio.sleep(next(delays))
+
+    async def _turn(self) -> bool:
+        try:
+            return await self._hand_over.run_once()
+        except Exception as error:
+            # A fault of ours in one batch must not keep all later ones.
+            log.error("hand_over_failed", exc_info=error)
+            self._reports.confirm()
+            return False
 
 
 class PauseLoop:

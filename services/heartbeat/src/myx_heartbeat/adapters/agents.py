@@ -6,6 +6,9 @@ from myx_heartbeat.domain import Endpoint, Outcome, Try
 from myx_kit.agent_rpc.client import AgentClient, AgentTarget
 from myx_kit.agent_rpc.errors import AgentCallError, Attempt, Cause, JsonRpcError
 
+# `get_status` with a thousand running commands is 50 KB; outcomes are kept while the registry is away.
+_MAX_ANSWER_BYTES = 128 * 1024
+
 
 class AgentProbe:
     """`heartbeat` and `get_status` in one request (DESIGN.md section 4), with the client's retries."""
@@ -18,7 +21,9 @@ class AgentProbe:
         attempts: list[Attempt] = []
         calls = [("heartbeat", {"timestamp": datetime.now(UTC).timestamp()}), ("get_status", {})]
         try:
-            heartbeat, status = await self._client.batch(_target(endpoint), calls, retry=retry, attempts=attempts)
+            heartbeat, status = await self._client.batch(
+                _target(endpoint), calls, retry=retry, attempts=attempts, max_answer_bytes=_MAX_ANSWER_BYTES
+            )
         except AgentCallError as error:
             return Outcome(cause=error.cause.value, message=error.message, tries=_tries(error.attempts))
         answered_at = datetime.now(UTC)

@@ -1,12 +1,14 @@
 """Outcomes are handed to the registry."""
 
 import asyncio
+from collections.abc import Sequence
 
 from prometheus_client import Gauge
 
+from myx_heartbeat.domain import Report
 from myx_heartbeat.usecases.ports import Registry
 from myx_heartbeat.usecases.reports import Reports
-from myx_kit.errors import InvalidArgument, MyxError
+from myx_kit.errors import Internal, InvalidArgument, MyxError
 from myx_kit.logging import get_logger
 
 log = get_logger()
@@ -27,11 +29,7 @@ class HandOver:
         self.hurry.clear()
         while batch := self._reports.take():
             try:
-                unknown = await self._registry.report(batch)
-            except InvalidArgument as error:
-                # Sending it again cannot help; the next checks of these agents say the same anew.
-                log.error("reports_refused", reason=error.reason, message=error.message, reports=len(batch))
-                unknown = []
+                unknown = await self._send(batch)
             except MyxError as error:
                 self._reports.put_back()
                 UNSENT.set(len(self._reports))
@@ -44,3 +42,16 @@ class HandOver:
             self._reports.forget(unknown)
         UNSENT.set(len(self._reports))
         return True
+
+    async def _send(self, batch: Sequence[Report]) -> list[str]:
+        """What one agent says must not keep the reports of the others: a batch that is refused goes one by one.
+
+        A report that is refused alone is dropped; the next check of its agent says the same anew.
+        """
+        try:
+            return await self._registry.report(batch)
+        except (InvalidArgument, Internal) as error:
+            if len(batch) == 1:
+                log.error("report_refused", agent_id=batch[0].agent_id, reason=error.reason, message=error.message)
+                return []
+        return [agent_id for report in batch for agent_id in await self._send([report])]
