@@ -163,8 +163,8 @@ class Executor:
 class Client:
     """CommandService as the gateway calls it."""
 
-    def __init__(self, target, tls_dir):
-        self.channel = open_channel(target, tls_dir, "gateway", "executor")
+    def __init__(self, target, tls_dir, own_name="gateway"):
+        self.channel = open_channel(target, tls_dir, own_name, "executor")
         self.stub = command_service_pb2_grpc.CommandServiceStub(self.channel)
 
     async def __aenter__(self):

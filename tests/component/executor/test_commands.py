@@ -6,9 +6,10 @@ import hashlib
 import sys
 
 import pytest
+from parts import Client
 
 from myx.executor.v1 import command_pb2 as pb
-from myx_kit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
+from myx_kit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 
 PYTHON = sys.executable
 
@@ -161,3 +162,16 @@ async def dump(url):
     async with await psycopg.AsyncConnection.connect(url) as connection:
         cursor = await connection.execute("select row_to_json(c)::text from executor.command c")
         return await cursor.fetchall()
+
+
+async def test_no_output_for_too_long_ends_a_command(client, agent):
+    request = {"no_output_timeout": {"nanos": 400_000_000}}
+    log = await client.log((await client.shell(agent.name, "echo begun; sleep 60", **request)).id)
+    assert log.data == b"begun\n"
+    assert (log.final.status, log.final.reason) == (pb.COMMAND_STATUS_TIMEOUT, "no_output_timeout")
+
+
+async def test_other_services_than_the_gateway_may_not_run_commands(module_executor, tls_dir, agent):
+    async with Client(f"127.0.0.1:{module_executor.port}", tls_dir, own_name="heartbeat") as stranger:
+        with pytest.raises(PermissionDenied):
+            await stranger.run(agent.name, "true")

@@ -40,6 +40,8 @@ from myx_kit.secretbox import SecretBox
 from myx_kit.telemetry import serve_http
 
 NAME = "executor"
+SERVICE = "myx.executor.v1.CommandService"
+METHODS = ("RunCommand", "GetCommand", "ListCommands", "CancelCommand", "FollowLog")
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -93,10 +95,6 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     background.start(OutboxRelay(engine, outbox, bus).run(), name="outbox")
     background.start(live_bus.watch_work(runner.wake.set), name="work")
 
-    http = await serve_http(settings.http_listen, lambda: server.ready)
-    if http is not None:
-        stack.push_async_callback(http.close)
-    server = RpcServer(settings.listen, settings.tls_dir, NAME)
     servicer = CommandServicer(
         RunCommand(
             commands,
@@ -110,9 +108,20 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
         CancelCommand(commands, runner, live_bus.publish_work, tell),
         FollowLog(commands, logs, hub),
     )
-    server.add(add_CommandServiceServicer_to_server, servicer, "myx.executor.v1.CommandService")
+    server = _rpc_server(settings, servicer)
+    http = await serve_http(settings.http_listen, lambda: server.ready)
+    if http is not None:
+        stack.push_async_callback(http.close)
     await server.start()
     stack.push_async_callback(server.stop, settings.drain_s / 2)
+    return server
+
+
+def _rpc_server(settings: ExecutorSettings, servicer: CommandServicer) -> RpcServer:
+    server = RpcServer(settings.listen, settings.tls_dir, NAME)
+    server.add(add_CommandServiceServicer_to_server, servicer, SERVICE)
+    # They say who asks (`requested_by`) and are believed.
+    server.allow({f"/{SERVICE}/{method}": {"gateway", "standalone"} for method in METHODS})
     return server
 
 

@@ -17,6 +17,8 @@ MAX_ATTEMPTS = 32
 
 # A short command ends within this time and costs one round trip.
 _SHORT_S = 0.05
+_MISSING_TWICE = 2
+_LOOK_AGAIN_S = 1.0
 
 
 class CancelWish:
@@ -75,6 +77,7 @@ class Delivery:
         self._attempts = attempts
         self._calm_s = calm_s
         self._delays: Iterator[float] = retry.delays()
+        self._missing = 0
         # Another replica had it before: it may have been sent.
         self._maybe_sent = self._command.fence > 1
         self._deadline = (self._command.dispatch_at or datetime.now(UTC)) + timedelta(seconds=deadline_s)
@@ -98,8 +101,10 @@ class Delivery:
                 if ended is not None:
                     self._attempts.failed(failure, None)
                     return ended
-                wait_s = self._wait_s()
+                wait_s = _LOOK_AGAIN_S if failure.code == COMMAND_NOT_FOUND else self._wait_s()
                 self._attempts.failed(failure, wait_s)
+                if wait_s is None and failure.code is not None:
+                    return self._given_up((failure.reason or "agent_refused").lower(), failure.message)
                 if wait_s is None:
                     return self._given_up("agent_unreachable", f"the agent could not be reached: {failure.message}")
             except MyxError as error:
@@ -120,6 +125,10 @@ class Delivery:
     def _judge(self, failure: AgentFailed, *, located: bool) -> Outcome | None:
         """The end that follows from a failure; None: try again."""
         if located and failure.code == COMMAND_NOT_FOUND:
+            # What was sent may still lie unread at an agent that was stopped for a while: ask twice.
+            self._missing += 1
+            if self._missing < _MISSING_TWICE:
+                return None
             if self._cancel.asked.is_set():
                 return Outcome(Status.CANCELLED, "cancelled", "cancelled; the agent had not got it")
             return _unknown("the agent does not know it; it may have forgotten it")

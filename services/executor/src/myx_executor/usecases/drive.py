@@ -15,6 +15,7 @@ from myx_executor.store.logs import LogStore
 from myx_executor.usecases.deliver import Attempts, CancelWish, Delivery, registry_failure
 from myx_executor.usecases.ledger import Lease, Ledger
 from myx_executor.usecases.live import LiveHub
+from myx_executor.usecases.metrics import FINISHED
 from myx_executor.usecases.ports import COMMAND_NOT_FOUND, OFFSET_BEYOND_END, AgentFailed, Agents, ServerGone
 from myx_executor.usecases.sealing import open_secrets
 from myx_executor.usecases.sink import LogSink, OutOfStep, Pressure
@@ -143,6 +144,7 @@ class Drive:
 
     async def _finish(self, outcome: Outcome, *, known: bool, rest: Sequence[Piece] = ()) -> Command:
         final = await self._ledger.finish(outcome, self._attempts.all, rest, release_pending=known)
+        FINISHED.labels(final.status).inc()
         self._tools.on_final(final, known)
         return final
 

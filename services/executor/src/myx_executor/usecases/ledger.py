@@ -15,6 +15,7 @@ from myx_executor.store.commands import CommandStore
 from myx_executor.store.logs import LogStore, Write
 from myx_executor.usecases import events
 from myx_executor.usecases.live import LiveHub
+from myx_executor.usecases.metrics import LOG_BYTES
 from myx_executor.usecases.patience import patiently
 from myx_kit.errors import Unavailable
 
@@ -68,7 +69,7 @@ class Ledger:
         rows = await self._encoded(pieces)
         write = self._write(rows)
         status = await self._land(lambda: self._logs.append(write), lambda head: head.log_size == write.size)
-        self.size = write.size
+        self._stored(write)
         await self._hub.publish(self.command.id, pieces, rows)
         if status is Status.CANCELLING:
             self._on_cancelling()
@@ -83,7 +84,7 @@ class Ledger:
             lambda head: head.log_size == write.size and head.status is not Status.PENDING,
         )
         self.command = stored or await self._read()
-        self.size = write.size
+        self._stored(write)
         await self._hub.publish(self.command.id, pieces, rows)
         if self.command.status is Status.CANCELLING:
             self._on_cancelling()
@@ -103,7 +104,7 @@ class Ledger:
             lambda head: head.log_size == write.size and head.status in FINAL,
         )
         self.command = stored or await self._read()
-        self.size = write.size
+        self._stored(write)
         await self._hub.publish(self.command.id, pieces, rows)
         return self.command
 
@@ -166,6 +167,10 @@ class Ledger:
         if sum(len(piece.data) for piece in pieces) > _THREAD_BYTES:
             return await asyncio.to_thread(encoded)
         return encoded()
+
+    def _stored(self, write: Write) -> None:
+        LOG_BYTES.inc(write.size - self.size)
+        self.size = write.size
 
     def _write(self, rows: Sequence[StoredPiece]) -> Write:
         return Write(self.command.id, self.command.fence, self.size, rows)

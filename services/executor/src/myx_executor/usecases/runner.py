@@ -8,6 +8,7 @@ from myx_executor.domain.command import Command, LeaseLost
 from myx_executor.store.commands import CommandStore, Owned
 from myx_executor.usecases.drive import Drive, Tools
 from myx_executor.usecases.ledger import Lease
+from myx_executor.usecases.metrics import ACTIVE, CLAIMED, LEASES_LOST
 from myx_kit.errors import Unavailable
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
@@ -90,6 +91,7 @@ class Runner:
             if command_id in renewed:
                 work.lease.valid_until = asked_at + self.lease_s
             elif not work.lease.done and work.task is not None:
+                LEASES_LOST.inc()
                 log.warning("lease_lost", command_id=str(command_id), fence=fence)
                 work.task.cancel()
 
@@ -129,6 +131,7 @@ class Runner:
                 claimed = await self._store.claim(self.owner, self.lease_s, limit, list(self._work))
             finally:
                 self._reserved -= limit
+            CLAIMED.inc(len(claimed))
             for owned in claimed:
                 command = owned.command
                 log.info("command_claimed", command_id=str(command.id), fence=command.fence, status=command.status)
@@ -145,16 +148,19 @@ class Runner:
         if earlier is not None and earlier.task is not None:
             earlier.task.cancel()
         self._work[command_id] = work
+        ACTIVE.set(len(self._work))
         work.task = self._tasks.start(self._run(command_id, work), name=str(command_id))
 
     async def _run(self, command_id: UUID, work: _Work) -> None:
         try:
             await work.drive.run()
         except LeaseLost:
+            LEASES_LOST.inc()
             log.info("command_left_to_its_owner", command_id=str(command_id), fence=work.lease.command.fence)
         finally:
             if self._work.get(command_id) is work:
                 del self._work[command_id]
+            ACTIVE.set(len(self._work))
             if self._more_waits:
                 self._more_waits = False
                 self.wake.set()

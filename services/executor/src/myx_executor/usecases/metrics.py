@@ -1,0 +1,11 @@
+"""What Prometheus sees of the executor."""
+
+from prometheus_client import Counter, Gauge
+
+ACTIVE = Gauge("myx_executor_active_commands", "Commands that this replica works on")
+CLAIMED = Counter(
+    "myx_executor_claimed_commands", "Commands taken from the database: waiting, or left by another replica"
+)
+LEASES_LOST = Counter("myx_executor_lost_leases", "Commands that another replica took from this one")
+FINISHED = Counter("myx_executor_finished_commands", "Commands that this replica brought to their end", ["status"])
+LOG_BYTES = Counter("myx_executor_stored_log_bytes", "Bytes of output stored, before compression")

@@ -1,0 +1,31 @@
+"""An agent whose log limit is reached: the log says so, and so does the verdict."""
+
+import pytest
+from parts import Agent
+
+from myx.executor.v1 import command_pb2 as pb
+
+
+@pytest.fixture
+def narrow_agent(tmp_path_factory, registry):
+    agent = Agent(tmp_path_factory.mktemp("narrow-agent"), command_log_bytes=100_000)
+    agent.start()
+    registry.put(agent.endpoint())
+    yield agent
+    agent.stop()
+
+
+async def test_output_beyond_the_agents_limit_is_a_gap_and_makes_the_log_incomplete(client, narrow_agent):
+    command = await client.shell(narrow_agent.name, "head -c 300000 /dev/zero; exit 3")
+    log = await client.log(command.id)
+    kept = len(log.data)
+    assert 0 < kept <= 100_000
+    assert [(start, end) for start, end, _ in log.gaps] == [(kept, 300_000)]
+    assert log.final.exit_code == 3
+    assert log.final.log_completeness == pb.LOG_COMPLETENESS_INCOMPLETE
+    assert log.final.result.stdout.bytes == kept
+    assert log.final.result.stdout.dropped == 300_000 - kept
+    for offset in (kept - 1, kept, kept + 5, 299_999, 300_000):
+        part = await client.log(command.id, offset)
+        assert part.data == log.data[offset:]
+        assert part.final == log.final
