@@ -19,6 +19,7 @@ from myx_agent.spool.watch import Watches
 from myx_agent.stream import LogStream
 
 _READY_FD = "MYX_READY_FD"
+_FOLLOWERS_LEAVE_S = 0.7
 _log = logging.getLogger("myx_agent")
 
 
@@ -47,18 +48,17 @@ async def run(config: Config) -> None:
             http = type("AgentHttp", (QuietHttp,), {"log_paths": staticmethod(doorman.is_log_path)})
             server = make_server(app.build(doorman, dispatcher, stream), context, http)
 
-            def stop() -> None:
-                stream.stop()
-                watches.stop()
-                server.stop()
-
-            loop = asyncio.get_running_loop()
+            stopping = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop)
+                asyncio.get_running_loop().add_signal_handler(number, stopping.set)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="server")
             await server.listening.wait()
             _log.info("myx-agent %s serves on port %d", __version__, config.rpc_port)
             notify_ready()
+            await stopping.wait()
+            watches.stop()
+            await stream.stop(_FOLLOWERS_LEAVE_S)
+            server.stop()
             await serving
         finally:
             await supervisor.stop()

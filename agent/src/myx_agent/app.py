@@ -113,7 +113,7 @@ class LogEndpoint:
         if refusal is not None:
             await websocket.send_denial_response(refusal)
             return
-        query = parse_qs(scope["query_string"].decode("latin-1"))
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         await self._stream.serve(websocket, scope["path_params"]["command_id"], query.get("offset", ["0"])[-1])
 
 

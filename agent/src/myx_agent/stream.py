@@ -26,12 +26,28 @@ class LogStream:
         self._methods = methods
         self._watches = watches
         self._stopping = asyncio.Event()
+        self._all_closed = asyncio.Event()
+        self._open = 0
 
-    def stop(self) -> None:
-        """End all streams with 1012: the followers come back with their offsets."""
+    async def stop(self, timeout_s: float) -> None:
+        """End all streams with 1012: the followers come back with their offsets. Waits until they are told."""
         self._stopping.set()
+        if self._open:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._all_closed.wait()
 
     async def serve(self, websocket: WebSocket, command_id: str, offset_text: str) -> None:
+        """Accept, send the log from the offset on, close."""
+        self._open += 1
+        try:
+            await self._serve(websocket, command_id, offset_text)
+        finally:
+            self._open -= 1
+            if not self._open and self._stopping.is_set():
+                self._all_closed.set()
+
+    async def _serve(self, websocket: WebSocket, command_id: str, offset_text: str) -> None:
         await websocket.accept()
         try:
             offset = _parse_offset(offset_text)
@@ -51,6 +67,7 @@ class LogStream:
                     await _report(websocket, follower)
                 elif self._stopping.is_set():
                     await websocket.close(1012)
+                    await watchers[0]  # the follower's own close, so that it does not run into a closed connection
             except (WebSocketDisconnect, RuntimeError):
                 pass  # the follower's connection went first
             finally:

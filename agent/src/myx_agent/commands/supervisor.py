@@ -111,7 +111,11 @@ class Supervisor:
             return connection
 
     def _attach(self) -> Connection:
-        return Connection(connect(self._spool), self._lost.set)
+        return Connection(connect(self._spool), self._on_lost)
+
+    def _on_lost(self) -> None:
+        self._holds.hold_all()  # also of a command that was being started: nothing that it prints may go
+        self._lost.set()
 
     async def _update(self, connection: Connection) -> Connection:
         """Replace a supervisor of other code or limits in place; its commands do not notice."""

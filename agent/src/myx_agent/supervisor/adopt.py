@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ from myx_agent.supervisor.output import OutputLog
 from myx_agent.supervisor.result import Ending, make_result
 from myx_agent.supervisor.service import Service
 from myx_agent.supervisor.store import mark_evicted, remove_folder
+
+_EXEC_WAIT_S = 0.5
 
 
 @dataclass(slots=True)
@@ -117,6 +120,10 @@ def _masks(
         return masks
     names = meta["secret_names"]
     secrets = _secrets_of(record.pid, names) if names else []
+    deadline = time.monotonic() + _EXEC_WAIT_S
+    while len(secrets) < len(names) and not record.executed and time.monotonic() < deadline:
+        time.sleep(0.01)  # killed in the middle of this start: its environment comes with its execution
+        secrets = _secrets_of(record.pid, names)
     if len(secrets) < len(names):
         log.drop_from_here("secrets_lost")
     return {stream: Mask(secrets) for stream in (1, 2)}

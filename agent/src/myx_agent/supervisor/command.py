@@ -207,6 +207,8 @@ class Command:
             self._spawn_error = text.decode()
             return
         self.executed = True
+        if self.stopping and not self._exited:
+            self._tree().signal(signal.SIGTERM)  # before, the child still ignored it as its supervisor does
         with contextlib.suppress(OSError):
             record = os.open(f"{self.folder}/{layout.PID}", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             os.write(record, b"exec\n")
