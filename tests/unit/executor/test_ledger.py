@@ -1,48 +1,17 @@
 """Guarded writes land once, whatever becomes of their answers; and the sink that feeds them."""
 
 import asyncio
-from datetime import UTC, datetime
-from uuid import uuid4
 
 import pytest
+from executor_samples import command
 
-from myx_executor.domain.command import Command, CommandSpec, Completeness, Head, LeaseLost
+from myx_executor.domain.command import Head, LeaseLost
 from myx_executor.domain.log import STDOUT, LogBytes, Piece, pack_segments
 from myx_executor.domain.states import Status
 from myx_executor.usecases import ledger as ledger_module
 from myx_executor.usecases.ledger import Lease, Ledger
 from myx_executor.usecases.sink import LogSink, OutOfStep, Pressure
 from myx_kit.errors import Unavailable
-
-
-def command(**changes):
-    values = {
-        "id": uuid4(),
-        "server_id": "s",
-        "server_name": "s",
-        "agent_id": "a",
-        "spec": CommandSpec("true"),
-        "secret_env_names": (),
-        "status": Status.RUNNING,
-        "reason": "",
-        "message": "",
-        "exit_code": None,
-        "signal": "",
-        "created_at": datetime.now(UTC),
-        "dispatch_at": datetime.now(UTC),
-        "started_at": datetime.now(UTC),
-        "ended_at": None,
-        "cancel_requested_at": None,
-        "cancel_grace_s": None,
-        "log_size": 0,
-        "completeness": Completeness.OPEN,
-        "result": None,
-        "attempts": (),
-        "requested_by": "",
-        "fence": 3,
-        "revision": 0,
-    }
-    return Command(**values | changes)
 
 
 class FakeDatabase:

@@ -34,10 +34,10 @@ class Pool:
         self._closed = False
 
     async def rows(self, statement: LiteralString, params: Mapping[str, Any] | None = None) -> list[TupleRow]:
-        """Runs one statement in its own transaction; its rows, or an empty list when it has none."""
+        """Runs one statement that gives rows, in its own transaction."""
         async with self._connection() as connection, connection.cursor(binary=True) as cursor:
             await cursor.execute(statement, params, prepare=True)
-            return await cursor.fetchall() if cursor.description else []
+            return await cursor.fetchall()
 
     async def count(self, statement: LiteralString, params: Mapping[str, Any] | None = None) -> int:
         """Runs one statement in its own transaction; the number of rows that it changed."""

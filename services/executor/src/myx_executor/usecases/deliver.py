@@ -158,7 +158,7 @@ class Delivery:
         return datetime.now(UTC) >= self._deadline
 
     async def _pause(self, wait_s: float) -> None:
-        if self._cancel.asked.is_set():
+        if self._cancel.asked.is_set() and self._maybe_sent:
             await asyncio.sleep(wait_s)
             return
         try:

@@ -1,0 +1,205 @@
+"""Handing a command over: what each failure means for it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from executor_samples import command
+
+from myx_executor.domain.command import LeaseLost, Outcome, Secrets
+from myx_executor.domain.states import Status
+from myx_executor.usecases import deliver
+from myx_executor.usecases.deliver import Attempts, CancelWish, Delivery
+from myx_executor.usecases.ledger import Lease
+from myx_executor.usecases.ports import COMMAND_NOT_FOUND, AgentFailed, ServerGone
+from myx_kit.errors import Unavailable
+from myx_kit.retry import RetryPolicy
+
+
+def refused():
+    return AgentFailed("refused", "refused", retryable=True, maybe_delivered=False)
+
+
+def hung():
+    return AgentFailed("hung", "hung", retryable=True, maybe_delivered=True)
+
+
+def unauthorized():
+    return AgentFailed("unauthorized", "401", retryable=False, maybe_delivered=False)
+
+
+def answered(code, reason, *, retryable=False):
+    return AgentFailed("rpc_error", reason, retryable=retryable, maybe_delivered=False, code=code, reason=reason)
+
+
+class FakeAgents:
+    """Answers by script: an exception is raised, anything else returned; the last one for ever."""
+
+    def __init__(self, *script):
+        self.script = list(script)
+        self.calls = []
+        self.forgotten = 0
+
+    def _next(self, name):
+        self.calls.append(name)
+        fate = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(fate, Exception):
+            raise fate
+        if callable(fate):
+            return fate()
+        return fate
+
+    async def execute(self, server_id, command_id, spec, secrets, *, wait_s):
+        return self._next("execute")
+
+    async def read_log(self, server_id, command_id, offset, *, wait_s, until_final=False):
+        return self._next("locate")
+
+    def forget(self, server_id):
+        self.forgotten += 1
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    monkeypatch.setattr(deliver, "_LOOK_AGAIN_S", 0.001)
+
+
+def delivery(agents, *, fence=1, cancel=None, deadline_s=300, valid_until=1e18, age_s=0):
+    """A delivery with millisecond pauses, and its attempts."""
+    one = command(
+        status=Status.PENDING, started_at=None, fence=fence, dispatch_at=datetime.now(UTC) - timedelta(seconds=age_s)
+    )
+    attempts = Attempts(())
+    made = Delivery(
+        agents,
+        Lease(one, valid_until),
+        Secrets(),
+        cancel or CancelWish(),
+        attempts,
+        retry=RetryPolicy(3, 0.001),
+        deadline_s=deadline_s,
+        calm_s=0.001,
+    )
+    return made, attempts
+
+
+def asked():
+    wish = CancelWish()
+    wish.ask(1)
+    return wish
+
+
+async def test_an_agent_that_is_never_reached_fails_the_command_after_all_tries():
+    agents = FakeAgents(refused())
+    made, attempts = delivery(agents)
+    outcome = await made.run()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "agent_unreachable")
+    assert agents.calls == ["execute"] * 4
+    assert agents.forgotten == 4
+    assert [attempt.wait_s for attempt in attempts.all] == [0.001, 0.002, 0.004, None]
+
+
+async def test_a_refusal_that_cannot_change_fails_at_once():
+    for failure, reason in (
+        (unauthorized(), "unauthorized"),
+        (answered(-32001, "COMMAND_CONFLICT"), "command_conflict"),
+    ):
+        agents = FakeAgents(failure)
+        outcome = await delivery(agents)[0].run()
+        assert (outcome.status, outcome.reason) == (Status.FAILED, reason)
+        assert len(agents.calls) == 1
+
+
+async def test_a_busy_agent_is_tried_again_and_named_in_the_end():
+    outcome = await delivery(FakeAgents(answered(-32004, "TOO_MANY_COMMANDS", retryable=True)))[0].run()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "too_many_commands")
+
+
+async def test_a_lost_reply_is_asked_for_again_by_the_same_id():
+    agents = FakeAgents(hung(), refused(), refused(), refused(), refused(), refused(), [])
+    made, attempts = delivery(agents)
+    assert await made.run() == []
+    assert agents.calls == ["execute"] * 7
+    assert [attempt.cause for attempt in attempts.all] == ["hung", *["refused"] * 5, ""]
+
+
+@pytest.mark.parametrize("later", [refused, hung, unauthorized, lambda: ServerGone("s")])
+async def test_what_perhaps_arrived_is_unknown_after_the_deadline_never_failed(later):
+    agents = FakeAgents(hung(), later())
+    outcome = await delivery(agents, deadline_s=0.02)[0].run()
+    assert isinstance(outcome, Outcome)
+    assert outcome.status is Status.UNKNOWN
+
+
+async def test_an_old_command_of_a_dead_replica_is_looked_for_but_not_run():
+    agents = FakeAgents(answered(COMMAND_NOT_FOUND, "COMMAND_NOT_FOUND"))
+    outcome = await delivery(agents, fence=2, age_s=1000)[0].run()
+    assert outcome.status is Status.UNKNOWN
+    assert agents.calls == ["locate", "locate"]
+    found = FakeAgents([])
+    assert await delivery(found, fence=2, age_s=1000)[0].run() == []
+    assert found.calls == ["locate"]
+
+
+async def test_a_young_command_of_a_dead_replica_is_handed_over_again():
+    agents = FakeAgents([])
+    assert await delivery(agents, fence=2)[0].run() == []
+    assert agents.calls == ["execute"]
+
+
+async def test_cancel_before_it_was_sent_sends_nothing():
+    agents = FakeAgents([])
+    outcome = await delivery(agents, cancel=asked())[0].run()
+    assert outcome.status is Status.CANCELLED
+    assert agents.calls == []
+
+
+async def test_cancel_between_two_tries_that_reached_nobody_is_immediate():
+    wish = CancelWish()
+
+    def fail_and_cancel():
+        wish.ask(1)
+        raise refused()
+
+    agents = FakeAgents(fail_and_cancel)
+    made, _ = delivery(agents, cancel=wish)
+    made._delays = iter([60.0])
+    outcome = await made.run()
+    assert outcome.status is Status.CANCELLED
+    assert len(agents.calls) == 1
+
+
+async def test_cancel_of_what_perhaps_arrived_asks_the_agent():
+    missing = answered(COMMAND_NOT_FOUND, "COMMAND_NOT_FOUND")
+    gone = FakeAgents(missing)
+    assert (await delivery(gone, fence=2, cancel=asked())[0].run()).status is Status.CANCELLED
+    assert gone.calls == ["locate", "locate"]
+    there = FakeAgents(missing, [])
+    assert await delivery(there, fence=2, cancel=asked())[0].run() == []
+
+
+async def test_a_released_id_is_never_said_to_have_failed():
+    outcome = await delivery(FakeAgents(answered(-32001, "COMMAND_RELEASED")))[0].run()
+    assert outcome.status is Status.UNKNOWN
+
+
+async def test_a_registry_that_is_away_is_waited_for():
+    away = Unavailable("SERVICE_UNAVAILABLE", "away")
+    assert await delivery(FakeAgents(away, away, []))[0].run() == []
+    outcome = await delivery(FakeAgents(away))[0].run()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "registry_unavailable")
+
+
+async def test_without_a_lease_nothing_is_sent():
+    agents = FakeAgents([])
+    with pytest.raises(LeaseLost):
+        await delivery(agents, valid_until=0)[0].run()
+    assert agents.calls == []
+
+
+async def test_attempts_are_bounded():
+    attempts = Attempts(())
+    for _ in range(100):
+        attempts.failed(refused(), 1)
+    assert len(attempts.all) == deliver.MAX_ATTEMPTS
+    assert replace(attempts.all[-1], at=attempts.all[0].at) == attempts.all[0]
