@@ -13,7 +13,7 @@ from myx_kit.db import migrate
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from parts import Agent, Executor, Registry
+from executor_world import Agent, Executor, Registry
 
 
 def pytest_asyncio_loop_factories(config, item):
@@ -66,15 +66,18 @@ async def client(module_executor):
 
 @pytest.fixture
 def replica(tmp_path, tls_dir, postgres, nats, registry):
-    """Makes executors on a database and a NATS server of the test's own: `replica("a", lease_s=2)`."""
+    """Makes executors, one or several at once, on a database and NATS of the test's own: `replica("a", lease_s=2)`."""
     migrate.upgrade(postgres.url, SCHEMA, MIGRATIONS)
     made = []
 
-    def make(name, **settings):
-        executor = Executor(tmp_path / name, tls_dir, postgres, nats.url, registry, **settings)
-        executor.start()
-        made.append(executor)
-        return executor
+    def make(*names, **settings):
+        new = [Executor(tmp_path / name, tls_dir, postgres, nats.url, registry, **settings) for name in names]
+        made.extend(new)
+        for executor in new:
+            executor.program.start()
+        for executor in new:
+            executor.wait()
+        return new if len(new) > 1 else new[0]
 
     yield make
     for executor in made:

@@ -74,7 +74,7 @@ async def test_a_grace_that_cannot_be_is_refused(client, agent, grace_s):
 
 
 async def test_a_replica_cancels_what_another_one_runs(replica, agent):
-    one, other = replica("one"), replica("other")
+    one, other = replica("one", "other")
     async with one.client() as owner, other.client() as stranger:
         command = await owner.run(agent.name, "sleep", "60")
         await running(owner, command.id)

@@ -6,7 +6,7 @@ import hashlib
 import sys
 
 import pytest
-from parts import Client
+from executor_world import Client
 
 from myx.executor.v1 import command_pb2 as pb
 from myx_kit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied

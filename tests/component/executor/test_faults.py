@@ -8,7 +8,7 @@ import sys
 from contextlib import aclosing
 
 import psycopg
-from broken_way import BrokenWay
+from executor_broken_way import BrokenWay
 
 from myx.executor.v1 import command_pb2 as pb
 from myx_kit.errors import MyxError, Unavailable
@@ -61,17 +61,17 @@ async def faithful(client, command_id, offset=0, timeout_s=60):
 
 
 async def test_a_killed_replicas_command_is_taken_over_at_the_stored_offset(replica, agent):
-    one, other = replica("one", lease_s=2, lease_renew_s=0.5), replica("other", lease_s=2, lease_renew_s=0.5)
+    one, other = replica("one", "other", lease_s=2, lease_renew_s=0.5)
     async with one.client() as owner, other.client() as stranger:
-        command = await numbered(owner, agent, n=300)
+        command = await numbered(owner, agent, n=150)
         following = asyncio.create_task(stranger.log(command.id))
         await grown(owner, command.id)
         one.program.kill9()
-        right(await following, 300)
+        right(await following, 150)
 
 
 async def test_a_stopped_replica_hands_its_commands_over_at_once(replica, agent):
-    one, other = replica("one"), replica("other")
+    one, other = replica("one", "other")
     async with one.client() as owner, other.client() as stranger:
         command = await numbered(owner, agent, n=100)
         following = asyncio.create_task(stranger.log(command.id))
@@ -89,27 +89,27 @@ async def test_a_stopped_replica_hands_its_commands_over_at_once(replica, agent)
 async def test_a_restarted_replica_goes_on_with_its_own_commands(replica, agent):
     one = replica("one", lease_s=2, lease_renew_s=0.5)
     async with one.client() as client:
-        command = await numbered(client, agent, n=200)
+        command = await numbered(client, agent, n=150)
         await grown(client, command.id)
         one.program.kill9()
         one.start()
         data, final = await faithful(client, command.id)
-    assert data == numbers(200)
+    assert data == numbers(150)
     assert final.exit_code == 5
 
 
 async def test_a_replica_that_wakes_up_too_late_writes_nothing(replica, agent, postgres):
-    one, other = replica("one", lease_s=1, lease_renew_s=0.3), replica("other", lease_s=1, lease_renew_s=0.3)
+    one, other = replica("one", "other", lease_s=1, lease_renew_s=0.3)
     async with one.client() as owner, other.client() as stranger:
-        command = await numbered(owner, agent, n=200)
+        command = await numbered(owner, agent, n=150)
         await grown(owner, command.id)
         os.kill(one.program.pid, signal.SIGSTOP)
         try:
             await until(lambda: taken_over(postgres.url, command.id))
         finally:
             os.kill(one.program.pid, signal.SIGCONT)
-        right(await stranger.log(command.id), 200)
-        right(await owner.log(command.id), 200)
+        right(await stranger.log(command.id), 150)
+        right(await owner.log(command.id), 150)
     assert await fence(postgres.url, command.id) == 2
     assert "command_left_to_its_owner" in one.program.output() or "lease_lost" in one.program.log.read_text()
 
@@ -125,20 +125,20 @@ async def taken_over(url, command_id):
 
 
 async def test_nats_killed_and_back_costs_no_follower_a_byte(replica, agent, nats):
-    one, other = replica("one"), replica("other")
+    one, other = replica("one", "other")
     async with one.client() as owner, other.client() as stranger:
-        command = await numbered(owner, agent, n=250)
+        command = await numbered(owner, agent, n=180)
         following = [asyncio.create_task(client.log(command.id)) for client in (owner, stranger)]
         await grown(owner, command.id)
         nats.kill9()
         await grown(owner, command.id, 400)
         nats.restart()
         for task in following:
-            right(await task, 250)
+            right(await task, 180)
 
 
 async def test_without_nats_a_follower_on_another_replica_sees_lines_within_two_seconds(replica, agent, nats):
-    one, other = replica("one"), replica("other")
+    one, other = replica("one", "other")
     nats.kill9()
     try:
         async with one.client() as owner, other.client() as stranger:
@@ -156,7 +156,7 @@ async def test_without_nats_a_follower_on_another_replica_sees_lines_within_two_
 async def test_postgresql_killed_and_back_delays_a_command_and_loses_nothing(replica, agent, postgres):
     one = replica("one")
     async with one.client() as client:
-        command = await numbered(client, agent, n=200)
+        command = await numbered(client, agent, n=150)
         following = asyncio.create_task(faithful(client, command.id))
         await grown(client, command.id)
         postgres.kill9()
@@ -172,9 +172,9 @@ async def test_postgresql_killed_and_back_delays_a_command_and_loses_nothing(rep
         finally:
             postgres.restart()
         data, final = await following
-        assert data == numbers(200)
+        assert data == numbers(150)
         assert (final.exit_code, final.log_completeness) == (5, pb.LOG_COMPLETENESS_COMPLETE)
-        right(await client.log(command.id), 200)
+        right(await client.log(command.id), 150)
 
 
 async def test_a_killed_agent_delays_a_command_and_loses_nothing(replica, own_agent):

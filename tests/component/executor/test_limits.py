@@ -1,7 +1,7 @@
 """An agent whose log limit is reached: the log says so, and so does the verdict."""
 
 import pytest
-from parts import Agent
+from executor_world import Agent
 
 from myx.executor.v1 import command_pb2 as pb
 

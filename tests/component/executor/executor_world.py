@@ -102,7 +102,13 @@ class Registry:
         self.servers = {}
         self.file.write_text("{}")
         self.port = free_port()
-        argv = [sys.executable, str(HERE / "fake_registry.py"), f"127.0.0.1:{self.port}", str(tls_dir), str(self.file)]
+        argv = [
+            sys.executable,
+            str(HERE / "executor_fake_registry.py"),
+            f"127.0.0.1:{self.port}",
+            str(tls_dir),
+            str(self.file),
+        ]
         self.program = Program("registry", argv, folder / "registry.log", base_environment())
         self.target = f"127.0.0.1:{self.port}"
 
@@ -149,6 +155,9 @@ class Executor:
 
     def start(self):
         self.program.start()
+        self.wait()
+
+    def wait(self):
         until_sync(lambda: listens(self.port) or not self.program.is_running(), 30)
         assert self.program.is_running()
 

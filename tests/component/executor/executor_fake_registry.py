@@ -1,4 +1,4 @@
-"""A registry that answers `GetAgentEndpoint` from a JSON file: python fake_registry.py LISTEN TLS_DIR FILE."""
+"""A registry that answers `GetAgentEndpoint` from a JSON file: python executor_fake_registry.py LISTEN TLS_DIR FILE."""
 
 import asyncio
 import json
