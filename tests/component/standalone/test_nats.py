@@ -2,9 +2,11 @@ import ssl
 
 import nats as nats_client
 import pytest
+from nats.aio.msg import Msg
 from nats.errors import NoServersError
 
 from myx_testkit.nats import NatsServer
+from myx_testkit.wait import until
 
 
 def context(server: NatsServer, name: str | None) -> ssl.SSLContext:
@@ -19,6 +21,26 @@ async def test_a_client_needs_a_certificate(nats: NatsServer) -> None:
     await client.close()
     with pytest.raises((NoServersError, ssl.SSLError, OSError)):
         await connect(nats, None)
+
+
+async def test_a_certificate_opens_only_what_its_name_is_for(nats: NatsServer) -> None:
+    with pytest.raises((NoServersError, ssl.SSLError, OSError)):
+        await connect(nats, "gateway")
+    heard: list[bytes] = []
+
+    async def note(message: Msg) -> None:
+        heard.append(message.data)
+
+    listener, forger, teller = [await connect(nats, name) for name in ("executor", "heartbeat", "registry")]
+    await listener.subscribe("myx.events.>", cb=note)
+    await listener.flush()
+    for client, data in ((forger, b"forged"), (teller, b"true")):
+        await client.publish("myx.events.server.created.x", data)
+        await client.flush()
+    await until(lambda: heard)
+    assert heard == [b"true"]
+    for client in (listener, forger, teller):
+        await client.close()
 
 
 async def connect(server: NatsServer, name: str | None) -> nats_client.NATS:
@@ -38,12 +60,12 @@ async def connect(server: NatsServer, name: str | None) -> nats_client.NATS:
 async def test_a_stream_survives_kill_9(nats: NatsServer) -> None:
     client = await connect(nats, "registry")
     stream = client.jetstream()
-    await stream.add_stream(name="S", subjects=["s.>"])
-    await stream.publish("s.x", b"one")
+    await stream.add_stream(name="S", subjects=["myx.events.server.>"])
+    await stream.publish("myx.events.server.x", b"one")
     await client.close()
     nats.kill9()
     nats.restart()
     client = await connect(nats, "executor")
-    found = await client.jetstream().get_last_msg("S", "s.x")
+    found = await client.jetstream().get_last_msg("S", "myx.events.server.x")
     assert found.data == b"one"
     await client.close()

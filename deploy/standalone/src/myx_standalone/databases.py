@@ -34,7 +34,8 @@ def ensure_databases(home: Home, cluster: Cluster, port: int) -> None:
             connection.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(service), verifier))
         if not connection.execute("select from pg_database where datname = %s", (DATABASE,)).rowcount:
             connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(DATABASE)))
-        connection.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(DATABASE)))
+        for database in (DATABASE, "postgres", "template1"):
+            connection.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(database)))
         granted = sql.SQL(", ").join(sql.Identifier(service) for service in SERVICES)
         connection.execute(
             sql.SQL("grant connect, temporary, create on database {} to {}").format(sql.Identifier(DATABASE), granted)

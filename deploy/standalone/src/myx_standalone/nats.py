@@ -19,6 +19,17 @@ MAX_PAYLOAD_BYTES = 1024 * 1024
 MAX_STORE_BYTES = 4 * 1024**3
 MAX_MEMORY_BYTES = 64 * 1024**2
 
+# What each service may say and hear, by the name in its certificate; a certificate that is not named has no access.
+_JETSTREAM = ["$JS.API.STREAM.>"]
+_PERMISSIONS = {
+    "registry": {
+        "publish": [*_JETSTREAM, "myx.events.server.>", "myx.events.agent.>"],
+        "subscribe": ["_INBOX.>", "myx.events.>"],
+    },
+    "heartbeat": {"publish": _JETSTREAM, "subscribe": ["_INBOX.>", "myx.events.>"]},
+    "executor": {"publish": [*_JETSTREAM, "myx.>"], "subscribe": ["_INBOX.>", "myx.>"]},
+}
+
 
 def binary() -> Path:
     """The server's program beside this interpreter's other programs."""
@@ -39,7 +50,7 @@ class Nats:
     tls_dir: Path
 
     def configure(self, port: int) -> None:
-        """Write the configuration for this port: every client shows a certificate of our authority."""
+        """Write the configuration for this port: clients show a certificate and may do what its name allows."""
         private_folder(self.folder)
         configuration = {
             "server_name": "myx",
@@ -51,8 +62,11 @@ class Nats:
                 "cert_file": str(self.tls_dir / "nats.crt"),
                 "key_file": str(self.tls_dir / "nats.key"),
                 "ca_file": str(self.tls_dir / "ca.crt"),
-                "verify": True,
+                "verify_and_map": True,
                 "timeout": 5,
+            },
+            "authorization": {
+                "users": [{"user": name, "permissions": allowed} for name, allowed in _PERMISSIONS.items()]
             },
             "jetstream": {
                 "store_dir": str(self.folder / "store"),

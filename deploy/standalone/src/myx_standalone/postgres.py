@@ -23,7 +23,9 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # the path of one may have about 100 characters only
     "password_encryption": "scram-sha-256",
-    "max_connections": "100",
+    "max_connections": "200",
+    # whoever connects and says nothing holds a place for that long
+    "authentication_timeout": "5s",
     "max_worker_processes": "4",
     "shared_buffers": "128MB",
     "max_wal_size": "2GB",

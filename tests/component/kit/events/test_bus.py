@@ -247,7 +247,7 @@ async def test_a_server_that_hangs_delays_publishers_briefly_and_memory_stays_bo
 async def test_what_was_published_before_closing_is_sent(bus, nats):
     async with bus.subscribe(SUBJECT) as subscription:
         await bus.flush()
-        other = await Bus.connect(nats.url, nats.tls_dir, "registry", wait_s=5)
+        other = await Bus.connect(nats.url, nats.tls_dir, "executor", wait_s=5)
         for number in range(50):
             await other.publish(SUBJECT, b"%d" % number)
         await other.close()
