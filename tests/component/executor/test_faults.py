@@ -137,6 +137,19 @@ async def test_nats_killed_and_back_costs_no_follower_a_byte(replica, agent, nat
             right(await task, 180)
 
 
+async def test_a_nats_that_hangs_costs_no_follower_a_byte(replica, agent, nats):
+    one, other = replica("one", "other")
+    async with one.client() as owner, other.client() as stranger:
+        command = await numbered(owner, agent, n=150)
+        await grown(owner, command.id)
+        os.kill(nats.program.pid, signal.SIGSTOP)
+        try:
+            right(await stranger.log(command.id), 150)
+            right(await owner.log(command.id), 150)
+        finally:
+            os.kill(nats.program.pid, signal.SIGCONT)
+
+
 async def test_without_nats_a_follower_on_another_replica_sees_lines_within_two_seconds(replica, agent, nats):
     one, other = replica("one", "other")
     nats.kill9()

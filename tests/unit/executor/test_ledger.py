@@ -6,7 +6,7 @@ import pytest
 from executor_samples import command
 
 from myx_executor.domain.command import Head, LeaseLost
-from myx_executor.domain.log import STDOUT, LogBytes, Piece, pack_segments
+from myx_executor.domain.log import STDOUT, LogBytes, LogGap, Piece, pack_segments
 from myx_executor.domain.states import Status
 from myx_executor.usecases import ledger as ledger_module
 from myx_executor.usecases.ledger import Lease, Ledger
@@ -139,6 +139,30 @@ async def test_feeding_waits_while_too_much_is_not_stored(ledger, database):
 async def test_an_item_that_does_not_follow_is_refused(ledger):
     sink = LogSink(ledger, Pressure())
     await sink.feed(LogBytes(STDOUT, 0, b"ab"))
-    for offset in (0, 1, 3):
+    wrong = [LogBytes(STDOUT, offset, b"c") for offset in (0, 1, 3)]
+    wrong += [LogBytes(STDOUT, 2, b""), LogGap(2, 2, ""), LogGap(2, 1, ""), LogGap(2, 1 << 63, "")]
+    for item in wrong:
         with pytest.raises(OutOfStep):
+            await sink.feed(item)
+
+
+async def test_tiny_items_and_gaps_are_bounded_too(ledger, database):
+    database.gate = asyncio.Event()
+    sink = LogSink(ledger, Pressure())
+    writer = asyncio.create_task(sink.run())
+    fed = 0
+
+    async def flood():
+        nonlocal fed
+        for offset in range(0, 200_000, 2):
             await sink.feed(LogBytes(STDOUT, offset, b"c"))
+            await sink.feed(LogGap(offset + 1, offset + 2, "gap"))
+            fed += 2
+
+    flooding = asyncio.create_task(flood())
+    await asyncio.sleep(0.2)
+    assert not flooding.done()
+    assert fed < 20_000
+    flooding.cancel()
+    writer.cancel()
+    await asyncio.gather(flooding, writer, return_exceptions=True)

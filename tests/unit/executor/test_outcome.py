@@ -49,6 +49,20 @@ def test_what_is_malformed_in_a_result_counts_as_not_said(wire):
     assert result_from_wire(wire) == AgentResult()
 
 
+def test_what_no_database_could_keep_is_made_fit():
+    wire = {
+        "reason": "exi\0ted\ud800",
+        "return_code": 1 << 40,
+        "stdout": {"bytes": 1 << 70},
+        "stderr": {"bytes": 5, "sha256": "x" * 10_000},
+        "started_at": "0001-01-01T00:00:00+14:00",
+    }
+    result = result_from_wire(wire)
+    assert result.reason == "exi\N{REPLACEMENT CHARACTER}ted?"
+    assert (result.return_code, result.stdout, result.started_at) == (None, None, None)
+    assert len(result.stderr.sha256) == 4000
+
+
 def stored(*runs):
     """A hash of one piece with these (stream, data)."""
     one = StreamHash()

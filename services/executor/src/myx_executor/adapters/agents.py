@@ -10,6 +10,7 @@ from uuid import UUID
 from myx_executor.adapters.endpoints import EndpointCache
 from myx_executor.domain.command import Attempt, CommandSpec, Secrets
 from myx_executor.domain.log import STDERR, STDOUT, LogBytes, LogEnd, LogGap, LogItem
+from myx_executor.domain.text import clean
 from myx_executor.usecases.ports import AgentFailed, ServerGone
 from myx_kit.agent_rpc import errors as rpc
 from myx_kit.agent_rpc import wire
@@ -105,7 +106,7 @@ async def _translated(stream: AsyncIterator[wire.LogItem]) -> AsyncIterator[LogI
             case wire.LogFrame():
                 yield LogBytes(item.stream, item.offset, item.data)
             case wire.LogGap():
-                yield LogGap(item.from_, item.to, item.reason)
+                yield LogGap(item.from_, item.to, clean(item.reason))
             case wire.LogFinal():
                 yield LogEnd(item.offset, dict(item.result))
             case _:
@@ -150,7 +151,7 @@ def _items(page: Mapping[str, Any], offset: int) -> list[LogItem]:
         end = int(page["new_offset"])
         gap = page.get("gap")
         if gap:
-            items.append(LogGap(offset, int(gap["to"]), str(gap["reason"])))
+            items.append(LogGap(offset, int(gap["to"]), clean(str(gap["reason"]))))
         else:
             data = base64.b64decode(page["log_data"], validate=True)
             if data:
@@ -168,7 +169,7 @@ def _items(page: Mapping[str, Any], offset: int) -> list[LogItem]:
 
 def _failed(error: rpc.AgentCallError) -> AgentFailed:
     attempts = [
-        Attempt(one.at, one.cause.value if one.cause else "", one.message, one.wait_s) for one in error.attempts
+        Attempt(one.at, one.cause.value if one.cause else "", clean(one.message), one.wait_s) for one in error.attempts
     ]
     if error.rpc_error is not None:
         failure = _failed_rpc(error.rpc_error)
@@ -176,7 +177,7 @@ def _failed(error: rpc.AgentCallError) -> AgentFailed:
         return failure
     return AgentFailed(
         error.cause.value,
-        error.message,
+        clean(error.message),
         retryable=error.cause.retryable,
         maybe_delivered=error.maybe_delivered,
         attempts=attempts,
@@ -187,7 +188,7 @@ def _failed_rpc(error: rpc.JsonRpcError) -> AgentFailed:
     end = error.data.get("end")
     return AgentFailed(
         rpc.Cause.RPC_ERROR.value,
-        f"the agent answered {error.code}: {error.message[:200]}",
+        clean(f"the agent answered {error.code}: {error.message[:200]}"),
         retryable=error.retryable,
         maybe_delivered=error.code == rpc.INTERNAL_ERROR,
         code=error.code,

@@ -1,7 +1,8 @@
 """Live logs and wake-ups over the kit's bus."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
 from myx_kit.events.bus import Bus
@@ -11,6 +12,10 @@ from myx_kit.loops import TaskOwner
 
 WORK_KIND = "command"
 
+_FLUSH_S = 0.5
+_PUBLISH_S = 0.5
+_HANG_S = 5.0
+
 
 class KitLiveBus:
     """Fits `LiveBus`."""
@@ -18,6 +23,7 @@ class KitLiveBus:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._tasks = TaskOwner("live-bus")
+        self._hangs_until = 0.0
 
     @property
     def connected(self) -> bool:
@@ -26,7 +32,15 @@ class KitLiveBus:
 
     async def publish_log(self, command_id: UUID, message: bytes) -> None:
         """To `myx.log.<id>`."""
-        await self._bus.publish(log_subject(str(command_id)), message)
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._hangs_until:
+            return
+        try:
+            async with asyncio.timeout(_PUBLISH_S):
+                await self._bus.publish(log_subject(str(command_id)), message)
+        except TimeoutError:
+            # Storing does not wait for a NATS that hangs: followers elsewhere read the database.
+            self._hangs_until = loop.time() + _HANG_S
 
     async def publish_work(self) -> None:
         """To `myx.work.command`: something waits to be claimed or cancelled."""
@@ -38,7 +52,9 @@ class KitLiveBus:
     ) -> AsyncIterator[None]:
         """Messages of `myx.log.<id>`; entered when NATS knows the subscription (at once while it is away)."""
         async with self._bus.subscribe(log_subject(str(command_id))) as subscription:
-            await self._bus.flush()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_S):
+                    await self._bus.flush()
             task = self._tasks.start(_pump(subscription, on_message, on_lost), name=f"follow {command_id}")
             try:
                 yield

@@ -7,8 +7,13 @@ from datetime import datetime
 from myx_executor.domain.command import AgentResult, Completeness, Outcome, StreamCount
 from myx_executor.domain.log import STDERR, STDOUT, Piece, unpack_segments
 from myx_executor.domain.states import Status
+from myx_executor.domain.text import clean
 
 _SIGNAL_BASE = 128
+# What columns and protos hold; an agent that says more is not believed.
+_LARGEST = (1 << 63) - 1
+_SMALL = 1 << 31
+_EARLIEST_YEAR, _LATEST_YEAR = 1970, 9998
 
 _BY_REASON = {
     "timeout": Status.TIMEOUT,
@@ -117,7 +122,7 @@ def result_from_wire(wire: dict[str, object]) -> AgentResult:
     """The agent's `result` object read leniently: what is missing or of a wrong type counts as not said."""
     return AgentResult(
         success=wire.get("success") is True,
-        return_code=_integer(wire.get("return_code")),
+        return_code=_exit_number(wire.get("return_code")),
         signal=_text(wire.get("signal")),
         reason=_text(wire.get("reason")),
         message=_text(wire.get("message")),
@@ -127,6 +132,11 @@ def result_from_wire(wire: dict[str, object]) -> AgentResult:
         stderr=_count(wire.get("stderr")),
         tree_gone=wire.get("tree_gone") is True,
     )
+
+
+def _exit_number(value: object) -> int | None:
+    code = _integer(value)
+    return code if code is not None and -_SMALL <= code < _SMALL else None
 
 
 def _count(value: object) -> StreamCount | None:
@@ -139,11 +149,12 @@ def _count(value: object) -> StreamCount | None:
 
 
 def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    fits = isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
+    return value if isinstance(value, int) and fits else None
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return clean(value) if isinstance(value, str) else ""
 
 
 def _time(value: object) -> datetime | None:
@@ -153,4 +164,4 @@ def _time(value: object) -> datetime | None:
         parsed = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return parsed if parsed.tzinfo else None
+    return parsed if parsed.tzinfo and _EARLIEST_YEAR <= parsed.year <= _LATEST_YEAR else None

@@ -92,7 +92,10 @@ class Ledger:
     async def finish(
         self, outcome: Outcome, attempts: Sequence[Attempt], pieces: Sequence[Piece] = (), *, release_pending: bool
     ) -> Command:
-        """The end, with the last pieces (at most one write's worth)."""
+        """The end, with the last pieces."""
+        while len(pieces) > _LAST_PIECES:
+            await self.append(pieces[:_LAST_PIECES])
+            pieces = pieces[_LAST_PIECES:]
         rows = await self._encoded(pieces)
         write = self._write(rows)
         new_events = [events.finished(self.command, outcome)]

@@ -11,6 +11,9 @@ from myx_executor.usecases.ledger import Ledger
 WRITE_BYTES = 1024 * 1024
 _WAITING_BYTES = 2 * 1024 * 1024
 _WAITING_UNDER_PRESSURE = 128 * 1024
+# What an item costs beside its bytes.
+_OVERHEAD = 200
+_FARTHEST = 1 << 62
 
 
 @dataclass(slots=True)
@@ -27,7 +30,7 @@ class Pressure:
 
 
 class OutOfStep(Exception):
-    """An item does not begin where the last one ended."""
+    """An item does not begin where the last one ended, or has no sensible end."""
 
 
 class LogSink:
@@ -45,9 +48,9 @@ class LogSink:
 
     async def feed(self, item: LogBytes | LogGap) -> None:
         """One more item; OutOfStep when it does not begin at `received`."""
-        if item.offset != self.received:
+        if item.offset != self.received or not item.offset < item.end <= _FARTHEST:
             raise OutOfStep
-        size = len(item.data) if isinstance(item, LogBytes) else 0
+        size = _weight(item)
         while self._items and self._bytes + size > self._pressure.allowance:
             self._room.clear()
             await self._room.wait()
@@ -87,7 +90,7 @@ class LogSink:
         size = 0
         while self._items:
             item = self._items[0]
-            length = len(item.data) if isinstance(item, LogBytes) else 0
+            length = _weight(item)
             if taken and size + length > WRITE_BYTES:
                 break
             taken.append(self._items.popleft())
@@ -101,3 +104,7 @@ class LogSink:
     def _count(self, size: int) -> None:
         self._bytes += size
         self._pressure.waiting += size
+
+
+def _weight(item: LogBytes | LogGap) -> int:
+    return _OVERHEAD + (len(item.data) if isinstance(item, LogBytes) else 0)
