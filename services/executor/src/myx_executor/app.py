@@ -102,7 +102,7 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
             runner,
             box,
             default_timeout_s=settings.default_timeout_s,
-            on_waiting=runner.wake.set,
+            on_waiting=live_bus.publish_work,
         ),
         ReadCommands(commands, endpoints),
         CancelCommand(commands, runner, live_bus.publish_work, tell),

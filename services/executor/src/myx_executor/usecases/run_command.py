@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -55,7 +55,7 @@ class RunCommand:
         box: SecretBox,
         *,
         default_timeout_s: float,
-        on_waiting: Callable[[], None],
+        on_waiting: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._servers = servers
@@ -143,7 +143,7 @@ class RunCommand:
         if reserved:
             self._runner.start_reserved(Owned(stored, sealed), leased_at)
         else:
-            self._on_waiting()
+            await self._on_waiting()
         return stored
 
     async def _earlier(self, request: RunRequest) -> Command | None:
