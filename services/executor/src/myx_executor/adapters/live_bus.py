@@ -12,6 +12,8 @@ from myx_kit.loops import TaskOwner
 
 WORK_KIND = "command"
 
+# An empty payload would say "look whether something was lost".
+_WAKE = b"wake"
 _FLUSH_S = 0.5
 _PUBLISH_S = 0.5
 _HANG_S = 5.0
@@ -44,7 +46,7 @@ class KitLiveBus:
 
     async def publish_work(self) -> None:
         """To `myx.work.command`: something waits to be claimed or cancelled."""
-        await self._bus.publish(work_subject(WORK_KIND), b"")
+        await self._bus.publish(work_subject(WORK_KIND), _WAKE)
 
     @asynccontextmanager
     async def follow_log(
