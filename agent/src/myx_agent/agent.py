@@ -25,6 +25,7 @@ _log = logging.getLogger("myx_agent")
 
 async def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT. Commands and their supervisor run on. Raises OSError, CertificateError."""
+    ready_fd = _take_ready_fd()
     tls.ensure_certificate(config)
     context = tls.make_context(config)
     listener = bind(config.bind_address, config.rpc_port)
@@ -44,7 +45,7 @@ async def run(config: Config) -> None:
             dispatcher = Dispatcher(config.max_batch)
             methods.register(dispatcher)
             stream = LogStream(methods, watches)
-            doorman = app.Doorman(config, Authenticator(config, nonces), Throttle())
+            doorman = app.Doorman(config, Authenticator(config, nonces), Throttle(longest_s=config.refusal_delay_s))
             http = type("AgentHttp", (QuietHttp,), {"log_paths": staticmethod(doorman.is_log_path)})
             server = make_server(app.build(doorman, dispatcher, stream), context, http)
 
@@ -52,9 +53,10 @@ async def run(config: Config) -> None:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stopping.set)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="server")
-            await server.listening.wait()
+            listening = asyncio.create_task(server.listening.wait(), name="listening")
+            await asyncio.wait([serving, listening], return_when=asyncio.FIRST_COMPLETED)
             _log.info("myx-agent %s serves on port %d", __version__, config.rpc_port)
-            notify_ready()
+            _notify_ready(ready_fd)
             await stopping.wait()
             watches.stop()
             await stream.stop(_FOLLOWERS_LEAVE_S)
@@ -64,10 +66,19 @@ async def run(config: Config) -> None:
             await supervisor.stop()
 
 
-def notify_ready() -> None:
-    """Tell who started us, when they asked for it, that requests are answered now."""
+def _take_ready_fd() -> int | None:
+    """The descriptor of who waits for us, kept from our children."""
     number = os.environ.pop(_READY_FD, "")
-    if number.isdigit():
+    with contextlib.suppress(OSError):
+        if number.isdigit():
+            os.set_inheritable(int(number), False)
+            return int(number)
+    return None
+
+
+def _notify_ready(fd: int | None) -> None:
+    """Tell who started us, when they asked for it, that requests are answered now."""
+    if fd is not None:
         with contextlib.suppress(OSError):
-            os.write(int(number), b"READY\n")
-            os.close(int(number))
+            os.write(fd, b"READY\n")
+            os.close(fd)

@@ -44,6 +44,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Refuse requests without X-Agent-Signature."""
     signature_tolerance_s: float = 300
     """How far a signature's time may be off."""
+    refusal_delay_s: float = 3
+    """The longest that the refusal of an address that keeps failing is held back; 0: not at all."""
     command_log_bytes: int = GIB
     """Output kept of one command; the rest is dropped and said to be."""
     total_log_bytes: int = 4 * GIB
@@ -130,7 +132,8 @@ def _check(config: Config, source: str) -> None:
         need(getattr(config, key).startswith("/"), key, "must be an absolute path")
     for key in _POSITIVE:
         need(getattr(config, key) > 0, key, "must be positive")
-    need(config.min_free_bytes >= 0, "min_free_bytes", "must not be negative")
+    for key in ("min_free_bytes", "refusal_delay_s"):
+        need(getattr(config, key) >= 0, key, "must not be negative")
     need(
         config.log_level in {"debug", "info", "warning", "error"}, "log_level", "must be debug, info, warning or error"
     )

@@ -234,7 +234,7 @@ class Methods:
 
     def _capabilities(self, status: dict[str, Any]) -> list[str]:
         found = ["execute_command", "log_stream", "signature"]
-        if status["cgroups"]:
+        if status["has_cgroups"]:
             found.append("cgroup")
         if os.geteuid() == 0:
             found.append("run_as_user")

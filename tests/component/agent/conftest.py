@@ -213,7 +213,7 @@ def configure(agent: RealAgent, **changes: Any) -> None:
 
 @pytest.fixture(scope="module")
 def shared_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAgent]:
-    agent = RealAgent(tmp_path_factory.mktemp("agent"), require_signature=False)
+    agent = RealAgent(tmp_path_factory.mktemp("agent"), require_signature=False, refusal_delay_s=0)
     agent.start()
     yield agent
     agent.close()

@@ -119,8 +119,7 @@ async def test_a_hundred_megabytes_arrive_byte_exact_in_flat_memory(own, own_age
             digest.update(data)
             total += len(data)
             if total // 5_000_000 != (total - len(data)) // 5_000_000:
-                for pid in highest:
-                    highest[pid] = max(highest[pid], rss_mb(pid))
+                highest.update({pid: max(before, rss_mb(pid)) for pid, before in highest.items()})
 
     command_id = await own.start("head", "-c", str(size), "/dev/urandom")
     log = await own.follow(command_id, each=take)

@@ -20,6 +20,10 @@ class SupervisorAway(Exception):
     """The supervisor does not answer; the request may or may not have reached it."""
 
 
+class ConnectionClosed(SupervisorAway):
+    """The supervisor ended. As every request may be repeated, it can be asked again of the next one."""
+
+
 class SupervisorError(Exception):
     """The supervisor refused; `reason` is one of the protocol's."""
 
@@ -75,13 +79,13 @@ class Connection:
     async def call(self, request: dict[str, Any], fds: Sequence[int] = (), timeout_s: float = 10) -> dict[str, Any]:
         """Raises SupervisorAway, SupervisorError."""
         if not self.open:
-            raise SupervisorAway("closed")
+            raise ConnectionClosed("closed")
         future: asyncio.Future[bytes] = self._loop.create_future()
         try:
             send(self._socket, request, fds)
         except OSError as error:
             self.close()
-            raise SupervisorAway(str(error)) from None
+            raise ConnectionClosed(str(error)) from None
         self._waiting.append(future)
         try:
             async with asyncio.timeout(timeout_s):
@@ -98,7 +102,7 @@ class Connection:
         self._socket.close()
         for future in self._waiting:
             if not future.done():
-                future.set_exception(SupervisorAway("closed"))
+                future.set_exception(ConnectionClosed("closed"))
                 future.exception()  # nobody may wait any more
         self._waiting.clear()
         self.closed.set()

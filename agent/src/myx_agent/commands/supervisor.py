@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from myx_agent.commands.client import Connection, SupervisorAway, connect
+from myx_agent.commands.client import Connection, ConnectionClosed, SupervisorAway, connect
 from myx_agent.commands.holds import Holds
 from myx_agent.config import Config
 from myx_agent.spool import layout
@@ -43,7 +43,6 @@ class Supervisor:
         self._held_tasks: set[asyncio.Task[None]] = set()
         self._quitting = False
         self._holds = Holds(self._spool)
-        self.cgroups = False
 
     async def start(self) -> None:
         """Make the spool, become the heir of orphans, connect. Raises OSError, SupervisorAway."""
@@ -86,9 +85,13 @@ class Supervisor:
         return await self.call("status")
 
     async def call(self, op: str, fds: Sequence[int] = (), **params: Any) -> dict[str, Any]:
-        """One request. Raises SupervisorAway, SupervisorError."""
+        """One request, asked again when the supervisor ends meanwhile. Raises SupervisorAway, SupervisorError."""
         connection = await self._connect()
-        return await connection.call({"op": op, **params}, fds)
+        try:
+            return await connection.call({"op": op, **params}, fds)
+        except ConnectionClosed:
+            connection = await self._connect()
+            return await connection.call({"op": op, **params}, fds)
 
     async def _connect(self) -> Connection:
         if self._connection is not None and self._connection.open:
@@ -120,7 +123,6 @@ class Supervisor:
     async def _update(self, connection: Connection) -> Connection:
         """Replace a supervisor of other code or limits in place; its commands do not notice."""
         status = await connection.call({"op": "status"})
-        self.cgroups = status["cgroups"]
         self._pid = status["pid"]
         wanted = self._options()
         if {key: status.get(key) for key in wanted if key != "spool"} == {

@@ -7,6 +7,7 @@ import signal
 from myx_agent.supervisor.clone import fork_into
 from myx_agent.supervisor.processes import read_process
 
+NAME_PREFIX = "myx-"
 _V1_CHOICES = ("pids", "freezer", "systemd")
 
 
@@ -44,6 +45,15 @@ class CgroupRoot:
     def of(self, command_id: str) -> "Cgroup":
         return Cgroup(f"{self._path}/{command_id}", kills_at_once=self.kills_at_once)
 
+    def remove_unused(self) -> None:
+        """Remove this root and its siblings where nothing is in them (killed supervisors leave theirs)."""
+        parent = os.path.dirname(self._path)  # noqa: PTH120
+        with contextlib.suppress(OSError), os.scandir(parent) as entries:
+            for entry in entries:
+                if entry.name.startswith(NAME_PREFIX):
+                    with contextlib.suppress(OSError):
+                        os.rmdir(entry.path)  # noqa: PTH106
+
     def leftovers(self) -> list[str]:
         """Names of the cgroups that are there."""
         with contextlib.suppress(OSError), os.scandir(self._path) as entries:
@@ -57,8 +67,8 @@ class Cgroup:
         self._kills_at_once = kills_at_once
 
     def make(self) -> None:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self._path, 0o755)  # noqa: PTH102
+        """Its parent may be gone: an unused one is swept by whoever starts next."""
+        os.makedirs(self._path, mode=0o755, exist_ok=True)  # noqa: PTH103
 
     def exists(self) -> bool:
         return os.path.isdir(self._path)  # noqa: PTH112
@@ -126,7 +136,7 @@ class Cgroup:
 
 
 def find_root(name: str) -> CgroupRoot | None:
-    """A place for cgroups called `name` below our own cgroup; None when there is none that works."""
+    """A place for the cgroups of spool `name` below our own cgroup; None when there is none that works."""
     own: dict[str, str] = {}
     with contextlib.suppress(OSError), open("/proc/self/cgroup") as file:  # noqa: PTH123
         for line in file:
@@ -134,7 +144,8 @@ def find_root(name: str) -> CgroupRoot | None:
             own[controllers] = path
     for mount, key in _mounts():
         if key in own:
-            root = CgroupRoot(f"{mount}{own[key].rstrip('/')}/{name}")
+            root = CgroupRoot(f"{mount}{own[key].rstrip('/')}/{NAME_PREFIX}{name}")
+            root.remove_unused()
             if root.probe():
                 return root
     return None

@@ -3,6 +3,7 @@
 Arguments: one JSON object {spool, limits, cgroups, code, ready_fd?, handover_fd?}. Nothing in it is secret.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -21,6 +22,8 @@ from myx_agent.supervisor.service import Service
 from myx_agent.supervisor.store import Limits
 
 _PR_SET_CHILD_SUBREAPER = 36
+_READY_FD = 3
+_MAX_FDS = 65536
 _START_PAUSE_S = 0.02
 _IDLE_CHECK_S = 60.0  # without an agent and without a command there is nothing to supervise
 
@@ -35,12 +38,14 @@ def main(argv: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     handover = _take_handover(options)
+    if handover is None:
+        os.closerange(_READY_FD + 1, _MAX_FDS)  # what the agent itself was given is no business of commands
     lock = handover["lock"] if handover else _lock(spool)
     if lock is None:
         return 3
     os.makedirs(f"{spool}/{layout.COMMANDS}", mode=0o700, exist_ok=True)  # noqa: PTH103
     loop = Loop()
-    cgroups = find_root(f"myx-{_short_name(spool)}") if options["cgroups"] else None
+    cgroups = find_root(_short_name(spool)) if options["cgroups"] else None
     service = Service(spool, Limits(**options["limits"]), loop, cgroups)
     commands = handover["commands"] if handover else {}
     listener = socket.socket(fileno=handover["listener"]) if handover else listen(spool)
@@ -70,7 +75,10 @@ def main(argv: list[str]) -> int:
         os.write(options["ready_fd"], b"READY\n")
         os.close(options["ready_fd"])
     loop.run()
-    os.unlink(f"{spool}/{layout.SOCKET}")  # noqa: PTH108
+    if cgroups is not None:
+        cgroups.remove_unused()
+    with contextlib.suppress(FileNotFoundError):  # the spool may have been removed under it
+        os.unlink(f"{spool}/{layout.SOCKET}")  # noqa: PTH108
     return 0
 
 

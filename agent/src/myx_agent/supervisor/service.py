@@ -100,7 +100,7 @@ class Service:
             "finished": self.store.finished_count,
             "used_bytes": self.store.used,
             "ids": sorted(self.running)[:MAX_LISTED],
-            "cgroups": self.cgroups is not None,
+            "has_cgroups": self.cgroups is not None,
         }
 
     def told_status(self, pid: int, status: int) -> None:
