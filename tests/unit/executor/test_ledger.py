@@ -12,6 +12,7 @@ from myx_executor.usecases import ledger as ledger_module
 from myx_executor.usecases.ledger import Lease, Ledger
 from myx_executor.usecases.sink import LogSink, OutOfStep, Pressure
 from myx_kit.errors import Unavailable
+from myx_testkit.wait import until
 
 
 class FakeDatabase:
@@ -20,8 +21,10 @@ class FakeDatabase:
     def __init__(self, fence=3):
         self.fence, self.size, self.rows, self.script = fence, 0, [], []
         self.gate = None
+        self.calls = 0
 
     async def append(self, write):
+        self.calls += 1
         if self.gate is not None:
             await self.gate.wait()
         fate = self.script.pop(0) if self.script else "works"
@@ -102,7 +105,7 @@ async def test_what_arrives_while_a_write_runs_becomes_the_next_one(ledger, data
         await sink.feed(LogBytes(STDOUT, offset, data))
         offset += len(data)
         if number == 0:
-            await asyncio.sleep(0.01)
+            await until(lambda: database.calls)
     database.gate.set()
     while database.size < offset:
         await asyncio.sleep(0)
@@ -124,7 +127,8 @@ async def test_feeding_waits_while_too_much_is_not_stored(ledger, database):
             await sink.feed(LogBytes(STDOUT, number * len(block), block))
 
     flooding = asyncio.create_task(flood())
-    await asyncio.sleep(0.05)
+    await until(lambda: pressure.waiting > 1 << 20)
+    await settle()
     assert not flooding.done()
     assert pressure.waiting <= 3 << 20
     database.gate.set()
@@ -134,6 +138,12 @@ async def test_feeding_waits_while_too_much_is_not_stored(ledger, database):
     left = sink.rest()
     assert database.size + sum(one.length for one in left) == 64 * len(block)
     assert pressure.waiting == 0
+
+
+async def settle(turns=1000):
+    """Lets all tasks go as far as they can."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
 
 
 async def test_an_item_that_does_not_follow_is_refused(ledger):
@@ -160,7 +170,8 @@ async def test_tiny_items_and_gaps_are_bounded_too(ledger, database):
             fed += 2
 
     flooding = asyncio.create_task(flood())
-    await asyncio.sleep(0.2)
+    await until(lambda: fed > 5_000)
+    await settle(20_000)
     assert not flooding.done()
     assert fed < 20_000
     flooding.cancel()
