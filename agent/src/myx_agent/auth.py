@@ -1,8 +1,11 @@
 """Who may speak: token, request signature (CONTRACTS.md, "Signature"), and slowing down who guesses."""
 
 import asyncio
+import contextlib
+import errno
 import hashlib
 import hmac
+import logging
 import os
 import re
 import time
@@ -16,6 +19,8 @@ from myx_agent.config import Config
 _SIGNATURE = re.compile(r"v1;t=(\d{1,12});n=([0-9a-f]{32});s=([0-9a-f]{64})")
 _MAX_NONCES = 200_000
 _COMPACT_LINES = 20_000
+_WRITE_AGAIN_S = 30
+_log = logging.getLogger("myx_agent")
 
 
 class Verdict(Enum):
@@ -27,7 +32,8 @@ class Verdict(Enum):
 class Nonces:
     """Nonces seen within the tolerance, in a file too, so that a restart opens no window for a replay.
 
-    The oldest give way beyond a bound; signatures as old as those are then refused.
+    The oldest give way beyond a bound; signatures as old as those are then refused. When the file cannot be written
+    (the disk is full) memory must do, and the whole file is tried again every half minute.
     """
 
     def __init__(self, path: Path, keep_s: float) -> None:
@@ -37,15 +43,16 @@ class Nonces:
         self._floor = 0
         self._lines = 0
         self._fd = -1
+        self._failed_at: float | None = None
 
     def load(self, now_s: float) -> None:
-        """Read what was seen before the restart. Raises OSError."""
+        """Read what was seen before the restart. Raises OSError when that cannot be read."""
         if self._path.exists():
             for line in self._path.read_text(errors="replace").splitlines():
                 time_text, _blank, nonce = line.partition(" ")
                 if time_text.isdigit() and int(time_text) + self._keep_s >= now_s:
                     self._seen[nonce] = int(time_text)
-        self._rewrite()
+        self._rewrite(now_s)
 
     def add(self, nonce: str, signed_at: int, now_s: float) -> bool:
         """Remember a nonce; False when it was seen, or is too old to know."""
@@ -59,10 +66,7 @@ class Nonces:
             if oldest_at + self._keep_s >= now_s:
                 self._floor = max(self._floor, oldest_at + 1)
             del self._seen[oldest]
-        os.write(self._fd, f"{signed_at} {nonce}\n".encode())
-        self._lines += 1
-        if self._lines > 2 * len(self._seen) + _COMPACT_LINES:
-            self._rewrite()
+        self._append(f"{signed_at} {nonce}\n".encode(), now_s)
         return True
 
     def close(self) -> None:
@@ -70,14 +74,49 @@ class Nonces:
             os.close(self._fd)
             self._fd = -1
 
-    def _rewrite(self) -> None:
+    def _append(self, line: bytes, now_s: float) -> None:
+        if self._failed_at is not None:
+            if abs(now_s - self._failed_at) >= _WRITE_AGAIN_S:
+                self._rewrite(now_s)
+            return
+        try:
+            if os.write(self._fd, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._give_up(error, now_s)
+            return
+        self._lines += 1
+        if self._lines > 2 * len(self._seen) + _COMPACT_LINES:
+            self._rewrite(now_s)
+
+    def _rewrite(self, now_s: float) -> None:
+        """Put what is known into a new file in place of the old one, which stays when that fails."""
         self.close()
         fresh = self._path.with_suffix(".new")
-        fresh.touch(mode=0o600)
-        fresh.write_text("".join(f"{at} {nonce}\n" for nonce, at in self._seen.items()))
-        fresh.replace(self._path)
+        try:
+            fresh.touch(mode=0o600)
+            fresh.write_text("".join(f"{at} {nonce}\n" for nonce, at in self._seen.items()))
+            fresh.replace(self._path)
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            self._give_up(error, now_s)
+            return
         self._lines = len(self._seen)
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        if self._failed_at is not None:
+            self._failed_at = None
+            _log.info("%s is written again", self._path)
+
+    def _give_up(self, error: OSError, now_s: float) -> None:
+        if self._failed_at is None:
+            _log.warning(
+                "cannot write %s: %s; going on in memory: a restart now may accept a replayed request",
+                self._path,
+                error.strerror,
+            )
+        self._failed_at = now_s
+        self.close()
 
 
 class Authenticator:
