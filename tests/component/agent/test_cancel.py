@@ -163,6 +163,42 @@ async def test_cancelling_again_shortens_the_grace(call):
     assert (await call.follow(command_id)).result["signal"] == "SIGKILL"
 
 
+HIDDEN = "{leave} env -i setsid -f sleep 61.{number} >/dev/null 2>&1 </dev/null; echo $$; exec sleep 60"
+LEAVE = "for f in /sys/fs/cgroup/unified/cgroup.procs /sys/fs/cgroup/cgroup.procs; do echo $$ > $f; done 2>/dev/null;"
+
+
+def hidden(number):
+    """Pids of what a script hid."""
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", f"61.{number}"]]
+
+
+async def test_what_hid_from_cgroup_and_tag_is_found_when_it_can_be_nobody_elses(tree):
+    number = os.getpid()
+    command_id = await tree.start("sh", "-c", HIDDEN.format(leave=LEAVE, number=number))
+    await started(tree, command_id, 1)
+    assert hidden(number)
+    await tree("cancel_command", command_id=command_id, grace=0.1)
+    result = (await tree.follow(command_id)).result
+
+    assert (result["reason"], result["tree_gone"]) == ("cancelled", True)
+    assert not hidden(number)
+
+
+async def test_what_hid_and_may_be_anothers_is_spared_and_said_to_be_left(tree):
+    number = os.getpid()
+    neighbour = await tree.start("sleep", "60")
+    command_id = await tree.start("sh", "-c", HIDDEN.format(leave=LEAVE, number=number))
+    await started(tree, command_id, 1)
+    await tree("cancel_command", command_id=command_id, grace=0.1)
+    result = (await tree.follow(command_id)).result
+    left = hidden(number)
+    for pid in left:
+        os.kill(pid, 9)
+    await tree("cancel_command", command_id=neighbour, grace=0)
+
+    assert (result["reason"], result["tree_gone"], len(left)) == ("cancelled", False, 1)
+
+
 async def test_a_neighbour_is_not_hit(tree):
     neighbour = await tree.start("sh", "-c", "echo $$; sleep 0.8; echo ok")
     await started(tree, neighbour, 1)

@@ -268,8 +268,9 @@ async def test_whenever_the_supervisor_dies_a_command_never_runs_twice(own, own_
     finally:
         faulty.wait(10)
 
-    again = await own("execute_command", **params)
     log = await own.follow("window")
+    again = await own("execute_command", **params)
+    assert again["existing"]
     if expected == "runs":
         assert not first["existing"]
         assert (log.result["return_code"], mark.read_text()) == (8, "ran\n")

@@ -90,9 +90,14 @@ def fsync_path(path: str) -> None:
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """Replace `path` atomically (not durably: the flusher makes it so)."""
+    """Replace `path` atomically (not durably: the flusher makes it so). A link planted in the way is not followed."""
     temporary = f"{path}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(temporary, flags, 0o600)
+    except FileExistsError:  # of a crash in the middle of this
+        os.unlink(temporary)  # noqa: PTH108
+        fd = os.open(temporary, flags, 0o600)
     try:
         write_all(fd, data)
     finally:

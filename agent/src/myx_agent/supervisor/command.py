@@ -29,7 +29,7 @@ class Owner(Protocol):
 
     loop: Loop
 
-    def orphans_of(self, command: "Command") -> bool: ...
+    def orphans_of(self, command: "Command") -> set[int]: ...
     def ended(self, command: "Command") -> None: ...
 
 
@@ -56,6 +56,7 @@ class Command:
         self.started_mono = 0.0
         self.executed = False
         self.is_child = True
+        self.ran_alone = True  # no other command ran at any time of its life
         self.mask = mask
         self.result: dict[str, object] | None = None
         self._owner = owner
@@ -210,7 +211,7 @@ class Command:
         if self.stopping and not self._exited:
             self._tree().signal(signal.SIGTERM)  # before, the child still ignored it as its supervisor does
         with contextlib.suppress(OSError):
-            record = os.open(f"{self.folder}/{layout.PID}", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            record = os.open(f"{self.folder}/{layout.PID}", os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
             os.write(record, b"exec\n")
             os.close(record)
 
@@ -244,7 +245,8 @@ class Command:
             self._pidfd = None
 
     def _tree(self) -> Tree:
-        return Tree(self.id, self.pid, self.start_ticks, self.cgroup)
+        sure = (lambda: self._owner.orphans_of(self)) if self.is_child and self.ran_alone else set[int]
+        return Tree(self.id, self.pid, self.start_ticks, self.cgroup, sure)
 
     def _begin_termination(self, reason: str, grace_s: float) -> None:
         self._stop_reason = reason
@@ -279,11 +281,12 @@ class Command:
             self._finish()
 
     def _tree_is_gone(self) -> bool:
-        if self.stopping:
-            return not self._tree().members(search_all=not self.is_child)
+        """Proved, not believed: by the cgroup, and by the subreaper's view where the command is our own child."""
         if self.cgroup is not None and not self.cgroup.is_empty():
             return False
-        return (self.is_child or self.cgroup is not None) and not self._owner.orphans_of(self)
+        if self.stopping and self._tree().members(search_all=not self.is_child):
+            return False
+        return not self._owner.orphans_of(self) if self.is_child else self.cgroup is not None
 
     def _finish(self) -> None:
         if self.result is not None:

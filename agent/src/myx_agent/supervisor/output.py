@@ -37,7 +37,7 @@ class OutputLog:
     def __init__(self, folder: str, quota: Quota) -> None:
         self._folder = folder
         self._quota = quota
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._log = os.open(f"{folder}/{layout.LOG}", flags, 0o600)
         self._index = os.open(f"{folder}/{layout.INDEX}", flags, 0o600)
         self.kept = 0

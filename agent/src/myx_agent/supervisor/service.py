@@ -112,14 +112,17 @@ class Service:
     # -- what commands need -------------------------------------------------------------------------------------
 
     def enlist(self, command: Command) -> None:
+        for other in self.running.values():
+            other.ran_alone = command.ran_alone = False
         self.running[command.id] = command
         self._leaders[command.pid] = command
 
-    def orphans_of(self, command: Command) -> bool:
-        """True unless it is proved that no process of `command` is a child of ours."""
+    def orphans_of(self, command: Command) -> set[int]:
+        """Children of ours that are, or may be, left of `command`: proof that it is gone is that there are none."""
         children = processes.children_of_self()
         if children is None:
-            return True
+            children = [process.pid for process in processes.table().values() if process.parent == os.getpid()]
+        found = set()
         for pid in children:
             if pid in self._leaders or pid == self._flusher:
                 continue
@@ -127,8 +130,8 @@ class Service:
             if process is None or not process.alive or process.start_ticks < command.start_ticks:
                 continue
             if processes.tag_of(pid) in {None, command.id}:  # one that wiped its environment may be anybody's
-                return True
-        return False
+                found.add(pid)
+        return found
 
     def ended(self, command: Command) -> None:
         self.running.pop(command.id, None)

@@ -3,24 +3,28 @@
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 
 from myx_agent.supervisor.cgroup import Cgroup
 from myx_agent.supervisor.processes import Process, table, tag_of
 
 
 class Tree:
-    """The processes of one command: its cgroup, what descends from its leader, and orphans that carry its tag."""
+    """The processes of one command: its cgroup, what descends from its leader, orphans with its tag or known as its."""
 
-    def __init__(self, command_id: str, leader: int, leader_start: int, cgroup: Cgroup | None) -> None:
+    def __init__(
+        self, command_id: str, leader: int, leader_start: int, cgroup: Cgroup | None, orphans: Callable[[], set[int]]
+    ) -> None:
         self._command_id = command_id
         self._leader = leader
         self._leader_start = leader_start
         self._cgroup = cgroup
+        self._orphans = orphans
 
     def members(self, *, search_all: bool = False) -> set[int]:
         """Pids that are alive now. `search_all` looks at every process's tag, not only at our own orphans."""
         processes = table()
-        found = {pid for pid in (self._cgroup.pids() if self._cgroup else ()) if pid in processes}
+        found = ((self._cgroup.pids() if self._cgroup else set()) | self._orphans()) & processes.keys()
         me = os.getpid()
         leader = processes.get(self._leader)
         known = {self._leader} if leader is None or leader.start_ticks == self._leader_start else set()  # not reused
