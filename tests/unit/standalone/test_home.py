@@ -24,30 +24,6 @@ def test_the_folder_is_made_closed_and_repaired(tmp_path: Path) -> None:
     assert mode(home.secrets) == 0o700
 
 
-def test_a_file_in_its_place_is_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "home").touch()
-    with pytest.raises(StandaloneError, match="is not a folder: name another one with MYX_HOME"):
-        Home(tmp_path / "home").prepare()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_another_user_is_a_sentence(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
-    home.path.mkdir()
-    os.chown(home.path, 65534, 65534)
-    with pytest.raises(
-        StandaloneError, match=r"belongs to the user \w+, and this is the user root: run MyX as that user"
-    ):
-        home.prepare()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_is_not_writable_is_a_sentence(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StandaloneError, match="not writable"):
-        Home(tmp_path / "home").prepare()
-
-
 def test_two_cannot_run_on_one_folder(tmp_path: Path) -> None:
     home = Home(tmp_path)
     expected = rf"runs on {tmp_path} already \(process {os.getpid()}\): stop that one, or name another folder"
@@ -55,6 +31,15 @@ def test_two_cannot_run_on_one_folder(tmp_path: Path) -> None:
         pass
     with home.locked():
         assert mode(tmp_path / "lock") == 0o600
+
+
+def test_a_folder_in_use_is_refused_without_a_trace_in_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.refuse_if_in_use()
+    home.prepare()
+    home.refuse_if_in_use()
+    with home.locked(), pytest.raises(StandaloneError, match=rf"already \(process {os.getpid()}\)"):
+        home.refuse_if_in_use()
 
 
 def test_secrets_are_made_once_and_closed(tmp_path: Path) -> None:

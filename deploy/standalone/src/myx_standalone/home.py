@@ -4,16 +4,17 @@ import contextlib
 import fcntl
 import json
 import os
-import pwd
 import secrets
 import socket
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 from myx_kit.files import read_private, write_private
 from myx_kit.secretbox import SecretBox
 from myx_kit.tls import ensure_tls
+from myx_standalone import place
 from myx_standalone.errors import StandaloneError
 from myx_standalone.files import private_folder, secret_in
 
@@ -27,7 +28,7 @@ class Home:
     """Where each file of a standalone MyX is. `path` is absolute and free of links."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().resolve()
+        self.path = place.resolved(path)
         self.tls = self.path / "tls"
         self.secrets = self.path / "secrets"
         self.logs = self.path / "logs"
@@ -39,6 +40,7 @@ class Home:
         self.server_id_file = self.agent / "server.id"
         self.standalone_file = self.path / "standalone.json"
         self.ports_file = self.path / "ports.json"
+        self.lock_file = self.path / "lock"
 
     def master_key_file(self, service: str) -> Path:
         """The keys that seal a service's secrets in its tables."""
@@ -54,42 +56,22 @@ class Home:
 
     def prepare(self) -> None:
         """Make or repair the folders (mode 700). StandaloneError: not ours, or not writable."""
-        if self.path.exists():
-            self._refuse_of_another()
-        if not self.path.exists() and not os.access(_existing(self.path), os.W_OK | os.X_OK):
-            raise StandaloneError(f"{self.path} cannot be made here (not writable): name another folder with MYX_HOME")
-        for folder in (self.path, self.tls, self.secrets, self.logs, self.agent, self.postgres, self.nats):
+        place.claim(self.path)
+        for folder in (self.tls, self.secrets, self.logs, self.agent, self.postgres, self.nats):
             private_folder(folder)
-        probe = self.path / f".writable.{os.getpid()}"
-        try:
-            probe.touch(0o600)
-            probe.unlink()
-        except OSError as error:
-            raise StandaloneError(
-                f"{self.path} is not writable ({error.strerror}): name another folder with MYX_HOME"
-            ) from error
 
-    def _refuse_of_another(self) -> None:
-        owner = self.path.stat().st_uid
-        if not self.path.is_dir():
-            raise StandaloneError(f"{self.path} is not a folder: name another one with MYX_HOME")
-        if owner != os.geteuid():
-            raise StandaloneError(
-                f"{self.path} belongs to {_user_name(owner)}, and this is {_user_name(os.geteuid())}: "
-                "run MyX as that user, or name another folder with MYX_HOME"
-            )
+    def refuse_if_in_use(self) -> None:
+        """StandaloneError: another process runs on this folder. Changes nothing."""
+        with contextlib.suppress(OSError), self.lock_file.open() as lock:
+            _lock(lock, self.path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process alone; the kernel lets go of it however the process ends."""
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with place.sentences(self.path):
+            descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "r+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = lock.read().strip() or "unknown"
-                where = f"MyX runs on {self.path} already (process {holder})"
-                raise StandaloneError(f"{where}: stop that one, or name another folder with MYX_HOME") from None
+            _lock(lock, self.path)
             os.truncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
             yield
@@ -136,15 +118,13 @@ class Home:
         self.standalone_file.unlink(missing_ok=True)
 
 
-def _existing(path: Path) -> Path:
-    return next(folder for folder in path.parents if folder.exists())
-
-
-def _user_name(uid: int) -> str:
+def _lock(lock: IO[str], path: Path) -> None:
     try:
-        return f"the user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"the user {uid}"
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = lock.read().strip() or "unknown"
+        where = f"MyX runs on {path} already (process {holder})"
+        raise StandaloneError(f"{where}: stop that one, or {place.ANOTHER}") from None
 
 
 def _is_free(port: int) -> bool:

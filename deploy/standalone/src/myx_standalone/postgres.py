@@ -96,9 +96,13 @@ class Cluster:
         options += ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         options += ["--no-instructions"] if self.durable else ["--no-instructions", "--no-sync"]
         argv = bound_to_parent([str(binaries() / "initdb"), *options], signal.SIGKILL, account)
-        done = subprocess.run(
-            argv, env=self.environment(), cwd="/", capture_output=True, text=True, check=False, timeout=INITDB_TIMEOUT_S
-        )
+        environment, limit_s = self.environment(), INITDB_TIMEOUT_S
+        try:
+            done = subprocess.run(
+                argv, env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=limit_s
+            )
+        except subprocess.TimeoutExpired:
+            raise StandaloneError(f"PostgreSQL's data folder was not made within {limit_s} s") from None
         if done.returncode != 0:
             reason = done.stderr.strip() or done.stdout.strip()
             raise StandaloneError(f"PostgreSQL's data folder could not be made: {reason}")
