@@ -5,7 +5,6 @@ agent's port. Repeating changes nothing.
 """
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from myx.registry.v1.server_service_pb2_grpc import ServerServiceStub
 from myx_kit.errors import MyxError, NotFound
 from myx_kit.files import read_private, write_private
 from myx_kit.rpc.client import open_channel
+from myx_standalone.agent_files import agent_places, as_text
 from myx_standalone.files import private_folder
 from myx_standalone.home import Home
 
@@ -73,23 +73,22 @@ async def _server_id(servers: "ServerServiceAsyncStub", home: Home) -> str:
 
 def write_agent_files(home: Home, identity: AllocateAgentResponse) -> None:
     """The agent's configuration, certificate and key (all 600), only where they differ from what is there."""
-    ssl_folder = private_folder(home.agent / "ssl")
-    certificate, key = ssl_folder / "agent.crt", ssl_folder / "agent.key"
+    private_folder(home.agent / "ssl")
+    private_folder(home.agent / "spool")
+    places = agent_places(home)
     configuration = {
         "agent_token": identity.agent_token,
         "secret_key": identity.secret_key,
         "rpc_port": identity.agent.rpc_port,
         "rpc_path": identity.rpc_path,
         "bind_address": ADDRESS,
-        "certificate_path": str(certificate),
-        "key_path": str(key),
-        "spool_dir": str(private_folder(home.agent / "spool")),
+        **places,
         "require_signature": True,
     }
     wanted = {
-        certificate: identity.certificate_pem,
-        key: identity.private_key_pem,
-        home.agent_config: json.dumps(configuration, indent=2) + "\n",
+        Path(places["certificate_path"]): identity.certificate_pem,
+        Path(places["key_path"]): identity.private_key_pem,
+        home.agent_config: as_text(configuration),
     }
     for path, text in wanted.items():
         if not path.exists() or path.read_text() != text:

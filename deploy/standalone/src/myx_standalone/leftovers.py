@@ -23,7 +23,7 @@ def of_home(home: Home) -> dict[int, str]:
     run on.
     """
     found: dict[int, str] = {}
-    for entry in _processes():
+    for entry in processes():
         name = _kind(entry, home)
         if name and int(entry.name) != os.getpid():
             found[int(entry.name)] = name
@@ -57,7 +57,8 @@ def postgres_of(home: Home) -> dict[int, str]:
     return {pid: name for pid, name in of_home(home).items() if name == "postgres"}
 
 
-def _processes() -> Iterator[Path]:
+def processes() -> Iterator[Path]:
+    """The folders in /proc of all processes."""
     return (entry for entry in PROC.iterdir() if entry.name.isdecimal())
 
 

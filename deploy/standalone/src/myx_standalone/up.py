@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from myx_standalone import leftovers, local_commands
+from myx_standalone import leftovers, local_commands, supervisors
+from myx_standalone.agent_files import follow_the_home
 from myx_standalone.api import Api, ApiUnavailable
 from myx_standalone.child import Child, Service
 from myx_standalone.databases import ensure_databases, mark_migrated, unmigrated, write_urls
@@ -29,6 +30,7 @@ ONLINE_WITHIN_S = 20.0
 STEP_WITHIN_S = 90.0
 CANCEL_WITHIN_S = 3.5
 STOP_COMMANDS_WITHIN_S = 4.0
+LEAVE_WITHIN_S = 0.5  # for what was asked to leave
 GRACE_S = 1.0  # for commands that the API could not be asked to cancel
 SHORTEN_LOGS_EVERY_S = 10.0
 OPEN_FILES = 65536
@@ -47,13 +49,13 @@ class Standalone:
         self.stopping = asyncio.Event()
         self.agent_runs_with = ""
         self.is_up = False
+        self.server = self.token = ""
         self.signalled_at = 0.0
 
     async def run(self) -> int:
         """Start, run until a signal, stop; the exit status. StandaloneError: it cannot be started."""
         began = time.monotonic()
-        self.home.prepare()
-        with self.home.locked(), _door(self.port) as door:
+        with self._door() as door, self._prepared():
             self.port = door.getsockname()[1]
             say(f"MyX {version('myx-standalone')} starts in {self.home.path} (logs: {self.home.logs})")
             self._sweep()
@@ -70,6 +72,19 @@ class Standalone:
         say("MyX has stopped.")
         return 0
 
+    def _door(self) -> socket.socket:
+        try:
+            return _door(self.port)
+        except StandaloneError:
+            self.home.refuse_if_in_use()  # most likely this very folder's MyX has the port
+            raise
+
+    @contextlib.contextmanager
+    def _prepared(self) -> Iterator[None]:
+        self.home.prepare()
+        with self.home.locked():
+            yield
+
     @property
     def url(self) -> str:
         """Where the gateway answers."""
@@ -78,48 +93,59 @@ class Standalone:
     @property
     def api(self) -> Api:
         """The gateway, as the admin."""
-        return Api(self.port, self.home.token)
+        return Api(self.port, self.token)
 
     def _sweep(self) -> None:
         left = leftovers.end(self.home)
         if left:
             say(f"An earlier MyX was not stopped properly; ended what was left of it: {', '.join(left)}")
+        if astray := supervisors.astray(self.home):
+            supervisors.end(astray, self.home)
+            say("This folder was moved: what watched its commands at the old place was ended, and is taken over here.")
         self.home.withdraw()
         _allow_many_files()
 
     async def _start(self, door: socket.socket) -> None:
         await asyncio.to_thread(self.home.make_secrets)
+        self.token = self.home.token
         services = Services(self.home, self.home.pick_ports(), door.fileno(), self.log_level)
         if not services.cluster.data.exists():
             say("Making the database (at the first start only)")
             await asyncio.to_thread(services.cluster.initialise)
         write_urls(self.home, services.cluster, services.ports["postgres"])
-        async with asyncio.timeout(START_WITHIN_S):
-            await _together(
-                self._start_child(services.nats()),
-                self._start_child(services.gateway()),
-                self._start_child(services.heartbeat()),
-                self._start_with_database(services),
-                self._start_agent(services),
-            )
+        try:
+            async with asyncio.timeout(START_WITHIN_S):
+                await _together(
+                    self._start_child(services.nats()),
+                    self._start_child(services.gateway()),
+                    self._start_child(services.heartbeat()),
+                    self._start_with_database(services),
+                    self._start_agent(services),
+                )
+        except TimeoutError:
+            raise StandaloneError(f"MyX was not up within {START_WITHIN_S:g} s (logs: {self.home.logs})") from None
         await self._wait_until_online()
 
     async def _start_with_database(self, services: Services) -> None:
         await self._start_child(services.postgres())
         cluster, port = services.cluster, services.ports["postgres"]
         await asyncio.to_thread(ensure_databases, self.home, cluster, port)
+        names = await asyncio.to_thread(unmigrated, cluster, port)
         await _together(
-            self._migrate(services), self._start_child(services.registry()), self._start_child(services.executor())
+            self._migrate_and_start("registry", names, services, services.registry()),
+            self._migrate_and_start("executor", names, services, services.executor()),
         )
-
-    async def _migrate(self, services: Services) -> None:
-        cluster, port = services.cluster, services.ports["postgres"]
-        if names := await asyncio.to_thread(unmigrated, cluster, port):
-            await _together(*(self._step(f"migrate-{name}", *services.migrate(name)) for name in names))
+        if names:
             await asyncio.to_thread(mark_migrated, cluster, port, names)
+
+    async def _migrate_and_start(self, name: str, unmigrated: list[str], services: Services, service: Service) -> None:
+        if name in unmigrated:
+            await self._step(f"migrate-{name}", *services.migrate(name))
+        await self._start_child(service)
 
     async def _start_agent(self, services: Services) -> None:
         """Start the agent with last time's identity at once, and with the registry's when that is another."""
+        follow_the_home(self.home)
         enrolling = self._step("enrol", *services.enrol())
         if self.home.agent_config.exists():
             await _together(self._start_child(services.agent(), self._read_agent_files()), enrolling)
@@ -167,12 +193,12 @@ class Standalone:
             raise StandaloneError(f"{name} failed; the end of {self.logs.path(name)}:\n{self.logs.tail(name)}")
 
     async def _wait_until_online(self) -> None:
-        server, message = self.home.server_id_file.read_text().strip(), "it was not asked"
+        self.server, message = self.home.server_id_file.read_text().strip(), "it was not asked"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ONLINE_WITHIN_S):
                 while True:
                     try:
-                        online, message = await asyncio.to_thread(self.api.check, server)
+                        online, message = await asyncio.to_thread(self.api.check, self.server)
                     except ApiUnavailable as error:
                         online, message = False, str(error)
                     if online:
@@ -182,8 +208,11 @@ class Standalone:
 
     def _say_ready(self, seconds: float) -> None:
         program = Path(sys.executable).with_name("myx")
-        here = Path.cwd()
-        shown = program.relative_to(here) if program.is_relative_to(here) else program
+        try:
+            here = Path.cwd()
+        except OSError:  # the folder is gone
+            here = Path("/")
+        shown = shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))
         setting = "" if self.home.path == here / ".myx" else f"MYX_HOME={shlex.quote(str(self.home.path))} "
         say(f"MyX is ready at {self.url} after {seconds:.1f} s. Ctrl-C stops it. A first command, in another shell:")
         say(f"    {setting}{shown} run local -- uname -a")
@@ -246,8 +275,7 @@ class Standalone:
         self.stopping.set()
         say("MyX stops.")
         if self.is_up:
-            server = self.home.server_id_file.read_text().strip()
-            await local_commands.cancel_all(self.api, server, say, CANCEL_WITHIN_S)
+            await local_commands.cancel_all(self.api, self.server, say, CANCEL_WITHIN_S)
         for group in STOP_ORDER:
             await asyncio.gather(*(self.children[name].stop() for name in group if name in self.children))
             if "agent" in group:
@@ -255,8 +283,12 @@ class Standalone:
 
     async def _stop_commands(self) -> None:
         """End what the agent's commands and their watcher left running, whatever the API said."""
-        if not self.home.agent_config.exists():
-            return
+        if self.home.agent_config.exists():
+            await self._ask_for_the_end_of_commands()
+        if remaining := supervisors.remaining(self.home):
+            await asyncio.to_thread(supervisors.end, remaining, self.home, LEAVE_WITHIN_S)
+
+    async def _ask_for_the_end_of_commands(self) -> None:
         process = await asyncio.create_subprocess_exec(
             *self._stop_commands_argv(),
             cwd="/",

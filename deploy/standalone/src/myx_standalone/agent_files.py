@@ -1,0 +1,37 @@
+"""Where the files of the local agent lie, and its configuration as far as it names them."""
+
+import json
+
+from myx_kit.files import write_private
+from myx_standalone.home import Home
+
+
+def agent_places(home: Home) -> dict[str, str]:
+    """The settings of the agent that name files of the home."""
+    return {
+        "certificate_path": str(home.agent / "ssl" / "agent.crt"),
+        "key_path": str(home.agent / "ssl" / "agent.key"),
+        "spool_dir": str(home.agent / "spool"),
+    }
+
+
+def follow_the_home(home: Home) -> None:
+    """Make the agent's configuration of last time name the files of this folder: it may have been moved since.
+
+    A damaged configuration is removed; enrolling writes it anew.
+    """
+    try:
+        configuration = json.loads(home.agent_config.read_text())
+    except FileNotFoundError:
+        return
+    except ValueError:
+        configuration = None
+    if not isinstance(configuration, dict):
+        home.agent_config.unlink()
+    elif not agent_places(home).items() <= configuration.items():
+        write_private(home.agent_config, as_text(configuration | agent_places(home)))
+
+
+def as_text(configuration: dict[str, object]) -> str:
+    """The configuration as it is written."""
+    return json.dumps(configuration, indent=2) + "\n"
