@@ -18,7 +18,6 @@ from myx_agent.spool import layout
 from myx_agent.supervisor.cgroup import Cgroup
 
 _GO = b"g"
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
