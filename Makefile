@@ -8,6 +8,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EDITABLE := install --no-build-isolation -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
+# A virtual environment knows its place: one of a checkout that was moved or copied does not work, and is made anew.
+MADE_FOR := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)
+
 .DEFAULT_GOAL := help
 .PHONY: help up install dev test test-long check protos bench clean
 
@@ -43,16 +46,29 @@ bench: dev ## Measure MyX beside plain ssh on this machine
 clean: ## Remove what was built (not the data in .myx)
 	rm -rf $(VENV) protos/gen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
+ifneq ($(MADE_FOR),)
+ifneq ($(MADE_FOR),$(CURDIR)/$(VENV))
+.PHONY: made-elsewhere
+made-elsewhere:
+	@echo "This checkout was moved or copied: $(VENV) belongs to another place and is made anew"
+
+$(VENV)/bin/python: made-elsewhere
+endif
+endif
+
 $(VENV)/bin/python:
+	@command -v "$(PYTHON)" >/dev/null \
+	  || { echo "There is no '$(PYTHON)' here. MyX needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "MyX needs Python 3.11 or newer; '$(PYTHON)' is older. Name another one: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' \
 	  || { echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python $(MANIFESTS)
-	@echo "Installing MyX into $(VENV)"
+	@test -e $@ || echo "Installing MyX into $(VENV) (about 300 MB; half a minute when the network is good)"
+	@test ! -e $@ || echo "Installing what is new into $(VENV)"
 	@$(PIP) install -c constraints.txt hatchling editables grpcio-tools mypy-protobuf
 	@$(PIP) $(EDITABLE) $(addprefix -e ,$(PACKAGES))
 	@touch $@
