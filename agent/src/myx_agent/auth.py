@@ -11,6 +11,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextvars import ContextVar
 from enum import Enum
 from pathlib import Path
 
@@ -21,6 +22,9 @@ _MAX_NONCES = 200_000
 _COMPACT_LINES = 20_000
 _WRITE_AGAIN_S = 30
 _log = logging.getLogger("myx_agent")
+
+on_token_shown: ContextVar[Callable[[], None]] = ContextVar("on_token_shown")
+"""What to call when the request under way has shown the token; the server sets it, to know its connections."""
 
 
 class Verdict(Enum):
@@ -131,7 +135,11 @@ class Authenticator:
         self._clock = clock
 
     def token_is_right(self, token: bytes) -> bool:
-        return hmac.compare_digest(token, self._token)
+        if not hmac.compare_digest(token, self._token):
+            return False
+        if (tell := on_token_shown.get(None)) is not None:
+            tell()
+        return True
 
     def now_s(self) -> float:
         return self._clock()

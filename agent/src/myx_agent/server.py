@@ -5,33 +5,163 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
+from enum import Enum
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from myx_agent.auth import on_token_shown
+from myx_agent.door import MAX_STRANGERS, Door, Guest, Strangers, raise_descriptor_limit
+
 KEEP_ALIVE_S = 300
 PING_INTERVAL_S = 30.0
 GRACEFUL_S = 1
-FIRST_REQUEST_S = 30
-MAX_CONNECTIONS = 1000
-_BARE_400 = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+# A head with its trailers, and what else is no body. Beyond the piece in which the limit is reached nothing is kept.
+MAX_HEAD_BYTES = 32 * 1024
+MAX_FIELDS = 100
+MAX_PIPELINED = 16
+HEAD_S = 10.0
+BODY_S = 60.0
+
+
+_NO_HTTP = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class _Part(Enum):
+    """What comes next on a connection."""
+
+    NOTHING = "nothing"
+    HEAD = "head"
+    BODY = "body"
+
+
+class _RefusedError(Exception):
+    """Stops the parser."""
 
 
 class QuietHttp(HttpToolsProtocol):
-    """Answers what is no HTTP with a bare 400, and upgrades nothing but the log's path."""
+    """Bounds requests in size and time, answers what is no HTTP barely, and upgrades nothing but the log's path."""
 
     log_paths = staticmethod(lambda _path: False)
+    guest: Guest | None = None
+
+    _part = _Part.NOTHING
+    _number = 0
+    _fields = 0
+    _head_bytes = 0
+    _stalled_bytes = 0
+    _moved = False
+    _timed: tuple[int, _Part] = (0, _Part.NOTHING)
+    _timer: asyncio.TimerHandle | None = None
+    _answer = _NO_HTTP
+    _deaf = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
-            transport.abort()
-        self.timeout_keep_alive_task = self.loop.call_later(FIRST_REQUEST_S, self.timeout_keep_alive_handler)
+        if self.guest is not None:
+            self.guest.transport = transport
+            if self.guest.dropped:
+                transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.guest is not None:
+            self.guest.leave()
+        self._cancel_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._moved = False
+        shown = on_token_shown.set(self._admit)
+        try:
+            super().data_received(data)
+        finally:
+            on_token_shown.reset(shown)
+        if self._deaf or self.transport.is_closing():
+            return
+        self._stalled_bytes = 0 if self._moved else self._stalled_bytes + len(data)
+        if self._stalled_bytes > MAX_HEAD_BYTES:
+            self._answer = _TOO_LARGE
+            self._refuse()
+        elif (now := (self._number, self._part)) != self._timed:
+            self._timed = now
+            self._cancel_timer()
+            if self._part is not _Part.NOTHING:
+                self._timer = self.loop.call_later(HEAD_S if self._part is _Part.HEAD else BODY_S, self.transport.abort)
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            # Those that wait are answered, the last one closes; a client must reckon with that.
+            self._deaf = True
+            self.cycle.keep_alive = False
+            raise _RefusedError
+        self._move(_Part.HEAD)
+        self._number += 1
+        self._fields = self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._count(len(name) + len(value) + 4)
+        if self._part is _Part.HEAD:  # a trailer is no header
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._move(_Part.BODY)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._moved = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._move(_Part.NOTHING)
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._deaf = True
+        self._cancel_timer()
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        self.transport.write(_BARE_400)
-        self.transport.close()
+        if not self._deaf:
+            self._refuse()
+
+    def _admit(self) -> None:
+        if self.guest is not None:
+            self.guest.admit()
+
+    def _move(self, part: _Part) -> None:
+        self._part = part
+        self._moved = True
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES or self._fields > MAX_FIELDS:
+            self._answer = _TOO_LARGE
+            raise _RefusedError
+
+    def _refuse(self) -> None:
+        """Answer and close; without a word where that would be taken for the answer to another request."""
+        self._deaf = True
+        self._cancel_timer()
+        if self._part is _Part.BODY or (self.cycle is not None and not self.cycle.response_complete):
+            self.transport.abort()
+        else:
+            self.transport.write(self._answer)
+            self.transport.close()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _should_upgrade(self) -> bool:
         path = self.url.partition(b"?")[0].decode("latin-1")
@@ -41,25 +171,47 @@ class QuietHttp(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """Runs until `stop()`."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, context: ssl.SSLContext, http: type[QuietHttp]) -> None:
         super().__init__(config)
+        self._context = context
+        self._http = http
         self._stop = asyncio.Event()
         self.listening = asyncio.Event()
+        self._doors: list[Door] = []
 
     def stop(self) -> None:
         self._stop.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+        strangers = Strangers(min(MAX_STRANGERS, raise_descriptor_limit() // 4))
+        self.servers = []
+        self._doors = [Door(listener, self._context, strangers, self._make_protocol) for listener in sockets or []]
+        for door in self._doors:
+            door.open()
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for door in self._doors:
+            door.close()
+        await super().shutdown(sockets)
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
         self.listening.set()
         await self._stop.wait()
 
+    def _make_protocol(self, guest: Guest) -> QuietHttp:
+        protocol = self._http(self.config, self.server_state, self.lifespan.state)
+        protocol.guest = guest
+        return protocol
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-def make_server(app: ASGIApp, context: ssl.SSLContext, http: type[HttpToolsProtocol]) -> Server:
+def make_server(app: ASGIApp, context: ssl.SSLContext, http: type[QuietHttp]) -> Server:
     config = uvicorn.Config(
         app,
         http=http,
@@ -77,9 +229,8 @@ def make_server(app: ASGIApp, context: ssl.SSLContext, http: type[HttpToolsProto
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACEFUL_S,
-        ssl_context_factory=lambda _config, _default: context,
     )
-    return Server(config)
+    return Server(config, context, http)
 
 
 def bind(address: str, port: int) -> socket.socket:

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import functools
 import resource
 import ssl
 import time
 
 import psutil
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
+from myx_agent import server
 from myx_testkit.wait import until
 
 MB = 1 << 20
@@ -179,6 +183,26 @@ async def test_who_shows_no_token_is_gone_in_ten_seconds(call, shared_agent):
     writer.write(health(shared_agent))
     assert b"200" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
     await close(writer)
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(server, "BODY_S", 0.3)
+
+    async def app(scope, receive, send):
+        while (await receive())["type"] == "http.request":
+            pass
+
+    protocol = functools.partial(server.QuietHttp, uvicorn.Config(app, lifespan="off"), ServerState(), {})
+    listening = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+    writer.write(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nbegun")
+    began = time.monotonic()
+
+    assert await rest_of(reader) == b""
+    assert 0.2 < time.monotonic() - began < 3
+    await close(writer)
+    listening.close()
+    await listening.wait_closed()
 
 
 async def try_to_connect(caller, count, *, tls, source=ATTACKER):
