@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -93,7 +94,8 @@ def test_after_kill_9_of_everything_it_simply_starts(own: Standalone) -> None:
     assert own.cli("run", "local", "--", "echo", "x").stdout == b"x\n"
     family = [psutil.Process(own.program.pid), *psutil.Process(own.program.pid).children(recursive=True)]
     for process in (*family, *own.command_processes()):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     until_sync(lambda: not any(is_alive(process) for process in family))
     assert own.program.process is not None
     own.program.process.wait()

@@ -55,7 +55,7 @@ def files_that_hold(folder: Path, wanted: dict[str, str], leave_out: set[Path]) 
 async def events_of(myx: Standalone) -> list[bytes]:
     tls = myx.home.tls
     context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
-    context.load_cert_chain(tls / "standalone.crt", tls / "standalone.key")
+    context.load_cert_chain(tls / "registry.crt", tls / "registry.key")
     port = json.loads(myx.home.ports_file.read_text())["nats"]
     client = await nats.connect(f"tls://127.0.0.1:{port}", tls=context, tls_hostname="nats", connect_timeout=5)
     try:
