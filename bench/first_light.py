@@ -23,26 +23,21 @@ TICKER = (
 LINE = b"TASK [role : install package] ok: [host042] => changed=false rc=0 %09d\n"
 
 
-async def trivial(api: Api, rounds: int) -> list[float]:
+async def trivial_s(api: Api) -> float:
     """Seconds from the API call to the final record of `true`."""
-    taken = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        final = await api.run("true")
-        taken.append(time.perf_counter() - begin)
-        assert final["exit_code"] == 0, final
+    begin = time.perf_counter()
+    final = await api.run("true")
+    taken = time.perf_counter() - begin
+    assert final["exit_code"] == 0, final
     return taken
 
 
-async def first_byte(api: Api, rounds: int) -> list[float]:
+async def first_byte_s(api: Api) -> float:
     """Seconds from the API call to the first output byte of `echo` at the client."""
-    taken = []
-    for _ in range(rounds):
-        seen: list[float] = []
-        begin = time.perf_counter()
-        await api.run("echo", "myx-ok", on_data=partial(note_time, seen))
-        taken.append(seen[0] - begin)
-    return taken
+    seen: list[float] = []
+    begin = time.perf_counter()
+    await api.run("echo", "myx-ok", on_data=partial(note_time, seen))
+    return seen[0] - begin
 
 
 def note_time(seen: list[float], _: bytes) -> None:
@@ -96,48 +91,74 @@ async def line_lag(api: Api, lines: int, gap_s: float) -> list[float]:
 
 async def measure(quick: bool) -> dict[str, Any]:
     """All figures of one run."""
-    rounds, megabytes = (15, 50) if quick else (60, 200)
+    rounds, megabytes, idle_s = (15, 50, 5) if quick else (50, 200, 20)
     result: dict[str, Any] = {"cpus": os.cpu_count(), "load_before": os.getloadavg()}
     with tempfile.TemporaryDirectory(prefix="myx-bench-data-") as folder, plain_ssh.plain_ssh() as ssh:
         file = Path(folder) / "lines.txt"
         with file.open("wb") as output:
             for block in range(megabytes):
                 output.write(b"".join(LINE % (block * 14000 + i) for i in range(14000)))
-        ticker = [sys.executable, "-S", "-E", "-c", f'"{TICKER.format(n=rounds * 5, gap=0.01)}"']
+        noise = Path(folder) / "noise.bin"
+        with noise.open("wb") as output:
+            for _ in range(megabytes // 2):
+                output.write(os.urandom(1_000_000))
         async with own_myx() as (api, home):
-            await trivial(api, 5)
+            for _ in range(5):
+                await trivial_s(api)
             before = stats.costs(home)
-            await asyncio.sleep(5 if quick else 20)
-            result["idle"] = stats.difference(before, stats.costs(home)) | {"seconds": 5 if quick else 20}
-            result["trivial_ms"] = {"myx": stats.summary_ms(await trivial(api, rounds))}
-            result["first_byte_ms"] = {"myx": stats.summary_ms(await first_byte(api, rounds))}
+            await asyncio.sleep(idle_s)
+            result["idle"] = stats.difference(before, stats.costs(home)) | {"seconds": idle_s}
+            await in_turn(result, api, ssh, rounds)
             before = stats.costs(home)
             result["commands_per_s"] = {n: round(await rate(api, n, max(50, 4 * n)), 1) for n in (1, 10, 100)}
             result["commands_cost"] = stats.difference(before, stats.costs(home)) | {"commands": 50 + 50 + 400}
-            result["line_lag_ms"] = {"myx": stats.summary_ms(await line_lag(api, rounds * 5, 0.01))}
+            await lags(result, api, ssh, rounds * 5)
             before = stats.costs(home)
-            speeds = [await throughput(api, file) for _ in range(3)]
-            result["throughput_mb_s"] = {"myx": round(sorted(speeds)[1], 1)}
+            result["throughput_mb_s"] = await bulk(api, ssh, file)
             result["throughput_cost"] = stats.difference(before, stats.costs(home)) | {"megabytes": 3 * megabytes}
-            if ssh:
-                await asyncio.to_thread(beside, result, ssh, file, ticker, rounds)
+            result["random_mb_s"] = await bulk(api, ssh, noise)
     result["load_after"] = os.getloadavg()
     return result
 
 
-def beside(result: dict[str, Any], ssh: plain_ssh.PlainSsh, file: Path, ticker: list[str], rounds: int) -> None:
-    """The same works through plain ssh, while MyX idles."""
-    for name, base in (("ssh fresh", ssh.fresh), ("ssh multiplexed", ssh.mux)):
-        plain_ssh.run_s([*base, "true"])
-        result["trivial_ms"][name] = stats.summary_ms([plain_ssh.run_s([*base, "true"]) for _ in range(rounds // 2)])
-        result["first_byte_ms"][name] = stats.summary_ms(
-            [plain_ssh.first_byte_s([*base, "echo", "myx-ok"]) for _ in range(rounds // 2)]
-        )
-        result["line_lag_ms"][name] = stats.summary_ms(plain_ssh.line_lags_s([*base, *ticker]))
-        speeds = sorted(
-            size / taken / 1e6 for taken, size in (plain_ssh.read_all_s([*base, "cat", str(file)]) for _ in range(3))
-        )
-        result["throughput_mb_s"][name] = round(speeds[1], 1)
+def ways(ssh: plain_ssh.PlainSsh | None) -> dict[str, list[str]]:
+    """The beginnings of ssh's command lines, by name."""
+    return {"ssh fresh": ssh.fresh, "ssh multiplexed": ssh.mux} if ssh else {}
+
+
+async def in_turn(result: dict[str, Any], api: Api, ssh: plain_ssh.PlainSsh | None, rounds: int) -> None:
+    """Trivial command and first byte, MyX and ssh by turns, so that all meet the same machine."""
+    trivial: dict[str, list[float]] = {}
+    first: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        trivial.setdefault("myx", []).append(await trivial_s(api))
+        first.setdefault("myx", []).append(await first_byte_s(api))
+        for name, base in ways(ssh).items():
+            run, byte = partial(plain_ssh.run_s, [*base, "true"]), partial(plain_ssh.first_byte_s, [*base, "echo", "x"])
+            trivial.setdefault(name, []).append(await asyncio.to_thread(run))
+            first.setdefault(name, []).append(await asyncio.to_thread(byte))
+    result["trivial_ms"] = {name: stats.summary_ms(taken) for name, taken in trivial.items()}
+    result["first_byte_ms"] = {name: stats.summary_ms(taken) for name, taken in first.items()}
+
+
+async def lags(result: dict[str, Any], api: Api, ssh: plain_ssh.PlainSsh | None, lines: int) -> None:
+    """Line lag of a command that prints a time every 10 ms."""
+    result["line_lag_ms"] = {"myx": stats.summary_ms(await line_lag(api, lines, 0.01))}
+    ticker = [sys.executable, "-S", "-E", "-c", f'"{TICKER.format(n=lines, gap=0.01)}"']
+    for name, base in ways(ssh).items():
+        lag = await asyncio.to_thread(plain_ssh.line_lags_s, [*base, *ticker])
+        result["line_lag_ms"][name] = stats.summary_ms(lag)
+
+
+async def bulk(api: Api, ssh: plain_ssh.PlainSsh | None, file: Path) -> dict[str, float]:
+    """MB/s of a large output, the median of three, MyX and ssh by turns."""
+    speeds: dict[str, list[float]] = {}
+    for _ in range(3):
+        speeds.setdefault("myx", []).append(await throughput(api, file))
+        for name, base in ways(ssh).items():
+            taken, size = await asyncio.to_thread(plain_ssh.read_all_s, [*base, "cat", str(file)])
+            speeds.setdefault(name, []).append(size / taken / 1e6)
+    return {name: round(sorted(found)[1], 1) for name, found in speeds.items()}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -146,7 +167,8 @@ def table(result: dict[str, Any]) -> str:
     for work in ("trivial_ms", "first_byte_ms", "line_lag_ms"):
         for who, figures in result[work].items():
             rows.append(f"{work:16} {who:16} " + "  ".join(f"{k} {v:9.2f}" for k, v in figures.items()))
-    rows += [f"throughput_mb_s  {who:16} {speed:9.1f}" for who, speed in result["throughput_mb_s"].items()]
+    for work in ("throughput_mb_s", "random_mb_s"):
+        rows += [f"{work:16} {who:16} {speed:9.1f}" for who, speed in result[work].items()]
     rows += [f"commands_per_s   {n:3} in flight    {speed:9.1f}" for n, speed in result["commands_per_s"].items()]
     for work in ("idle", "commands_cost", "throughput_cost"):
         rows.append(f"\n{work} ({', '.join(f'{k} {v}' for k, v in result[work].items() if not isinstance(v, dict))})")

@@ -53,10 +53,11 @@ class Api:
 @asynccontextmanager
 async def own_myx() -> AsyncIterator[tuple[Api, str]]:
     """A whole MyX in a folder of its own, and its home; stopped and removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="myx-bench-") as home:
+    with tempfile.TemporaryDirectory(prefix="myx-bench-") as folder:
+        home = f"{folder}/home"
         environment = {**os.environ, "MYX_HOME": home, "MYX_PORT": "0"}
         program = str(Path(sys.executable).parent / "myx-standalone")
-        log = Path(home) / "bench.log"
+        log = Path(folder) / "up.log"
         with log.open("wb") as output:
             process = subprocess.Popen([program, "up"], env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
