@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum
 from typing import Any, Final
 
 import uvicorn
@@ -14,10 +15,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from myx_gateway.problems import MEDIA_TYPE, body_of, status_of
 from myx_gateway.streams.outlet import ABORT_EXTENSION, HANG_UP_EXTENSION
-from myx_kit.errors import FailedPrecondition, InvalidArgument, MyxError
+from myx_kit.errors import FailedPrecondition, InvalidArgument
 
-# Request line and headers together, beyond the piece in which they begin; sent before anything is authenticated.
+# Request line, headers and trailers together; sent before anything is authenticated.
 MAX_HEAD_BYTES: Final = 64 << 10
+MAX_FIELDS: Final = 200
+# Requests that wait for the answers to those before them.
+MAX_PIPELINED: Final = 16
 _HEAD_TIMEOUT_S: Final = 20.0
 _KEEP_ALIVE_S: Final = 75
 # A client says nothing on a log stream; more than this is closed with 1009.
@@ -101,14 +105,29 @@ class _Server(uvicorn.Server):
                     await self.wake.wait()
 
 
-class _HttpProtocol(HttpToolsProtocol):
-    """Bounds the head of a request in size and time, answers what is no HTTP with a problem."""
+class _Part(Enum):
+    """What comes next on a connection."""
 
+    NOTHING = "nothing"
+    HEAD = "head"
+    BODY = "body"
+
+
+class _RefusedError(Exception):
+    """Stops the parser."""
+
+
+class _HttpProtocol(HttpToolsProtocol):
+    """Bounds requests in size, number and (their heads) in time, answers what is no HTTP with a problem."""
+
+    _part = _Part.NOTHING
+    _fields = 0
     _head_bytes = 0
-    _head_open = True
-    _begun_in_this_piece = False
+    _stalled_bytes = 0
+    _moved = False
     _head_timer: asyncio.TimerHandle | None = None
-    _refused = False
+    _too_large = False
+    _deaf = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -119,39 +138,85 @@ class _HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._deaf:
             return
-        self._begun_in_this_piece = False
+        self._moved = False
         super().data_received(data)
-        if self._head_open and not self._begun_in_this_piece and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                text = f"request line and headers are larger than {MAX_HEAD_BYTES} bytes"
-                self._refuse(InvalidArgument("HEAD_TOO_LARGE", text))
+        if self._deaf or self.transport.is_closing():
+            return
+        # The parser keeps an unfinished field to itself: what brings a message no further is counted here.
+        self._stalled_bytes = 0 if self._moved else self._stalled_bytes + len(data)
+        if self._stalled_bytes > MAX_HEAD_BYTES:
+            self._too_large = True
+            self._refuse()
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            # Those that wait are answered, the last one closes; a client must reckon with that.
+            self._deaf = True
+            self.cycle.keep_alive = False
+            raise _RefusedError
         super().on_message_begin()
         self.scope["extensions"] = {ABORT_EXTENSION: self.transport.abort}  # type: ignore[dict-item]
-        self._head_open, self._head_bytes, self._begun_in_this_piece = True, 0, True
+        self._move(_Part.HEAD)
+        self._fields = self._head_bytes = 0
         self._await_head()
 
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._count(len(name) + len(value) + 4)
+        if self._part is _Part.HEAD:  # a trailer is no header
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._head_open = False
+        self._move(_Part.BODY)
         self._cancel_head_timer()
         super().on_headers_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(InvalidArgument("NOT_HTTP", "this is not a valid HTTP request"))
+    def on_body(self, body: bytes) -> None:
+        self._moved = True
+        super().on_body(body)
 
-    def _refuse(self, error: MyxError) -> None:
+    def on_message_complete(self) -> None:
+        self._move(_Part.NOTHING)
+        super().on_message_complete()
+
+    def _move(self, part: _Part) -> None:
+        self._part = part
+        self._moved = True
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES or self._fields > MAX_FIELDS:
+            self._too_large = True
+            raise _RefusedError
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._deaf:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self._deaf = True
         self._cancel_head_timer()
+        if self._part is _Part.BODY or (self.cycle is not None and not self.cycle.response_complete):
+            # Whatever we say would be taken for the answer to a request that is being answered.
+            self.transport.abort()
+            return
+        if self._too_large:
+            text = f"request line and headers are larger than {MAX_HEAD_BYTES} bytes or more than {MAX_FIELDS} lines"
+            error = InvalidArgument("HEAD_TOO_LARGE", text)
+        else:
+            error = InvalidArgument("NOT_HTTP", "this is not a valid HTTP request")
         body = body_of(error, "")
         status = status_of(error)
         head = f"HTTP/1.1 {status} \r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
         self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
         self.transport.write_eof()
         # What is still on its way is read and thrown away: closing now would reset the connection under our answer.
-        self._refused = True
         self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def _await_head(self) -> None:
