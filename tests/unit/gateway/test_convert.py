@@ -11,6 +11,7 @@ from myx.registry.v1 import agent_pb2, server_pb2
 from myx_gateway import convert
 from myx_gateway.schemas.commands import CommandStatus, LogCompleteness
 from myx_gateway.schemas.common import MAX_SECONDS
+from myx_kit.wire_time import duration
 
 
 @pytest.mark.parametrize("number", command_pb2.CommandStatus.values()[1:])
@@ -53,6 +54,6 @@ def test_times_are_rfc_3339_in_utc() -> None:
 
 @given(st.floats(0, MAX_SECONDS))
 def test_a_duration_goes_over_the_wire_and_back(value: float) -> None:
-    duration = convert.duration_of(value)
-    assert 0 <= duration.nanos < 1_000_000_000
-    assert convert.seconds(duration, present=True) == pytest.approx(value, abs=1e-6)
+    message = duration(value)
+    assert 0 <= message.nanos < 1_000_000_000
+    assert convert.seconds(message, present=True) == pytest.approx(value, abs=1e-6)

@@ -1,11 +1,9 @@
 """Proto and domain, both ways. Pure."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from myx.executor.v1 import command_pb2 as pb
 from myx.executor.v1.command_service_pb2 import FollowLogResponse, LogFinal, RunCommandRequest
@@ -15,6 +13,7 @@ from myx_executor.domain.log import PIECE_BYTES, STDOUT, Piece
 from myx_executor.domain.states import Status
 from myx_executor.usecases.run_command import RunRequest
 from myx_kit.errors import InvalidArgument
+from myx_kit.wire_time import duration, timestamp
 
 _STATUSES = {status: pb.CommandStatus.Value(f"COMMAND_STATUS_{status.name}") for status in Status}
 _FROM_STATUSES: dict[int, Status] = {number: status for status, number in _STATUSES.items()}
@@ -69,17 +68,17 @@ def command_to_proto(command: Command) -> pb.Command:
         secret_env_names=command.secret_env_names,
         cwd=spec.cwd,
         user=spec.user,
-        timeout=_duration(spec.timeout_s),
-        no_output_timeout=_duration(spec.no_output_timeout_s),
+        timeout=duration(spec.timeout_s),
+        no_output_timeout=duration(spec.no_output_timeout_s),
         status=_STATUSES[command.status],
         reason=command.reason,
         message=command.message,
         exit_code=command.exit_code,
         signal=command.signal,
-        created_at=_timestamp(command.created_at),
-        started_at=_timestamp(command.started_at),
-        ended_at=_timestamp(command.ended_at),
-        cancel_requested_at=_timestamp(command.cancel_requested_at),
+        created_at=timestamp(command.created_at),
+        started_at=timestamp(command.started_at),
+        ended_at=timestamp(command.ended_at),
+        cancel_requested_at=timestamp(command.cancel_requested_at),
         log_size_bytes=command.log_size,
         log_completeness=_COMPLETENESS[command.completeness],
         attempts=[_attempt(attempt) for attempt in command.attempts],
@@ -120,8 +119,8 @@ def _result(result: AgentResult) -> pb.CommandResult:
         return_code=result.return_code,
         signal=result.signal,
         reason=result.reason,
-        started_at=_timestamp(result.started_at),
-        ended_at=_timestamp(result.ended_at),
+        started_at=timestamp(result.started_at),
+        ended_at=timestamp(result.ended_at),
         stdout=_count(result.stdout),
         stderr=_count(result.stderr),
         tree_gone=result.tree_gone,
@@ -134,21 +133,5 @@ def _count(count: StreamCount | None) -> pb.StreamResult | None:
 
 def _attempt(attempt: Attempt) -> CallAttempt:
     return CallAttempt(
-        at=_timestamp(attempt.at), cause=attempt.cause, message=attempt.message, wait=_duration(attempt.wait_s)
+        at=timestamp(attempt.at), cause=attempt.cause, message=attempt.message, wait=duration(attempt.wait_s)
     )
-
-
-def _timestamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    out = Timestamp()
-    out.FromDatetime(at)
-    return out
-
-
-def _duration(seconds: float | None) -> Duration | None:
-    if seconds is None:
-        return None
-    out = Duration()
-    out.FromTimedelta(timedelta(seconds=seconds))
-    return out

@@ -52,12 +52,6 @@ def seconds(duration: Duration, *, present: bool) -> float | None:
     return duration.seconds + duration.nanos / 1e9 if present else None
 
 
-def duration_of(value: float) -> Duration:
-    """The wire form of seconds."""
-    whole = int(value)
-    return Duration(seconds=whole, nanos=int((value - whole) * 1e9))
-
-
 def wire_status(status: CommandStatus) -> command_pb2.CommandStatus.ValueType:
     """The wire form of a command's status."""
     return _WIRE_STATUS[status]

@@ -1,16 +1,14 @@
 """Messages to domain and back; pure. What an agent says about its host is checked field by field, never trusted."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
-
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from myx.heartbeat.v1 import heartbeat_service_pb2
 from myx.registry.v1 import agent_pb2, agent_service_pb2
 from myx_heartbeat.domain import Endpoint, Report, Status, Try
 from myx_kit.agent_rpc.wire import clean
+from myx_kit.wire_time import duration, timestamp
 
 # What an agent says is cut, so that 500 reports fit a message of 16 MiB; the registry keeps no more either.
 _MAX_TEXT = 256
@@ -52,7 +50,7 @@ def report(one: Report) -> agent_service_pb2.HeartbeatReport:
     """A report for the registry."""
     message = agent_service_pb2.HeartbeatReport(
         agent_id=one.agent_id,
-        checked_at=_timestamp(one.checked_at),
+        checked_at=timestamp(one.checked_at),
         status=_TO_WIRE[one.status],
         cause=one.outcome.cause,
         message=one.outcome.message,
@@ -60,7 +58,7 @@ def report(one: Report) -> agent_service_pb2.HeartbeatReport:
         version=_text(one.outcome.version),
     )
     if one.outcome.latency_s is not None:
-        message.latency.CopyFrom(_duration(one.outcome.latency_s))
+        message.latency.CopyFrom(duration(one.outcome.latency_s))
     if one.outcome.facts is not None:
         message.facts.CopyFrom(facts(one.outcome.facts, one.checked_at))
     return message
@@ -80,10 +78,10 @@ def attempts(tries: Sequence[Try]) -> list[agent_pb2.CallAttempt]:
     """The tries of a call; `wait` is unset for the last one."""
     return [
         agent_pb2.CallAttempt(
-            at=_timestamp(one.at),
+            at=timestamp(one.at),
             cause=one.cause,
             message=one.message,
-            wait=None if one.wait_s is None else _duration(one.wait_s),
+            wait=None if one.wait_s is None else duration(one.wait_s),
         )
         for one in tries
     ]
@@ -106,7 +104,7 @@ def facts(status: Mapping[str, Any], reported_at: datetime) -> agent_pb2.AgentFa
         machine_id=_text(status.get("machine_id")),
         boot_id=_text(status.get("boot_id")),
         running_command_ids=[_text(one) for one in _list(status.get("running_commands"))[:_MAX_LIST]],
-        reported_at=_timestamp(reported_at),
+        reported_at=timestamp(reported_at),
         deployment_tool_version=_text(tool.get("version")),
         deployment_tool_digest=_text(tool.get("digest")),
     )
@@ -114,7 +112,7 @@ def facts(status: Mapping[str, Any], reported_at: datetime) -> agent_pb2.AgentFa
         message.load_1m, message.load_5m, message.load_15m = (_number(one) for one in load)
     uptime_s = _number(status.get("host_uptime"))
     if 0 < uptime_s < 1e10:
-        message.uptime.CopyFrom(_duration(uptime_s))
+        message.uptime.CopyFrom(duration(uptime_s))
     for disk in _list(status.get("disks"))[:_MAX_LIST]:
         one = _mapping(disk)
         message.disks.add(
@@ -143,15 +141,3 @@ def _list(value: object) -> list[Any]:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _timestamp(at: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(at.astimezone(UTC))
-    return message
-
-
-def _duration(seconds: float) -> Duration:
-    message = Duration()
-    message.FromTimedelta(timedelta(seconds=seconds))
-    return message

@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from myx.registry.v1 import agent_pb2, agent_service_pb2, server_pb2, server_service_pb2
 from myx_kit.errors import InvalidArgument
 from myx_kit.ids import parse_id
+from myx_kit.wire_time import duration, timestamp
 from myx_registry.domain.agents import (
     Agent,
     AgentEndpoint,
@@ -60,8 +61,8 @@ def server_message(server: Server, agent: Agent | None) -> server_pb2.Server:
         name=server.spec.name,
         address=server.spec.address,
         labels=server.spec.labels,
-        created_at=_timestamp(server.created_at),
-        updated_at=_timestamp(server.updated_at),
+        created_at=timestamp(server.created_at),
+        updated_at=timestamp(server.updated_at),
         etag=server.etag,
         agent=None if agent is None else agent_message(agent),
     )
@@ -76,19 +77,19 @@ def agent_message(agent: Agent) -> agent_pb2.Agent:
         status=_STATUS_TO_WIRE[health.status],
         status_reason=health.status_reason,
         status_message=health.status_message,
-        status_since=_timestamp(health.status_since),
+        status_since=timestamp(health.status_since),
         version=health.version,
         rpc_port=agent.rpc_port,
         certificate_sha256=agent.certificate_sha256,
         rpc_supported=health.rpc_supported,
-        rpc_last_check=_timestamp(health.rpc_last_check),
-        rpc_last_success=_timestamp(health.rpc_last_success),
-        last_heartbeat=_timestamp(health.last_heartbeat),
-        latency=_duration(health.latency_s),
+        rpc_last_check=timestamp(health.rpc_last_check),
+        rpc_last_success=timestamp(health.rpc_last_success),
+        last_heartbeat=timestamp(health.last_heartbeat),
+        latency=duration(health.latency_s),
         failure_streak=health.failure_streak,
         last_attempts=[_attempt_message(attempt) for attempt in health.last_attempts],
         facts=None if health.facts is None else _facts_message(health.facts),
-        created_at=_timestamp(agent.created_at),
+        created_at=timestamp(agent.created_at),
     )
 
 
@@ -194,7 +195,7 @@ def _attempt(message: agent_pb2.CallAttempt, checked_at: datetime) -> CallAttemp
 
 def _attempt_message(attempt: CallAttempt) -> agent_pb2.CallAttempt:
     return agent_pb2.CallAttempt(
-        at=_timestamp(attempt.at), cause=attempt.cause, message=attempt.message, wait=_duration(attempt.wait_s)
+        at=timestamp(attempt.at), cause=attempt.cause, message=attempt.message, wait=duration(attempt.wait_s)
     )
 
 
@@ -215,9 +216,9 @@ def _facts_message(facts: AgentFacts) -> agent_pb2.AgentFacts:
     return agent_pb2.AgentFacts(
         **{name: getattr(facts, name) for name in (*_TEXT_FACTS, *_NUMBER_FACTS, *_LOAD_FACTS)},
         disks=[agent_pb2.Disk(mount=d.mount, total_bytes=d.total_bytes, free_bytes=d.free_bytes) for d in facts.disks],
-        uptime=_duration(facts.uptime_s),
+        uptime=duration(facts.uptime_s),
         running_command_ids=facts.running_command_ids,
-        reported_at=_timestamp(facts.reported_at),
+        reported_at=timestamp(facts.reported_at),
     )
 
 
@@ -236,14 +237,6 @@ def _seconds(duration: Duration) -> float:
     return min(max(duration.seconds + duration.nanos / 1e9, 0.0), _MAX_DURATION_S)
 
 
-def _duration(seconds: float | None) -> Duration | None:
-    if seconds is None:
-        return None
-    message = Duration()
-    message.FromMicroseconds(round(seconds * 1e6))
-    return message
-
-
 def _instant(timestamp: Timestamp) -> datetime | None:
     """Microseconds, as PostgreSQL keeps them; None when unset (the epoch) or outside the years that there are."""
     if not timestamp.seconds and not timestamp.nanos:
@@ -252,11 +245,3 @@ def _instant(timestamp: Timestamp) -> datetime | None:
         return timestamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _timestamp(instant: datetime | None) -> Timestamp | None:
-    if instant is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(instant)
-    return message

@@ -17,6 +17,7 @@ from myx_gateway.api.dependencies import (
 )
 from myx_gateway.schemas.commands import CancelRequest, Command, CommandPage, CommandStatus, NewCommand
 from myx_gateway.schemas.common import plain
+from myx_kit.wire_time import duration
 
 router = APIRouter(prefix="/commands", tags=["commands"])
 
@@ -43,9 +44,9 @@ async def run_command(
         requested_by=principal.name,
     )
     if body.timeout_s is not None:
-        request.timeout.CopyFrom(convert.duration_of(body.timeout_s))
+        request.timeout.CopyFrom(duration(body.timeout_s))
     if body.no_output_timeout_s is not None:
-        request.no_output_timeout.CopyFrom(convert.duration_of(body.no_output_timeout_s))
+        request.no_output_timeout.CopyFrom(duration(body.no_output_timeout_s))
     answer = await clients.commands.RunCommand(request)
     response.headers["Location"] = f"/api/v1/commands/{answer.command.id}"
     return convert.command(answer.command)
@@ -87,6 +88,6 @@ async def cancel_command(
     """Ask a command to end; it is `cancelling` until the agent has proved the end. Safe to repeat."""
     request = executor.CancelCommandRequest(command_id=command_id, requested_by=principal.name)
     if body is not None and body.grace_s is not None:
-        request.grace.CopyFrom(convert.duration_of(body.grace_s))
+        request.grace.CopyFrom(duration(body.grace_s))
     answer = await clients.commands.CancelCommand(request)
     return convert.command(answer.command)
