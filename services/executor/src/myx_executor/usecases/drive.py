@@ -30,6 +30,7 @@ log = get_logger()
 _OVERDUE_MARGIN_S = 30.0
 _ASK_AGAIN_S = 5.0
 _LONG_POLL_S = 25.0
+_EARLY_ANSWER_PAUSE_S = 0.5
 _LONGEST_STREAM_PAUSE_S = 30.0
 _QUICK_RETRIES_S = (0.0, 1.0, 2.0, 4.0)
 
@@ -210,12 +211,15 @@ class Drive:
         return None
 
     async def _poll(self, sink: LogSink, wait_s: float) -> LogEnd | None:
-        command = self._owned.command
+        command, loop = self._owned.command, asyncio.get_running_loop()
+        until = loop.time() + wait_s
         items = await self._tools.agents.read_log(command.server_id, command.id, sink.received, wait_s=wait_s)
         for item in items:
             if isinstance(item, LogEnd):
                 return item
             await sink.feed(item)
+        if not items:  # an agent that does not wait must not keep us busy
+            await asyncio.sleep(min(max(until - loop.time(), 0.0), _EARLY_ANSWER_PAUSE_S))
         return None
 
     async def _short(self, end: int) -> Outcome:
