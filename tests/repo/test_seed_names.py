@@ -5,7 +5,6 @@ from pathlib import Path
 
 from myx.executor.v1 import command_pb2
 from myx.registry.v1 import agent_pb2
-
 from myx_agent.openrpc import document
 from myx_heartbeat.settings import HeartbeatSettings
 

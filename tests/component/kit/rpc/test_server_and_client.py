@@ -1,5 +1,4 @@
 """A real server and real channels over TLS on loopback."""
-# ruff: noqa: N802 - gRPC names its methods
 
 import asyncio
 from collections.abc import AsyncIterator
