@@ -128,8 +128,9 @@ class Client:
         elif status >= 500 and problem.get("request_id"):
             detail += f" (request {clean(problem['request_id'])})"
         elif isinstance(problem.get("fields"), dict):
-            told = "; ".join(f"{clean(name)}: {clean(text)}" for name, text in problem["fields"].items())
-            detail += f" ({told})" if told else ""
+            fields = [(clean(name), clean(text)) for name, text in problem["fields"].items()]
+            told = "; ".join(f"{name}: {text}" for name, text in fields if text not in detail)
+            detail = f"{detail.rstrip('.')} ({told})" if told else detail
         return ApiError(detail[:_MESSAGE_LIMIT], status=status, reason=reason)
 
 
@@ -141,7 +142,7 @@ def segment(text: str) -> str:
 def _cause(error: Exception) -> tuple[str, bool]:
     """Why a request failed, for people; and whether trying again is pointless."""
     if isinstance(error, ConnectionRefusedError):
-        return "connection refused; is it running?", False
+        return "connection refused (is it running?)", False
     if isinstance(error, socket.gaierror | UnicodeError):
         return "its name cannot be resolved", False
     if isinstance(error, TimeoutError):

@@ -46,6 +46,7 @@ def find(url: str | None, token_file: str | None) -> Endpoint:
     if url and token:
         return _endpoint(url, token, origin)
     if url:
+        _split(url)
         raise UsageError("an address was given but no token: set MYX_TOKEN or give --token-file")
     path = standalone_file()
     if path is None:
@@ -65,13 +66,20 @@ def standalone_file() -> Path | None:
     """`standalone.json` of $MYX_HOME, else of `.myx` here or in a folder above, else of this program's checkout."""
     home = os.environ.get("MYX_HOME")
     if home:
-        return Path(home) / "standalone.json"
+        return _expanded(home) / "standalone.json"
     here = Path.cwd()
     for folder in (here, *here.parents, Path(sys.prefix).parent):
         path = folder / ".myx" / "standalone.json"
         if os.path.lexists(path):
             return path
     return None
+
+
+def _expanded(home: str) -> Path:
+    try:
+        return Path(home).expanduser()
+    except RuntimeError:  # no such user
+        return Path(home)
 
 
 def _given_token(token_file: str | None) -> tuple[str, str]:

@@ -44,10 +44,13 @@ class Unreachable(Failure):
 
 
 class ApiError(Failure):
-    """MyX answered with an error; `status` and `reason` as in its problem document (RFC 9457)."""
+    """MyX answered with an error; `status` and `reason` as in its problem document (RFC 9457).
+
+    A request that MyX does not take as it stands came from a wrong command line.
+    """
 
     def __init__(self, message: str, *, status: int, reason: str = "") -> None:
-        super().__init__(message)
+        super().__init__(message, USAGE if status in {400, 422} else MYX_FAILED)
         self.status = status
         self.reason = reason
 

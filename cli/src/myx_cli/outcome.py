@@ -1,11 +1,13 @@
 """From the final state of a command to an exit code and a sentence."""
 
+import re
 import signal
 from typing import Any, NamedTuple
 
 from myx_cli.errors import INTERRUPTED, MYX_FAILED, SIGNAL_BASE, TIMED_OUT
 from myx_cli.text import clean
 
+FINAL = frozenset({"success", "failed", "timeout", "cancelled", "lost", "unknown", "skipped"})
 _ORDINARY_REASONS = frozenset({"", "exited", "exit_code"})
 
 
@@ -19,7 +21,7 @@ class Outcome(NamedTuple):
 def outcome(command: dict[str, Any]) -> Outcome:
     """What a final command comes to (docs/cli.md: exit codes)."""
     status = command.get("status")
-    message = clean(command.get("message") or command.get("reason") or "")
+    message = _message(command)
     if status in {"success", "failed"}:
         return _ended(command, message)
     if status == "timeout":
@@ -36,6 +38,21 @@ def outcome(command: dict[str, Any]) -> Outcome:
     if status == "skipped":
         return Outcome(MYX_FAILED, f"the command was not run{why}")
     return Outcome(MYX_FAILED, f"the command ended in a state that this myx does not know: {clean(status)}{why}")
+
+
+def _message(command: dict[str, Any]) -> str:
+    """What MyX says of the end, with the name of what it is about where MyX leaves that out."""
+    message = clean(command.get("message") or command.get("reason") or "")
+    program, folder, user = (clean(command.get(name) or "") for name in ("command", "cwd", "user"))
+    if command.get("reason") == "spawn_failed":
+        about = folder if "cwd" in message else program
+        if about and about not in message:
+            message += f": {about}"
+        if " " in program and not command.get("args") and "cwd" not in message:
+            message += " (no shell splits this into words; either -- PROGRAM ARG… or -- sh -c '…')"
+    elif user and re.search(r"\buser\b", message) and user not in message:
+        message += f": {user}"
+    return message.removeprefix("the outcome is not to be had: ")
 
 
 def _ended(command: dict[str, Any], message: str) -> Outcome:

@@ -14,6 +14,8 @@ STATUSES = (
     *("pending", "queued", "running", "cancelling", "success", "failed", "timeout", "cancelled"),
     *("lost", "unknown", "skipped"),
 )
+_LONGEST_S = 315_360_000  # what the API takes
+_LONGEST_GRACE_S = 3600
 EXIT_CODES = """exit codes:
   0-255   the remote command's own (126 not executable, 127 not found, 128+n ended by signal n)
   1       several servers that failed differently; `myx status`: something is not well
@@ -21,6 +23,8 @@ EXIT_CODES = """exit codes:
   124     ended by --timeout or --no-output-timeout
   125     MyX failed: out of reach, unauthorized, unknown server, outcome lost or unknown
   130     cancelled, or left by Ctrl-C
+  141     the reader of the output left
+  143     ended by SIGTERM
 """
 
 
@@ -88,6 +92,7 @@ def _spec(words: list[str]) -> tuple[Spec, list[str]]:
     group = [spec for spec in SPECS if spec.words[0] == words[0]]
     if group:
         if words[1:2] in (["--help"], ["-h"]):
+            print(f"usage: myx {words[0]} VERB … (myx {words[0]} VERB --help tells more)\n")
             print("\n".join(f"myx {' '.join(spec.words):16}  {spec.help}" for spec in group))
             raise SystemExit(0)
         verbs = ", ".join(spec.words[1] for spec in group)
@@ -101,7 +106,7 @@ def _parse_command(spec: Spec, rest: list[str], options: Namespace) -> Namespace
         description=spec.help,
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        epilog=EXIT_CODES if spec.words == ("run",) else None,
+        epilog=EXIT_CODES if spec.words in {("run",), ("logs",), ("status",)} else None,
     )
     spec.add(parser)
     _add_common(parser)
@@ -135,6 +140,26 @@ def _seconds(text: str) -> float:
         return parse_duration(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not a time: 90, 1.5s, 5m, 2h or 1d") from None
+
+
+def _limit(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds > _LONGEST_S:
+        raise ArgumentTypeError(f"{text!r} is too long: at most {_LONGEST_S // 86400} days; 0: no limit")
+    return seconds
+
+
+def _grace(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds > _LONGEST_GRACE_S:
+        raise ArgumentTypeError(f"{text!r} is too long: at most {_LONGEST_GRACE_S} s")
+    return seconds
+
+
+def _folder(text: str) -> str:
+    if not text.startswith("/"):
+        raise ArgumentTypeError(f"{text!r} is not an absolute path: it is a folder of the server")
+    return text
 
 
 def _positive(text: str) -> int:
@@ -177,9 +202,9 @@ def _add_run(parser: Parser) -> None:
     parser.add_argument(
         "servers", nargs="+", metavar="SERVER", help="name or id; several run at the same time, lines prefixed"
     )
-    parser.add_argument("--timeout", type=_seconds, metavar="TIME", help="end it after 90, 5m, 2h …; 0: never (24h)")
+    parser.add_argument("--timeout", type=_limit, metavar="TIME", help="end it after 90, 5m, 2h …; 0: never (24h)")
     parser.add_argument(
-        "--no-output-timeout", type=_seconds, metavar="TIME", help="end it when it has been silent for so long"
+        "--no-output-timeout", type=_limit, metavar="TIME", help="end it when it has been silent for so long"
     )
     parser.add_argument("--detach", "-d", action="store_true", help="start it, print its id, and leave")
     parser.add_argument("--env", "-e", action="append", type=_variable, metavar="K=V", help="set a variable")
@@ -190,7 +215,7 @@ def _add_run(parser: Parser) -> None:
         metavar="NAME",
         help="pass a variable of yours on, hidden; asked for if unset",
     )
-    parser.add_argument("--cwd", metavar="DIR", help="folder to run it in")
+    parser.add_argument("--cwd", type=_folder, metavar="DIR", help="folder to run it in")
     parser.add_argument("--user", metavar="NAME", help="user to run it as")
     parser.add_argument("--stdin", action="store_true", help="send own standard input (up to 1 MiB) to it")
     _add_patience(parser)
@@ -225,7 +250,7 @@ def _add_command_id(parser: Parser) -> None:
 
 def _add_command_cancel(parser: Parser) -> None:
     parser.add_argument("ids", nargs="+", metavar="ID", help="id of the command")
-    parser.add_argument("--grace", type=_seconds, metavar="TIME", help="between TERM and KILL (10s)")
+    parser.add_argument("--grace", type=_grace, metavar="TIME", help="between TERM and KILL (10s)")
 
 
 def _add_server(parser: Parser) -> None:

@@ -51,7 +51,7 @@ def print_table(
     """
     if not os.isatty(STDOUT):
         for row in rows:
-            print_line("\t".join(map(clean, row)))
+            print_line("\t".join("" if value is None else clean(value) for value in row))
         return
     if not rows:
         print_line(nothing)
@@ -125,7 +125,8 @@ def _print_rich(table: Any) -> None:
     from rich.console import Console
 
     # rich itself leaves colours out when NO_COLOR is set or the terminal has none.
-    console = Console(highlight=False, emoji=False, markup=False)
+    width, height = shutil.get_terminal_size()  # told, because rich takes every plain terminal for 80 columns wide
+    console = Console(highlight=False, emoji=False, markup=False, width=width, height=height)
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():

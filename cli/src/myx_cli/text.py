@@ -21,7 +21,9 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """`0.3 s`, `42 s`, `5 min`, `3 h`, `2 d`: the largest unit that fits, for people."""
+    """`24 ms`, `1.3 s`, `42 s`, `5 min`, `3 h`, `2 d`: the largest unit that fits, for people."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):

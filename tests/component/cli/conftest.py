@@ -26,7 +26,12 @@ SERVER = {
     "address": "127.0.0.1",
     "labels": {"env": "test"},
     "created_at": "2026-01-01T00:00:00Z",
-    "agent": {"status": "online", "version": "0.1.0", "last_heartbeat": "2026-01-01T00:00:00Z"},
+    "agent": {
+        "status": "online",
+        "status_since": "2025-12-31T00:00:00Z",
+        "version": "0.1.0",
+        "last_heartbeat": "2026-01-01T00:00:00Z",
+    },
 }
 
 

@@ -114,7 +114,7 @@ def test_a_door_that_stays_closed_is_a_125(myx):
     done = myx("run", "--reconnect-timeout", "0.3", "local", "--", "x", env={"MYX_URL": url})
     assert time.monotonic() - began < 3
     assert (done.returncode, done.stdout) == (125, b"")
-    assert done.stderr == f"myx: cannot reach MyX at {url}: connection refused; is it running?\n".encode()
+    assert done.stderr == f"myx: cannot reach MyX at {url}: connection refused (is it running?)\n".encode()
 
 
 def test_giving_up_says_how_to_go_on(gateway, myx):

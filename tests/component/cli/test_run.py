@@ -126,6 +126,54 @@ def test_the_outcome_becomes_an_exit_code_and_a_sentence(gateway, myx, final, co
     assert done.stderr.count(b"\n") == bool(said)
 
 
+@pytest.mark.parametrize(
+    ("options", "command", "message", "said"),
+    [
+        ([], ["nope"], "cannot be executed: No such file", "cannot be executed: No such file: nope"),
+        ([], ["nope"], "nope cannot be executed", "nope cannot be executed"),
+        (
+            *([], ["sh -c true"], "cannot be executed"),
+            "cannot be executed: sh -c true (no shell splits this into words; either -- PROGRAM ARG… or -- sh -c '…')",
+        ),
+        (["--cwd", "/no"], ["x"], "cannot be started (cwd): No such", "cannot be started (cwd): No such: /no"),
+        (["--user", "joe"], ["x"], "user is not one here", "the command did not run: user is not one here: joe"),
+    ],
+)
+def test_what_is_missing_is_named(gateway, myx, options, command, message, said):
+    reason, code = ("agent_refused", None) if "--user" in options else ("spawn_failed", 127)
+
+    async def script(stream):
+        content = gateway.posts("/commands")[0].json()
+        asked = {name: content[name] for name in ("command", "args", "cwd", "user") if name in content}
+        await stream.final(status="failed", exit_code=code, reason=reason, message=message, **asked)
+
+    gateway.script = script
+    assert myx("run", "local", *options, "--", *command).stderr.decode() == f"myx: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--cwd", "relative"], b"'relative' is not an absolute path: it is a folder of the server"),
+        (["--timeout", "99999d"], b"'99999d' is too long: at most 3650 days; 0: no limit"),
+        (["--no-output-timeout", "99999d"], b"'99999d' is too long"),
+    ],
+)
+def test_what_no_server_takes_is_refused_here(gateway, myx, option, said):
+    done = myx("run", "local", *option, "--", "x")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not gateway.requests
+
+
+def test_a_refused_request_is_a_wrong_command_line_told_once(gateway, myx):
+    fields = {"user": "is too long", "server": "nosuch"}
+    problem = {"reason": "REQUEST_INVALID", "detail": "user is too long.", "fields": fields}
+    gateway.answers.append(("POST /commands", (400, problem)))
+    done = myx("run", "local", "--", "x")
+    assert (done.returncode, done.stderr) == (2, b"myx: user is too long (server: nosuch)\n")
+
+
 def test_a_gap_is_told(gateway, myx):
     async def script(stream):
         await stream.data(1, b"a\n")

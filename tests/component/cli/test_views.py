@@ -27,15 +27,22 @@ def test_servers_of_all_pages_are_tab_separated_on_a_pipe(gateway, myx):
     done = myx("server", "list")
     assert (done.returncode, done.stderr) == (0, b"")
     rows = [line.split(b"\t") for line in done.stdout.splitlines()]
-    assert [row[:4] for row in rows] == [
-        [b"local", b"online", b"127.0.0.1", b"2026-01-01T00:00:00Z"],
-        [b"other", b"online", b"127.0.0.1", b"2026-01-01T00:00:00Z"],
+    assert [row[:5] for row in rows] == [
+        [b"local", b"online", b"2025-12-31T00:00:00Z", b"127.0.0.1", b"2026-01-01T00:00:00Z"],
+        [b"other", b"online", b"2025-12-31T00:00:00Z", b"127.0.0.1", b"2026-01-01T00:00:00Z"],
     ]
+
+
+def test_a_server_without_an_agent_has_empty_fields(gateway, myx):
+    server = {"id": "0190", "name": "web-1", "address": "10.0.0.1", "agent": None, "labels": {"a": "b"}}
+    gateway.answers.append(("GET /servers", (200, {"items": [server], "next_page_token": None})))
+    assert myx("server", "list").stdout == b"web-1\tno agent\t\t10.0.0.1\t\t\t0190\ta=b\n"
 
 
 def test_servers_are_a_coloured_table_on_a_terminal(gateway, myx):
     code, output = on_a_terminal(myx, "server", "list")
     assert code == 0
+    assert b"Since" in output
     assert b"Last contact" in output
     assert b"\x1b[32monline" in output
     assert b" ago" in output
@@ -69,7 +76,22 @@ def test_json_documents_are_whole(gateway, myx):
     assert myx("--version").stdout == b"myx 0.1.0\n"
 
 
+def test_a_plain_terminal_has_the_width_it_has(gateway, myx):
+    gateway.add_command(command="x" * 100)
+    _, output = on_a_terminal(myx, "command", "list", TERM="dumb", COLUMNS="200")
+    assert b"x" * 100 in output
+
+
+def test_an_unknown_server_is_told_from_one_without_commands(gateway, myx):
+    for server, code, said in (("nosuch", 125, b"myx: there is no server nosuch; the names are"), ("local", 0, b"")):
+        done = myx("command", "list", "--server", server)
+        assert (done.returncode, done.stdout) == (code, b"")
+        assert done.stderr.startswith(said)
+        assert bool(done.stderr) == bool(said)
+
+
 def test_filters_reach_the_request(gateway, myx):
+    gateway.add_command()
     assert (
         myx("command", "list", "--server", "a b", "--status", "failed", "--status", "lost", "--limit", "7").returncode
         == 0
@@ -110,6 +132,14 @@ def test_cancel_asks_for_each(gateway, myx):
     assert b"nope: there is no such command" in done.stderr
     assert [request.json() for request in gateway.posts(".*/cancel")] == [{"grace_s": 2.0}] * 3
     assert myx("command", "cancel", one["id"]).returncode == 0
+
+
+def test_cancelling_what_is_over_says_so(gateway, myx):
+    over = gateway.add_command(status="failed", exit_code=3)
+    late = gateway.add_command(status="cancelled", cancel_requested_at="2026-01-01T00:00:00Z")
+    done = myx("command", "cancel", over["id"], late["id"])
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
+    assert done.stderr == f"myx: {over['id']} had ended already (failed, exit 3)\n".encode()
 
 
 def test_a_part_that_is_not_well_is_a_1(gateway, myx):

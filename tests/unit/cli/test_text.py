@@ -22,8 +22,8 @@ def test_what_is_no_duration_is_refused(text):
 
 
 def test_durations_and_sizes_are_short():
-    assert [format_duration(value) for value in (0.04, 9.94, 42, 119, 120, 7200, 200_000)] == [
-        *("0.0 s", "9.9 s", "42 s", "119 s", "2 min", "2 h", "2 d")
+    assert [format_duration(value) for value in (0.024, 1.25, 9.94, 42, 119, 120, 7200, 200_000)] == [
+        *("24 ms", "1.2 s", "9.9 s", "42 s", "119 s", "2 min", "2 h", "2 d")
     ]
     assert [format_size(value) for value in (0, 999, 1500, 100_000_000, 2.5e12, None)] == [
         *("0 B", "999 B", "1.5 kB", "100 MB", "2.5 TB", "")

@@ -6,11 +6,13 @@ from argparse import Namespace
 from myx_cli.api import Client, Document, segment
 from myx_cli.endpoint import find
 from myx_cli.errors import ApiError
+from myx_cli.outcome import FINAL
 from myx_cli.output import note
 from myx_cli.pages import all_items
+from myx_cli.servers import get_server
 from myx_cli.sinks import print_json
 from myx_cli.tables import Status, When, print_facts, print_table
-from myx_cli.text import format_duration, format_size
+from myx_cli.text import clean, format_duration, format_size
 from myx_cli.times import parse_time
 
 
@@ -18,6 +20,8 @@ def list_(arguments: Namespace) -> int:
     """Lists commands, newest first."""
     client = Client(find(arguments.url, arguments.token_file))
     items = all_items(client, "/commands", arguments.limit, server=arguments.server, status=arguments.status)
+    if arguments.server and not items:
+        get_server(client, arguments.server)  # a name with a slip in it is told from a server without commands
     if arguments.output == "json":
         print_json({"items": items})
         return 0
@@ -49,7 +53,9 @@ def cancel(arguments: Namespace) -> int:
     exit_code = 0
     for command_id in arguments.ids:
         try:
-            asked.append(client.post(f"/commands/{segment(command_id)}/cancel", content))
+            command = client.post(f"/commands/{segment(command_id)}/cancel", content)
+            asked.append(command)
+            _tell_if_over(command_id, command)
         except ApiError as error:
             if len(arguments.ids) == 1:
                 raise
@@ -64,6 +70,13 @@ def cancel(arguments: Namespace) -> int:
             "nothing was cancelled",
         )
     return exit_code
+
+
+def _tell_if_over(command_id: str, command: Document) -> None:
+    status = command.get("status")
+    if status in FINAL and (status != "cancelled" or not command.get("cancel_requested_at")):
+        code = f", exit {_exit(command)}" if _exit(command) else ""
+        note(f"{command_id} had ended already ({clean(status)}{code})")
 
 
 def _row(command: Document) -> tuple[object, ...]:

@@ -6,11 +6,9 @@ from myx_cli.api import Client, Document, segment
 from myx_cli.endpoint import find
 from myx_cli.follow import Follower, Patience
 from myx_cli.interrupts import Interrupts
-from myx_cli.outcome import completeness_sentence, outcome
+from myx_cli.outcome import FINAL, completeness_sentence, outcome
 from myx_cli.output import note
 from myx_cli.sinks import JsonSink, RawSink, print_json_line
-
-_FINAL = frozenset({"success", "failed", "timeout", "cancelled", "lost", "unknown", "skipped"})
 
 
 def logs(arguments: Namespace) -> int:
@@ -24,7 +22,7 @@ def logs(arguments: Namespace) -> int:
     as_json = arguments.output == "json"
     sink = JsonSink(command_id, str(command.get("server_name") or "")) if as_json else RawSink()
     follower = Follower(client, command_id, sink, Patience(arguments.reconnect_timeout), arguments.offset)
-    if arguments.follow or command.get("status") in _FINAL:
+    if arguments.follow or command.get("status") in FINAL:
         end = follower.run()
     else:
         end = follower.run(until=max(arguments.offset, int(command.get("log_size_bytes") or 0)))

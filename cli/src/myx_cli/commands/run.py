@@ -8,7 +8,7 @@ from argparse import Namespace
 from base64 import b64encode
 from typing import Any
 
-from myx_cli.api import Client, Document, segment
+from myx_cli.api import Client, Document
 from myx_cli.endpoint import Endpoint, find
 from myx_cli.errors import (
     DIFFERENT_FAILURES,
@@ -23,6 +23,7 @@ from myx_cli.errors import (
 from myx_cli.follow import Follower
 from myx_cli.outcome import completeness_sentence, outcome
 from myx_cli.output import note, note_fault, print_line
+from myx_cli.servers import get_server, unknown_server
 from myx_cli.session import Session
 from myx_cli.sinks import AnySink, JsonSink, PrefixSink, RawSink, print_json, print_json_line
 from myx_cli.text import clean
@@ -112,7 +113,7 @@ class ServerRun:
                 cause, final = error, error.permanent
             except ApiError as error:
                 if error.reason == "SERVER_NOT_FOUND":
-                    raise Failure(f"{error.message.rstrip('.')}; the names are shown by: myx server list") from None
+                    raise unknown_server(error) from None
                 cause, final = error, not error.temporary
             if self._session.asked_to_end and not maybe_sent:
                 raise Failure("interrupted; nothing was started", INTERRUPTED)
@@ -228,14 +229,7 @@ def _check_servers(endpoint: Endpoint, servers: list[str]) -> None:
     client = Client(endpoint)
     try:
         for server in servers:
-            try:
-                client.get(f"/servers/{segment(server)}")
-            except ApiError as error:
-                if error.status == 404:
-                    raise Failure(
-                        f"{error.message.rstrip('.')}; nothing was started; the names are shown by: myx server list"
-                    ) from None
-                raise
+            get_server(client, server, "; nothing was started")
     finally:
         client.close()
 

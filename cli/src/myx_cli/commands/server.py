@@ -2,9 +2,10 @@
 
 from argparse import Namespace
 
-from myx_cli.api import Client, Document, segment
+from myx_cli.api import Client, Document
 from myx_cli.endpoint import find
 from myx_cli.pages import all_items
+from myx_cli.servers import get_server
 from myx_cli.sinks import print_json
 from myx_cli.tables import Status, When, print_facts, print_table
 from myx_cli.text import format_size
@@ -20,10 +21,10 @@ def list_(arguments: Namespace) -> int:
         print_json({"items": items})
         return 0
     print_table(
-        ("Name", "Status", "Address", "Last contact", "Version", "ID", "Labels"),
+        ("Name", "Status", "Since", "Address", "Last contact", "Version", "ID", "Labels"),
         [_row(item) for item in sorted(items, key=lambda item: str(item.get("name")))],
         "no servers yet",
-        droppable=("ID", "Version", "Last contact"),
+        droppable=("ID", "Version", "Last contact", "Since"),
     )
     return 0
 
@@ -31,7 +32,7 @@ def list_(arguments: Namespace) -> int:
 def show(arguments: Namespace) -> int:
     """Shows all that is known about one server."""
     client = Client(find(arguments.url, arguments.token_file))
-    server = client.get(f"/servers/{segment(arguments.server)}")
+    server = get_server(client, arguments.server)
     if arguments.output == "json":
         print_json(server)
     else:
@@ -44,6 +45,7 @@ def _row(server: Document) -> tuple[object, ...]:
     return (
         server.get("name"),
         Status(agent.get("status") or "no agent"),
+        When(agent.get("status_since") or ""),
         server.get("address"),
         When(agent.get("last_heartbeat") or ""),
         agent.get("version"),
