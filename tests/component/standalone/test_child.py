@@ -58,7 +58,7 @@ async def test_it_is_up_when_it_says_ready(stage: Stage) -> None:
 
 
 async def test_it_is_started_again_when_killed(stage: Stage) -> None:
-    child = stage.child(READY + "print('up', flush=True); signal.pause()")
+    child = stage.child("print('up', flush=True)\n" + READY + "signal.pause()")
     await child.start()
     first = pid(child)
     os.kill(first, signal.SIGKILL)
