@@ -92,7 +92,7 @@ class AgentClient:
         outcome = await self._post(target, [(method, params)], timeout_s, retry, trail)
         (item,) = _value(outcome, trail)
         if isinstance(item, JsonRpcError):
-            raise AgentCallError(Cause.RPC_ERROR, _rpc_message(item), trail, outcome.maybe_delivered, item)
+            raise AgentCallError(Cause.RPC_ERROR, item.sentence, trail, outcome.maybe_delivered, item)
         return item
 
     async def batch(
@@ -266,13 +266,9 @@ def _judge(items: list[Item]) -> _Outcome[list[Item]]:
     for item in items:
         if isinstance(item, JsonRpcError) and item.retryable:
             return _Outcome(
-                items, Cause.RPC_ERROR, _rpc_message(item), item.code == INTERNAL_ERROR, retryable=True, rpc_error=item
+                items, Cause.RPC_ERROR, item.sentence, item.code == INTERNAL_ERROR, retryable=True, rpc_error=item
             )
     errors = [item for item in items if isinstance(item, JsonRpcError)]
     if errors:
-        return _Outcome(items, Cause.RPC_ERROR, _rpc_message(errors[0]), rpc_error=errors[0])
+        return _Outcome(items, Cause.RPC_ERROR, errors[0].sentence, rpc_error=errors[0])
     return _Outcome(items)
-
-
-def _rpc_message(error: JsonRpcError) -> str:
-    return f"the agent answered {error.code}: {error.message[:200]}"

@@ -9,6 +9,7 @@ from typing import Any
 from myx_kit.errors import Unavailable
 
 INTERNAL_ERROR = -32603
+INVALID_PARAMS = -32602
 SERVER_ERRORS = range(-32099, -31999)
 
 
@@ -88,6 +89,13 @@ class JsonRpcError:
         """The agent's stable name of the error (UPPER_SNAKE), or an empty string."""
         reason = self.data.get("reason")
         return reason if isinstance(reason, str) and reason.isascii() and reason.isprintable() else ""
+
+    @property
+    def sentence(self) -> str:
+        """What an operator reads; a refused parameter needs no number."""
+        if self.code == INVALID_PARAMS:
+            return f"the agent refused: {self.message.removeprefix('Invalid params: ')[:200]}"
+        return f"the agent answered {self.code}: {self.message[:200]}"
 
     @property
     def retryable(self) -> bool:

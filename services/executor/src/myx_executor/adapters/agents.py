@@ -188,7 +188,7 @@ def _failed_rpc(error: rpc.JsonRpcError) -> AgentFailed:
     end = error.data.get("end")
     return AgentFailed(
         rpc.Cause.RPC_ERROR.value,
-        clean(f"the agent answered {error.code}: {error.message[:200]}"),
+        clean(error.sentence),
         retryable=error.retryable,
         maybe_delivered=error.code == rpc.INTERNAL_ERROR,
         code=error.code,
