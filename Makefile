@@ -28,7 +28,7 @@ test: dev ## Run the whole test suite
 	$(PYTEST) -m "not long" $(ARGS)
 
 test-long: dev ## Run the tests that take many minutes in full
-	MYX_TEST_LONG=1 $(PYTEST) $(ARGS)
+	$(PYTEST) $(ARGS)
 
 check: dev ## Lint, types, import rules, proto lint
 	$(BIN)/ruff check .

@@ -7,7 +7,6 @@ import os
 import struct
 
 RECORD = struct.Struct("<Q")
-MAX_OFFSET = (1 << 62) - 1
 
 
 def pack(offset: int, stream: int) -> bytes:

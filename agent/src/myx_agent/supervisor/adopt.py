@@ -49,7 +49,7 @@ def adopt_all(service: Service, handovers: dict[str, Handover]) -> None:
     """Read the whole spool: finished commands are counted, running ones go on, the rest gets its honest end."""
     service.store.load_released()
     folder = f"{service.spool}/{layout.COMMANDS}"
-    boot = layout.boot_id()
+    boot = service.boot_id
     ended: list[tuple[float, str, dict[str, Any]]] = []
     for name in os.listdir(folder):  # noqa: PTH208
         path = f"{folder}/{name}"

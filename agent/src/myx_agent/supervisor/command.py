@@ -75,8 +75,6 @@ class Command:
         self._timers: list[Timer] = []
         self._eof_timer: Timer | None = None
 
-    # -- beginning ----------------------------------------------------------------------------------------------
-
     def open_pipes(self) -> None:
         """Open the reading ends of the FIFOs and drain them from now on."""
         self._pipes = pipes.open_readers(self.folder)
@@ -113,8 +111,6 @@ class Command:
             begun = json.loads(text)
             self._begin_termination(begun["reason"], max(0.0, begun["at"] + begun["grace_s"] - time.time()))
 
-    # -- the end ------------------------------------------------------------------------------------------------
-
     @property
     def starting(self) -> bool:
         """It is not known yet whether the child was executed."""
@@ -123,10 +119,6 @@ class Command:
     @property
     def stopping(self) -> bool:
         return self._stop_reason is not None
-
-    @property
-    def exited(self) -> bool:
-        return self._exited
 
     def terminate(self, reason: str, grace_s: float = 10.0) -> None:
         """TERM to the whole tree, KILL after `grace_s`. A leader that had already ended keeps its own outcome."""
@@ -166,8 +158,6 @@ class Command:
         for fd in given.values():
             self._loop.remove(fd)
         return given
-
-    # -- inside -------------------------------------------------------------------------------------------------
 
     def _on_output(self, stream: int, _events: int) -> None:
         try:

@@ -40,6 +40,7 @@ class Service:
         self.cgroups = cgroups
         self.limits = limits
         self.store = Store(spool, limits)
+        self.boot_id = layout.boot_id()
         self.running: dict[str, Command] = {}
         self.lingering: dict[str, pipes.Drain] = {}
         self._leaders: dict[int, Command] = {}
@@ -52,8 +53,6 @@ class Service:
 
     def quota(self) -> Quota:
         return Quota(self.limits.command_bytes, self.limits.min_free_bytes, self.store.make_room)
-
-    # -- requests -----------------------------------------------------------------------------------------------
 
     def start(self, spec: dict[str, Any], stdin: int | None) -> dict[str, Any]:
         """Run a command unless its id is known. Returns {state, existing}."""
@@ -108,8 +107,6 @@ class Service:
         command = self._leaders.get(pid)
         if command is not None and not command.is_child:
             self._reaped(pid, status)
-
-    # -- what commands need -------------------------------------------------------------------------------------
 
     def enlist(self, command: Command) -> None:
         for other in self.running.values():
@@ -170,8 +167,6 @@ class Service:
     def _drained(self, command_id: str) -> None:
         self.lingering.pop(command_id, None)
 
-    # -- inside -------------------------------------------------------------------------------------------------
-
     def _start(self, spec: dict[str, Any], folder: str, stdin: int | None) -> None:
         command_id = spec["command_id"]
         user = spawn.User(**spec["user"]) if spec["user"] else None
@@ -213,7 +208,7 @@ class Service:
         command.pid = child.pid
         command.start_ticks = process.start_ticks if process else 0
         command.started_at, command.started_mono = time.time(), time.monotonic()
-        text = f"{child.pid} {command.start_ticks} {command.started_mono} {command.started_at} {layout.boot_id()}\n"
+        text = f"{child.pid} {command.start_ticks} {command.started_mono} {command.started_at} {self.boot_id}\n"
         try:
             layout.write_whole(f"{command.folder}/{layout.PID}", text.encode())
         except OSError:

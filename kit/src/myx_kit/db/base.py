@@ -1,7 +1,5 @@
 """What the tables of all services have in common."""
 
-from datetime import datetime
-
 from sqlalchemy import DateTime, MetaData
 
 # One name per constraint, so that migrations can name what they drop.
@@ -16,12 +14,7 @@ _NAMING = {
 # Aware UTC on the way out: connections are made with timezone=UTC.
 UtcDateTime = DateTime(timezone=True)
 
-TYPE_MAP = {datetime: UtcDateTime}
-
 
 def metadata(schema: str) -> MetaData:
-    """The metadata of one service: all its tables live in `schema`.
-
-    For typed tables: `class Base(DeclarativeBase): metadata = metadata("registry"); type_annotation_map = TYPE_MAP`.
-    """
+    """The metadata of one service: all its tables live in `schema`."""
     return MetaData(schema=schema, naming_convention=_NAMING)

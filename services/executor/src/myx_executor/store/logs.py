@@ -17,9 +17,6 @@ from myx_executor.store.outbox import OutboxEvent, insert_event
 from myx_executor.store.pool import Pool
 from myx_executor.store.rows import COMMAND_COLUMNS, attempts_to_json, command_from_row, result_to_json
 
-# Pieces of one statement.
-MAX_PIECES = 8
-
 _GUARD: LiteralString = "c.id = %(id)s and c.fence = %(fence)s and c.log_size = %(expected)s"
 
 _APPEND: LiteralString = "log_size = %(size)s::bigint"

@@ -49,7 +49,6 @@ class AgentFailed(Exception):
 
 
 # JSON-RPC application errors of the agent.
-COMMAND_CONFLICT = -32001
 COMMAND_NOT_FOUND = -32002
 OFFSET_BEYOND_END = -32003
 
