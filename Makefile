@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := protos kit services/registry services/heartbeat services/executor services/gateway agent cli deploy/standalone
+PACKAGES := protos kit services/registry services/heartbeat services/executor services/gateway agent cli deploy/agent deploy/standalone
 MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES)) protos/generate.py $(shell find protos/myx -name '*.proto')
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EDITABLE := install --no-build-isolation -c constraints.txt
@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 MADE_FOR := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help up install dev test test-long check protos bench clean
+.PHONY: help up install dev test test-long check protos bench agent-bundle clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,8 +43,11 @@ protos: dev ## Generate the gRPC stubs anew
 bench: dev ## Measure MyX beside plain ssh on this machine
 	$(BIN)/python -m bench.first_light $(ARGS)
 
+agent-bundle: install ## Build what servers get installed: agent, its wheels, uv (build/agent-bundle)
+	@$(BIN)/python -m myx_agent_bundle build --out build/agent-bundle $(ARGS)
+
 clean: ## Remove what was built (not the data in .myx)
-	rm -rf $(VENV) protos/gen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build protos/gen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 ifneq ($(MADE_FOR),)
 ifneq ($(MADE_FOR),$(CURDIR)/$(VENV))

@@ -16,6 +16,7 @@ from myx_standalone.postgres import Cluster
 
 DRAIN_S = 1.5
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR")
+CHECKOUT = Path(__file__).resolve().parents[4]
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 
@@ -62,7 +63,7 @@ class Services:
     def executor(self) -> Service:
         """What runs."""
         settings = {"LISTEN": self._target("executor"), "REGISTRY_TARGET": self._target("registry")}
-        return self._python("executor", self._database("executor") | self._bus() | settings)
+        return self._python("executor", self._database("executor") | self._bus() | settings | _deployment_folders())
 
     def gateway(self) -> Service:
         """The door. It inherits the listening socket, which stays open while the gateway is started again."""
@@ -131,6 +132,14 @@ class Services:
     def _clear_postgres(self) -> None:
         kill(postgres_of(self.home))
         self.cluster.clear_stale_lock()
+
+
+def _deployment_folders() -> dict[str, str]:
+    """Where the deployment tool and the agent's bundle lie: in this checkout unless MYX_PLAYBOOKS_DIR, MYX_AGENT_BUNDLE_DIR say."""
+    return {
+        "PLAYBOOKS_DIR": os.environ.get("MYX_PLAYBOOKS_DIR", str(CHECKOUT / "playbooks")),
+        "AGENT_BUNDLE_DIR": os.environ.get("MYX_AGENT_BUNDLE_DIR", str(CHECKOUT / "build" / "agent-bundle")),
+    }
 
 
 def passed_on(names: tuple[str, ...]) -> dict[str, str]:
