@@ -9,6 +9,13 @@ from uuid import UUID
 from myx_executor.domain.states import FINAL, Status
 
 
+class RowKind(StrEnum):
+    """What a row of the table `command` is."""
+
+    COMMAND = "command"
+    DEPLOYMENT = "deployment"
+
+
 class Completeness(StrEnum):
     """Whether the stored log is all that the process wrote."""
 
@@ -108,6 +115,7 @@ class Command:
     requested_by: str
     fence: int
     revision: int
+    kind: RowKind = RowKind.COMMAND
 
     @property
     def is_final(self) -> bool:

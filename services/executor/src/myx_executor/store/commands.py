@@ -198,7 +198,7 @@ class CommandStore:
         statuses: Sequence[Status] = (),
     ) -> Sequence[Command]:
         """Commands by descending id, those before `before`; each filter that is given must match."""
-        conditions: list[LiteralString] = []
+        conditions: list[LiteralString] = ["c.kind = 'command'"]
         if before is not None:
             conditions.append("c.id < %(before)s")
         if server_id is not None:
@@ -207,7 +207,7 @@ class CommandStore:
             conditions.append("c.server_name = %(server_name)s")
         if statuses:
             conditions.append("c.status = any(%(statuses)s)")
-        where: LiteralString = " and ".join(conditions) or "true"
+        where: LiteralString = " and ".join(conditions)
         params: dict[str, Any] = {
             "before": before,
             "server_id": server_id,

@@ -10,6 +10,7 @@ from myx_executor.domain.command import (
     Command,
     CommandSpec,
     Completeness,
+    RowKind,
     StreamCount,
 )
 from myx_executor.domain.states import Status
@@ -18,9 +19,9 @@ COMMAND_COLUMNS: LiteralString = (
     "c.id, c.server_id, c.server_name, c.agent_id, c.command, c.args, c.env, c.cwd, c.command_user, c.timeout_s,"
     " c.no_output_timeout_s, c.secret_env_names, c.status, c.reason, c.message, c.exit_code, c.signal, c.created_at,"
     " c.dispatch_at, c.started_at, c.ended_at, c.cancel_requested_at, c.cancel_grace_s, c.log_size, c.log_completeness,"
-    " c.result, c.attempts, c.requested_by, c.fence, c.revision"
+    " c.result, c.attempts, c.requested_by, c.fence, c.revision, c.kind"
 )
-COMMAND_WIDTH = 30
+COMMAND_WIDTH = 31
 
 
 def command_from_row(row: Sequence[Any]) -> Command:
@@ -58,6 +59,7 @@ def command_from_row(row: Sequence[Any]) -> Command:
         requested_by=row[27],
         fence=row[28],
         revision=row[29],
+        kind=RowKind(row[30]),
     )
 
 
