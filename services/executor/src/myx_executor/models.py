@@ -167,8 +167,8 @@ artifact = sa.Table(
     sa.Column("pushed_by", sa.Text, nullable=False),
 )
 
-# Content of projects and artifacts in pieces of at most 1 MiB. A blob that no row names is an upload that is under way or
-# was given up; those are swept.
+# Content of projects and artifacts in pieces of at most 1 MiB. A blob that no row names is an upload that is under way
+# or was given up; those are swept.
 blob_chunk = sa.Table(
     "blob_chunk",
     metadata,

@@ -41,3 +41,23 @@ class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
     agent_calm_retry_s: float = Field(default=10.0, gt=0, le=300)
     # Bound of the wait for PostgreSQL and its tables at start.
     database_wait_s: float = Field(default=60.0, ge=0, le=600)
+    # Folder of the deployment tool (playbooks/ of a checkout); unset: plays cannot be run.
+    playbooks_dir: Path | None = None
+    # What `make agent-bundle` builds; unset or not there: agents cannot be installed or upgraded.
+    agent_bundle_dir: Path | None = None
+    # Python package index that hosts may use (`myx_index_url`); empty: all they need travels with the agent.
+    index_url: str = ""
+    # Scratch for pushed files and for plays over SSH; unset: the system's folder for temporary files.
+    work_dir: Path | None = None
+    # How long a new agent may take until it answers (seed 3.2: asked every 3 s).
+    agent_wait_s: float = Field(default=120.0, ge=1, le=3600)
+    # How long a new agent has to prove itself after an upgrade before the host puts the old one back by itself.
+    upgrade_confirm_s: float = Field(default=120.0, ge=5, le=3600)
+    # Run limit of deployments that name none.
+    deployment_timeout_s: float = Field(default=3600.0, gt=0, le=86_400)
+    # A replica that stops lets its plays over SSH end for this long: they cannot be gone on with elsewhere.
+    play_drain_s: float = Field(default=15.0, ge=0, le=3600)
+    # All artifacts together.
+    artifact_bytes_max: int = Field(default=2 << 30, ge=1 << 20)
+    # How often agents that are offline are looked at for repair, beside the events that tell of them; 0: never.
+    repair_interval_s: float = Field(default=60.0, ge=0, le=86_400)
