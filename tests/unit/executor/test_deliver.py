@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from executor_samples import command
 
-from myx_executor.domain.command import LeaseLost, Outcome, Secrets
+from myx_executor.domain.command import LeaseLost, Outcome
 from myx_executor.domain.states import Status
 from myx_executor.usecases import deliver
-from myx_executor.usecases.deliver import Attempts, CancelWish, Delivery
+from myx_executor.usecases.deliver import Attempts, CancelWish, Delivery, Order
 from myx_executor.usecases.ledger import Lease
 from myx_executor.usecases.ports import COMMAND_NOT_FOUND, AgentFailed, ServerGone
 from myx_kit.errors import Unavailable
@@ -73,7 +73,13 @@ def delivery(agents, *, fence=1, cancel=None, deadline_s=300, valid_until=1e18, 
     made = Delivery(
         agents,
         Lease(one, valid_until),
-        Secrets(),
+        Order(
+            server_id=one.server_id,
+            command_id=one.id,
+            send=lambda: agents.execute(one.server_id, one.id, one.spec, None, wait_s=0),
+            maybe_sent=fence > 1,
+            since=one.dispatch_at,
+        ),
         cancel or CancelWish(),
         attempts,
         retry=RetryPolicy(3, 0.001),

@@ -16,17 +16,18 @@ from myx_executor.loops import Gather, start_loops
 from myx_executor.models import outbox as outbox_table
 from myx_executor.rpc import CommandServicer
 from myx_executor.settings import ExecutorSettings
-from myx_executor.store.commands import CommandStore
+from myx_executor.store.commands import CommandStore, Owned
 from myx_executor.store.logs import LogStore
 from myx_executor.store.pool import Pool
 from myx_executor.usecases.commands import CancelCommand, ReadCommands
-from myx_executor.usecases.drive import Limits, Tools
+from myx_executor.usecases.drive import Drive, Limits, Tools
 from myx_executor.usecases.follow_log import FollowLog
+from myx_executor.usecases.ledger import Lease
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.patience import patiently
 from myx_executor.usecases.release import Releaser
 from myx_executor.usecases.run_command import RunCommand
-from myx_executor.usecases.runner import Runner
+from myx_executor.usecases.runner import Driver, Runner
 from myx_executor.usecases.sink import Pressure
 from myx_kit.agent_rpc.client import AgentClient
 from myx_kit.db.engine import create_engine
@@ -81,7 +82,13 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
 
     limits = Limits(settings.delivery_deadline_s, settings.agent_calm_retry_s, retry)
     tools = Tools(agents, commands, logs, hub, box, Pressure(), limits, on_final)
-    runner = Runner(_own_name(), commands, tools, max_active=settings.max_active_commands, lease_s=settings.lease_s)
+
+    def make_driver(owned: Owned, lease: Lease) -> Driver:
+        return Drive(tools, owned, lease)
+
+    runner = Runner(
+        _own_name(), commands, make_driver, max_active=settings.max_active_commands, lease_s=settings.lease_s
+    )
 
     async def hand_over() -> None:
         if await runner.close(settings.drain_s / 2):

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
-from myx_executor.domain.command import Command, Completeness, Outcome
+from myx_executor.domain.command import Command, Completeness, Outcome, RowKind
 from myx_executor.domain.states import Status
 from myx_executor.store.commands import CommandStore
 from myx_executor.usecases import events
@@ -29,7 +29,7 @@ class ReadCommands:
     async def get(self, command_id: UUID) -> Command:
         """NotFound `COMMAND_NOT_FOUND`."""
         command = await self._store.get(command_id)
-        if command is None:
+        if command is None or command.kind is not RowKind.COMMAND:
             raise not_found(command_id)
         return command
 
@@ -95,7 +95,7 @@ class CancelCommand:
             message = f"grace must be from 0 to {MAX_GRACE_S:.0f} seconds"
             raise InvalidArgument("GRACE_INVALID", message, field="grace")
         command = await self._store.get(command_id)
-        if command is None:
+        if command is None or command.kind is not RowKind.COMMAND:
             raise not_found(command_id)
         if command.is_final:
             return command

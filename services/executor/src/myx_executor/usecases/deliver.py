@@ -2,10 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
-from myx_executor.domain.command import Attempt, Command, LeaseLost, Outcome, Secrets
+from myx_executor.domain.command import Attempt, LeaseLost, Outcome
 from myx_executor.domain.log import LogItem
 from myx_executor.domain.states import Status
 from myx_executor.usecases.ledger import Lease
@@ -16,7 +18,7 @@ from myx_kit.retry import RetryPolicy
 MAX_ATTEMPTS = 32
 
 # A short command ends within this time and costs one round trip.
-_SHORT_S = 0.05
+SHORT_S = 0.05
 _MISSING_TWICE = 2
 _LOOK_AGAIN_S = 1.0
 
@@ -54,14 +56,27 @@ class Attempts:
             self.all.append(Attempt(datetime.now(UTC), "", ""))
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is handed to an agent."""
+
+    server_id: str
+    command_id: UUID
+    # One try; gives the first items of the log.
+    send: Callable[[], Awaitable[list[LogItem]]]
+    # It may have been sent before, at the earliest at `since`.
+    maybe_sent: bool
+    since: datetime
+
+
 class Delivery:
-    """Gets one command to its agent and the first answer back."""
+    """Gets one order to its agent and the first answer back."""
 
     def __init__(
         self,
         agents: Agents,
         lease: Lease,
-        secrets: Secrets,
+        order: Order,
         cancel: CancelWish,
         attempts: Attempts,
         *,
@@ -71,16 +86,14 @@ class Delivery:
     ) -> None:
         self._agents = agents
         self._lease = lease
-        self._command: Command = lease.command
-        self._secrets = secrets
+        self._order = order
         self._cancel = cancel
         self._attempts = attempts
         self._calm_s = calm_s
         self._delays: Iterator[float] = retry.delays()
         self._missing = 0
-        # Another replica had it before: it may have been sent.
-        self._maybe_sent = self._command.fence > 1
-        self._deadline = (self._command.dispatch_at or datetime.now(UTC)) + timedelta(seconds=deadline_s)
+        self._maybe_sent = order.maybe_sent
+        self._deadline = order.since + timedelta(seconds=deadline_s)
 
     async def run(self) -> list[LogItem] | Outcome:
         """The first items of the log (the agent has the command), or the end of a command that never got there."""
@@ -91,7 +104,7 @@ class Delivery:
             if not self._lease.holds():
                 raise LeaseLost
             try:
-                items = await (self._locate() if locate else self._execute())
+                items = await (self._locate() if locate else self._order.send())
                 self._attempts.succeeded()
                 return items
             except ServerGone:
@@ -114,13 +127,9 @@ class Delivery:
                     return self._given_up("registry_unavailable", "the agent's address could not be looked up")
             await self._pause(wait_s)
 
-    async def _execute(self) -> list[LogItem]:
-        command = self._command
-        return await self._agents.execute(command.server_id, command.id, command.spec, self._secrets, wait_s=_SHORT_S)
-
     async def _locate(self) -> list[LogItem]:
         """Asks whether the agent has it, without giving it."""
-        return await self._agents.read_log(self._command.server_id, self._command.id, 0, wait_s=0)
+        return await self._agents.read_log(self._order.server_id, self._order.command_id, 0, wait_s=0)
 
     def _judge(self, failure: AgentFailed, *, located: bool) -> Outcome | None:
         """The end that follows from a failure; None: try again."""
@@ -133,7 +142,7 @@ class Delivery:
                 return Outcome(Status.CANCELLED, "cancelled", "cancelled; the agent had not got it")
             return _unknown("the agent does not know it; it may have forgotten it")
         if failure.cause in ("refused", "unauthorized", "pin_mismatch", "wrong_path", "name_unresolved"):
-            self._agents.forget(self._command.server_id)
+            self._agents.forget(self._order.server_id)
         self._maybe_sent = self._maybe_sent or failure.maybe_delivered
         if failure.reason == "COMMAND_RELEASED":
             return _unknown("the agent has had it before and kept nothing of it")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from myx_executor.domain.command import AgentResult, Attempt, Command, Completeness, Head, LeaseLost, Outcome
 from myx_executor.domain.log import Piece
@@ -13,6 +13,7 @@ from myx_executor.domain.states import FINAL, Status
 from myx_executor.store.codec import StoredPiece, decode, encode
 from myx_executor.store.commands import CommandStore
 from myx_executor.store.logs import LogStore, Write
+from myx_executor.store.outbox import OutboxEvent
 from myx_executor.usecases import events
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.metrics import LOG_BYTES
@@ -44,6 +45,18 @@ class Lease:
         return asyncio.get_running_loop().time() < self.valid_until
 
 
+class Facts(Protocol):
+    """The events that a row's changes are told by."""
+
+    def started(self, command: Command) -> OutboxEvent:
+        """It runs."""
+        ...
+
+    def finished(self, command: Command, outcome: Outcome) -> OutboxEvent:
+        """It is final."""
+        ...
+
+
 class Ledger:
     """What is stored of one owned command. LeaseLost from any write: stop, another replica goes on.
 
@@ -51,7 +64,14 @@ class Ledger:
     """
 
     def __init__(
-        self, lease: Lease, commands: CommandStore, logs: LogStore, hub: LiveHub, on_cancelling: Callable[[], None]
+        self,
+        lease: Lease,
+        commands: CommandStore,
+        logs: LogStore,
+        hub: LiveHub,
+        on_cancelling: Callable[[], None],
+        *,
+        facts: Facts = events,
     ) -> None:
         command = lease.command
         self.command = command
@@ -61,6 +81,7 @@ class Ledger:
         self._logs = logs
         self._hub = hub
         self._on_cancelling = on_cancelling
+        self._facts = facts
         # None: after a takeover the hash is computed from what is stored, at the end.
         self._hash = StreamHash() if command.log_size == 0 else None
 
@@ -78,7 +99,7 @@ class Ledger:
         """The agent has it: RUNNING, with the first pieces."""
         rows = await self._encoded(pieces)
         write = self._write(rows)
-        event = events.started(self.command)
+        event = self._facts.started(self.command)
         stored = await self._land(
             lambda: self._logs.confirm(write, attempts, [event]),
             lambda head: head.log_size == write.size and head.status is not Status.PENDING,
@@ -98,9 +119,9 @@ class Ledger:
             pieces = pieces[_LAST_PIECES:]
         rows = await self._encoded(pieces)
         write = self._write(rows)
-        new_events = [events.finished(self.command, outcome)]
+        new_events = [self._facts.finished(self.command, outcome)]
         if self.command.started_at is None and outcome.started_at is not None:
-            new_events.insert(0, events.started(self.command))
+            new_events.insert(0, self._facts.started(self.command))
         self._lease.done = True
         stored = await self._land(
             lambda: self._logs.finish(write, outcome, attempts, new_events, release_pending=release_pending),

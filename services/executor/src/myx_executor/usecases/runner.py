@@ -1,12 +1,14 @@
 """Which commands this replica works on: slots, leases, takeovers."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from myx_executor.domain.command import Command, LeaseLost
 from myx_executor.store.commands import CommandStore, Owned
-from myx_executor.usecases.drive import Drive, Tools
+from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.ledger import Lease
 from myx_executor.usecases.metrics import ACTIVE, CLAIMED, LEASES_LOST
 from myx_kit.errors import Unavailable
@@ -19,23 +21,46 @@ log = get_logger()
 _CLAIM_BATCH = 100
 
 
+class Driver(Protocol):
+    """The owner's work on one row: a command, or a deployment."""
+
+    cancel: CancelWish
+
+    async def run(self) -> None:
+        """To the end; LeaseLost when another replica has it."""
+        ...
+
+    @property
+    def dies_with_us(self) -> bool:
+        """Whether what is under way cannot be gone on with by another replica."""
+        ...
+
+
 @dataclass(slots=True)
 class _Work:
     lease: Lease
-    drive: Drive
+    drive: Driver
     task: asyncio.Task[None] | None = None
 
 
 class Runner:
     """Drives at most `max_active` commands at once; every one of them under a lease of `lease_s` seconds."""
 
-    def __init__(self, owner: str, store: CommandStore, tools: Tools, *, max_active: int, lease_s: float) -> None:
+    def __init__(
+        self,
+        owner: str,
+        store: CommandStore,
+        make_driver: Callable[[Owned, Lease], Driver],
+        *,
+        max_active: int,
+        lease_s: float,
+    ) -> None:
         self.owner = owner
         self.lease_s = lease_s
         # Set when there may be something to claim or to cancel.
         self.wake = asyncio.Event()
         self._store = store
-        self._tools = tools
+        self._make_driver = make_driver
         self._max_active = max_active
         self._reserved = 0
         self._work: dict[UUID, _Work] = {}
@@ -105,6 +130,17 @@ class Runner:
         except Unavailable as error:
             log.warning("sweep_failed", reason=error.reason)
 
+    async def drain(self, timeout_s: float, renew_every_s: float) -> None:
+        """Takes nothing new and lets the work end that nobody could go on with, under its leases, for `timeout_s`."""
+        self._closing = True
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while (left_s := deadline - asyncio.get_running_loop().time()) > 0:
+            tasks = [work.task for work in self._work.values() if work.drive.dies_with_us and work.task is not None]
+            if not tasks:
+                return
+            await asyncio.wait(tasks, timeout=min(renew_every_s, left_s))
+            await self.renew_once()
+
     async def close(self, timeout_s: float) -> int:
         """Stops all work and gives the leases up, so that other replicas go on at once; how many there were."""
         self._closing = True
@@ -143,7 +179,7 @@ class Runner:
     def _start(self, owned: Owned, leased_at: float) -> None:
         command_id = owned.command.id
         lease = Lease(owned.command, leased_at + self.lease_s)
-        work = _Work(lease, Drive(self._tools, owned, lease))
+        work = _Work(lease, self._make_driver(owned, lease))
         earlier = self._work.get(command_id)
         if earlier is not None and earlier.task is not None:
             earlier.task.cancel()
