@@ -1,7 +1,7 @@
 """What happens around every gRPC call of ours: who calls, may they, is there a deadline, and how errors leave.
 
-Our services have unary and server-streaming methods; the latter are resumable, so a stopping server ends them with
-UNAVAILABLE `SERVICE_STOPPING` instead of waiting for them.
+Our services have unary methods, uploads (client streams with one answer, treated like unary calls) and server streams;
+the latter are resumable, so a stopping server ends them with UNAVAILABLE `SERVICE_STOPPING` instead of waiting for them.
 """
 
 import asyncio
@@ -69,7 +69,13 @@ class EdgeInterceptor(ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
-        raise Internal("METHOD_KIND_UNSUPPORTED", f"{method} streams its requests")
+        if handler.stream_unary is not None:
+            return grpc.stream_unary_rpc_method_handler(
+                self._unary(method, _whole(cast("Any", handler.stream_unary))),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        raise Internal("METHOD_KIND_UNSUPPORTED", f"{method} streams both ways")
 
     def end_streams(self) -> None:
         """End every open stream, and every one that comes, with UNAVAILABLE `SERVICE_STOPPING`."""
@@ -143,6 +149,26 @@ class EdgeInterceptor(ServerInterceptor):
             return error
         log.error("rpc_failed", method=method, reason="INTERNAL", caller=_caller.get(""), exc_info=error)
         return Internal("INTERNAL", "internal error")
+
+
+def _whole(behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Context], Awaitable[Any]]:
+    """`behaviour` whose requests end with InvalidArgument `UPLOAD_INCOMPLETE` unless the last one says `complete`.
+
+    gRPC tells a handler that its caller broke off in the same way as that all was sent; the cancellation comes later.
+    """
+
+    async def checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        complete = False
+        async for request in requests:
+            complete = request.complete
+            yield request
+        if not complete:
+            raise InvalidArgument("UPLOAD_INCOMPLETE", "the upload was broken off; nothing of it is stored")
+
+    async def handle(requests: AsyncIterator[Any], context: Context) -> Any:
+        return await behaviour(checked(requests), context)
+
+    return handle
 
 
 async def _write(context: Context, response: Any) -> None:
