@@ -1,10 +1,12 @@
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from myx_kit.errors import FailedPrecondition, Internal
-from myx_kit.secretbox import SecretBox
+from myx_kit.master_keys import add_key, drop_key, use_key
+from myx_kit.secretbox import KeyRing, SecretBox
 
 PLACE = {"table": "agents", "column": "token", "row": "1"}
 KEY, OTHER = os.urandom(32), os.urandom(32)
@@ -91,3 +93,100 @@ def test_a_bad_key_file_is_refused_without_showing_it(tmp_path, document):
         SecretBox.from_file(path)
     assert caught.value.reason == "MASTER_KEY_INVALID"
     assert "AAAA" not in str(caught.value)
+
+
+def test_a_running_box_takes_the_keys_of_a_changed_file(tmp_path):
+    path = tmp_path / "master.json"
+    SecretBox.create_file(path)
+    box = SecretBox.from_file(path)
+    old = box.seal(b"s", **PLACE)
+    assert not box.reload()
+    key_id = add_key(path)
+    assert box.reload()
+    assert (box.primary, box.key_ids) == (key_id, {"k1", key_id})
+    assert not box.is_current(old)
+    assert box.is_current(box.seal(b"s", **PLACE))
+    assert box.open(old, **PLACE) == b"s"
+
+
+def test_a_box_opens_what_another_process_sealed_with_a_newer_key(tmp_path):
+    path = tmp_path / "master.json"
+    SecretBox.create_file(path)
+    box = SecretBox.from_file(path)
+    add_key(path)
+    sealed = SecretBox.from_file(path).seal(b"s", **PLACE)
+    assert box.open(sealed, **PLACE) == b"s"
+    assert box.is_current(sealed)
+
+
+def test_a_key_that_left_the_file_opens_until_the_process_ends(tmp_path):
+    path = tmp_path / "master.json"
+    SecretBox.create_file(path)
+    box = SecretBox.from_file(path)
+    sealed = box.seal(b"s", **PLACE)
+    add_key(path)
+    drop_key(path, "k1")
+    assert box.reload()
+    assert box.open(sealed, **PLACE) == b"s"
+    with pytest.raises(Internal):
+        SecretBox.from_file(path).open(sealed, **PLACE)
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", '{"primary": "k9", "keys": {}}'])
+def test_a_file_that_became_bad_leaves_the_keys_in_force(tmp_path, content):
+    path = tmp_path / "master.json"
+    SecretBox.create_file(path)
+    box = SecretBox.from_file(path)
+    sealed = box.seal(b"s", **PLACE)
+    path.write_text(content)
+    with pytest.raises(FailedPrecondition):
+        box.reload()
+    assert box.open(sealed, **PLACE) == b"s"
+    assert box.is_current(box.seal(b"s", **PLACE))
+
+
+def test_another_key_under_a_known_id_is_refused(tmp_path):
+    path = tmp_path / "master.json"
+    SecretBox.create_file(path)
+    box = SecretBox.from_file(path)
+    path.unlink()
+    SecretBox.create_file(path)
+    with pytest.raises(FailedPrecondition, match="a new key needs a new id"):
+        box.reload()
+
+
+def test_keys_are_staged_used_and_dropped_in_steps(tmp_path):
+    path = tmp_path / "master.json"
+    SecretBox.create_file(path)
+    key_id = add_key(path, primary=False)
+    assert SecretBox.from_file(path).primary == "k1"
+    use_key(path, key_id)
+    assert SecretBox.from_file(path).primary == key_id
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FailedPrecondition, match="MASTER_KEY_IN_USE"):
+        drop_key(path, key_id)
+    for change in (use_key, drop_key):
+        with pytest.raises(FailedPrecondition, match="MASTER_KEY_UNKNOWN"):
+            change(path, "k7")
+    drop_key(path, "k1")
+    assert SecretBox.from_file(path).key_ids == {key_id}
+
+
+def test_keys_added_at_once_are_all_kept(tmp_path):
+    path = tmp_path / "master.json"
+    SecretBox.create_file(path)
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(lambda _: add_key(path), range(16)))
+    assert SecretBox.from_file(path).key_ids == {"k1", *added}
+
+
+def test_a_file_that_is_not_there_is_refused_in_a_sentence(tmp_path):
+    for path in (tmp_path / "none.json", tmp_path / "no-folder" / "none.json"):
+        with pytest.raises(FailedPrecondition, match=r"none\.json"):
+            add_key(path)
+
+
+def test_no_key_is_printed(tmp_path):
+    ring = KeyRing({"k1": KEY}, "k1")
+    assert repr(ring) == "KeyRing(primary='k1', ids=['k1'])"
+    assert "k1" not in repr(SecretBox({"k1": KEY}, "k1"))
