@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from myx_executor.domain.command import Command
-from myx_executor.domain.deployment import Deployment, Kind, Step
+from myx_executor.domain.deployment import Deployment, Kind
 from myx_executor.domain.states import Status
 from myx_executor.store.deployment_rows import (
     DEPLOYMENT_COLUMNS,
@@ -19,7 +19,6 @@ from myx_executor.store.deployment_rows import (
     recap_to_json,
     steps_to_json,
 )
-from myx_executor.store.outbox import INSERT_EVENT, OutboxEvent
 from myx_executor.store.pool import Pool
 from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, command_from_row
 
@@ -75,14 +74,6 @@ update executor.deployment d set steps = %(steps)s, state = %(state)s, details =
 from c where d.id = c.id returning c.status"""
 )
 
-_BEGIN: LiteralString = f"""
-with c as (
-  update executor.command c set status = case c.status when 'pending' then 'running' else c.status end,
-    started_at = coalesce(c.started_at, now()), revision = c.revision + 1
-  where c.id = %(id)s and c.fence = %(fence)s and c.status in {_OPEN} returning {COMMAND_COLUMNS}),
-o as ({INSERT_EVENT} from c)
-select * from c"""
-
 _ADD_EVENTS: LiteralString = (
     _GUARD
     + """,
@@ -97,9 +88,7 @@ _EVENTS: LiteralString = """
 select seq, event from executor.play_event where deployment_id = %(id)s and seq > %(after)s order by seq
 limit %(limit)s"""
 
-_LAST_EVENT: LiteralString = (
-    "select coalesce(max(seq), 0), count(*) from executor.play_event where deployment_id = %(id)s"
-)
+_LAST_EVENT: LiteralString = "select coalesce(max(seq), 0) from executor.play_event where deployment_id = %(id)s"
 
 _OPEN_WORK: LiteralString = f"""
 select c.kind, count(*) from executor.command c where c.server_id = %(server_id)s and c.status in {_OPEN}
@@ -229,11 +218,6 @@ class DeploymentStore:
         rows = await self._pool.rows(f"{_SELECT} where {where} order by d.id desc limit %(limit)s", params)
         return [deployment_from_row(row, COMMAND_WIDTH) for row in rows]
 
-    async def begin(self, deployment_id: UUID, fence: int, event: OutboxEvent) -> Command | None:
-        """RUNNING unless cancelling; None when the lease is lost or the deployment final. The secrets stay sealed."""
-        rows = await self._pool.rows(_BEGIN, {"id": deployment_id, "fence": fence, **event.params(0)})
-        return command_from_row(rows[0]) if rows else None
-
     async def save(self, fence: int, deployment: Deployment) -> Status | None:
         """Stores all that the owner changes beside log and state; None when the lease is lost."""
         recap = deployment.recap
@@ -269,10 +253,10 @@ class DeploymentStore:
         rows = await self._pool.rows(_EVENTS, {"id": deployment_id, "after": after, "limit": limit})
         return [(row[0], row[1]) for row in rows]
 
-    async def last_event(self, deployment_id: UUID) -> tuple[int, int]:
-        """The highest number of a progress event and how many there are."""
+    async def last_event(self, deployment_id: UUID) -> int:
+        """The highest number of a progress event; 0: there is none."""
         rows = await self._pool.rows(_LAST_EVENT, {"id": deployment_id})
-        return rows[0][0], rows[0][1]
+        return int(rows[0][0])
 
     async def open_work(self, server_id: str) -> dict[str, int]:
         """How many commands and deployments of a server are not final, by kind of row."""
@@ -291,8 +275,3 @@ class DeploymentStore:
     async def digests_in_use(self, project: str) -> set[str]:
         """Versions of a project that open deployments run."""
         return {row[0] for row in await self._pool.rows(_IN_USE, {"project": project})}
-
-
-def empty_steps(names: Sequence[tuple[str, str]]) -> tuple[Step, ...]:
-    """Steps that have not begun, from names and titles."""
-    return tuple(Step(name, title) for name, title in names)

@@ -23,7 +23,9 @@ _APPEND: LiteralString = "log_size = %(size)s::bigint"
 
 _CONFIRM: LiteralString = (
     "log_size = %(size)s::bigint, status = case c.status when 'pending' then 'running' else c.status end,"
-    " started_at = coalesce(c.started_at, now()), sealed = null, revision = c.revision + 1, attempts = %(attempts)s"
+    " started_at = coalesce(c.started_at, now()), revision = c.revision + 1, attempts = %(attempts)s,"
+    # A deployment's next owner needs them.
+    " sealed = case c.kind when 'deployment' then c.sealed end"
 )
 
 _FINISH: LiteralString = (
@@ -97,7 +99,7 @@ class LogStore:
         return Status(rows[0][1]) if rows else None
 
     async def confirm(self, write: Write, attempts: Sequence[Attempt], events: Sequence[OutboxEvent]) -> Command | None:
-        """The agent has the command: RUNNING unless cancelling, secrets erased, first pieces and events with it."""
+        """The agent has the command: RUNNING unless cancelling, its secrets erased, first pieces and events with it."""
         extra: LiteralString = " and c.status in ('pending', 'queued', 'running', 'cancelling')"
         return await self._run(_CONFIRM, extra, write, {"attempts": Jsonb(attempts_to_json(attempts))}, events)
 

@@ -9,3 +9,6 @@ CLAIMED = Counter(
 LEASES_LOST = Counter("myx_executor_lost_leases", "Commands that another replica took from this one")
 FINISHED = Counter("myx_executor_finished_commands", "Commands that this replica brought to their end", ["status"])
 LOG_BYTES = Counter("myx_executor_stored_log_bytes", "Bytes of output stored, before compression")
+DEPLOYMENTS = Counter(
+    "myx_executor_finished_deployments", "Deployments that this replica brought to their end", ["kind", "status"]
+)

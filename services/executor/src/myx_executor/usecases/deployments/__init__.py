@@ -1,0 +1,1 @@
+"""Deployments: playbooks and changes of agents on servers, in steps."""

@@ -1,0 +1,259 @@
+"""One owned deployment from where it stands to its end, step by step."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from uuid import UUID
+
+from myx_executor.domain.command import Command, Completeness, LeaseLost, Outcome
+from myx_executor.domain.deployment import (
+    Deployment,
+    DeploymentLost,
+    Step,
+    StepCancelled,
+    StepFailed,
+    StepSkipped,
+    StepStatus,
+)
+from myx_executor.domain.log import Piece
+from myx_executor.domain.ssh import SshError
+from myx_executor.domain.states import Status
+from myx_executor.store.commands import Owned
+from myx_executor.usecases.deliver import CancelWish
+from myx_executor.usecases.deployments import maintenance
+from myx_executor.usecases.deployments.action import Action
+from myx_executor.usecases.deployments.events import DeploymentFacts
+from myx_executor.usecases.deployments.kinds.plan import actions_of
+from myx_executor.usecases.deployments.run import DeploymentTools, Run
+from myx_executor.usecases.deployments.ssh_work import check_not_left
+from myx_executor.usecases.ledger import Lease, Ledger
+from myx_executor.usecases.metrics import DEPLOYMENTS
+from myx_executor.usecases.patience import patiently
+from myx_executor.usecases.ports import AgentFailed, ServerGone
+from myx_executor.usecases.sealing import open_secrets
+from myx_executor.usecases.sink import LogSink
+from myx_kit.errors import Internal, MyxError
+from myx_kit.logging import get_logger
+
+log = get_logger()
+
+_PATIENCE_S = 30.0
+
+
+class DeploymentDrive:
+    """The owner's work on one deployment; LeaseLost when another replica has it."""
+
+    def __init__(self, tools: DeploymentTools, owned: Owned, lease: Lease) -> None:
+        self._tools = tools
+        self._owned = owned
+        self._lease = lease
+        self.cancel = CancelWish()
+        self._run: Run | None = None
+        self._too_late = False
+        if owned.command.cancel_requested_at is not None:
+            self.cancel.ask(owned.command.cancel_grace_s)
+
+    @property
+    def dies_with_us(self) -> bool:
+        """Whether a play over SSH is under way."""
+        return self._run is not None and self._run.dies_with_us
+
+    async def run(self) -> None:
+        """Runs the steps that are left, then finishes."""
+        command = self._owned.command
+        self._tools.base.hub.begin(command.id)
+        final: Command | None = None
+        try:
+            final = await self._work(command.id)
+        finally:
+            await self._tools.base.hub.end(command.id, final)
+            self._tools.bells.ring(command.id)
+
+    async def _work(self, deployment_id: UUID) -> Command:
+        deployment = await patiently(lambda: self._tools.store.get(deployment_id), _PATIENCE_S)
+        if deployment is None or deployment.row.fence != self._lease.command.fence:
+            raise LeaseLost
+        base = self._tools.base
+        ledger = Ledger(
+            self._lease,
+            base.commands,
+            base.logs,
+            base.hub,
+            lambda: self.cancel.ask(None),
+            facts=DeploymentFacts(deployment.plan.kind),
+        )
+        if deployment.row.started_at is None:
+            await ledger.confirm([], [])
+            deployment = replace(deployment, row=ledger.command)
+        outcome, rest, run = await self._with_log(deployment, ledger)
+        self._lease.done = True
+        final = await ledger.finish(outcome, [], rest, release_pending=False)
+        DEPLOYMENTS.labels(deployment.plan.kind, final.status).inc()
+        base.on_final(final, False)
+        await self._tidy(run)
+        return final
+
+    async def _with_log(self, deployment: Deployment, ledger: Ledger) -> tuple[Outcome, list[Piece], Run]:
+        """Runs the steps beside the writer of the log; how it ended and what is left to be written."""
+        sink = LogSink(ledger, self._tools.base.pressure)
+        outcome: Outcome | None = None
+        lost = False
+        run: Run | None = None
+        try:
+            async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+                group.create_task(sink.run(), name="log")
+                run = self._run = self._new_run(deployment, sink, stack)
+                watchers = [group.create_task(self._watch_time(run), name="limit")]
+                if maintenance.needs_lease(deployment.plan.kind):
+                    watchers.append(group.create_task(maintenance.keep(run), name="maintenance"))
+                outcome = await self._outcome(run)
+                sink.end()
+                for watcher in watchers:
+                    watcher.cancel()
+        except* LeaseLost:
+            lost = True
+        finally:
+            rest = sink.rest()
+        if lost or outcome is None or run is None:
+            raise LeaseLost
+        return outcome, rest, run
+
+    def _new_run(self, deployment: Deployment, sink: LogSink, stack: AsyncExitStack) -> Run:
+        secrets = open_secrets(self._tools.base.box, deployment.id, self._owned.sealed)
+        return Run(self._tools, deployment, self._lease, sink, self.cancel, secret_vars=secrets.env, stack=stack)
+
+    async def _outcome(self, run: Run) -> Outcome:
+        try:
+            failed = await self._steps(run)
+        except StepCancelled:
+            return self._ended_early(run)
+        completeness = Completeness.COMPLETE if run.log_is_whole else Completeness.INCOMPLETE
+        if failed is None:
+            return Outcome(Status.SUCCESS, message=_summary(run.deployment), completeness=completeness)
+        status = Status.LOST if isinstance(failed, DeploymentLost) else Status.FAILED
+        if status is Status.LOST:
+            completeness = Completeness.INCOMPLETE
+        if failed.reason == "TIMEOUT":
+            status = Status.TIMEOUT
+        return Outcome(status, failed.reason.lower(), failed.message, completeness=completeness)
+
+    def _ended_early(self, run: Run) -> Outcome:
+        completeness = Completeness.COMPLETE if run.log_is_whole else Completeness.INCOMPLETE
+        if self._too_late:
+            return Outcome(Status.TIMEOUT, "timeout", "the time limit was reached", completeness=completeness)
+        return Outcome(Status.CANCELLED, "cancelled", "cancelled on request", completeness=completeness)
+
+    async def _steps(self, run: Run) -> StepFailed | None:
+        """Runs what is left; the failure that ended it. StepCancelled once the wished end is proved."""
+        while True:
+            actions = actions_of(run)
+            await _add_missing(run, actions)
+            left = [step for step in run.deployment.steps if not step.status.is_over]
+            broken = next((one for one in run.deployment.steps if one.status is StepStatus.FAILED), None)
+            if broken is not None:
+                return StepFailed(broken.reason, broken.message, broken.cure)
+            if not left:
+                return None
+            action = next(action for action in actions if action.name == left[0].name)
+            failed = await self._step(run, action)
+            if failed is not None:
+                return failed
+
+    async def _step(self, run: Run, action: Action) -> StepFailed | None:
+        try:
+            check_not_left(run)
+            if not action.in_one_go:
+                run.check_wish()
+            await run.begin_step(action.name)
+            message = await self._do(run, action)
+        except StepSkipped as skipped:
+            await run.end_step(action.name, StepStatus.SKIPPED, message=str(skipped))
+            return None
+        except StepCancelled:
+            await run.end_step(action.name, StepStatus.CANCELLED)
+            raise
+        except (StepFailed, AgentFailed, ServerGone, MyxError) as error:
+            failed = _as_failure(error)
+            await run.say(f"{action.title}: {failed.message}")
+            await run.end_step(
+                action.name, StepStatus.FAILED, reason=failed.reason, message=failed.message, cure=failed.cure
+            )
+            return failed
+        await run.end_step(action.name, StepStatus.SUCCESS, message=message)
+        return None
+
+    async def _do(self, run: Run, action: Action) -> str:
+        """The step's work; broken off when the end is asked for, unless it is to be done in one go."""
+        work = asyncio.ensure_future(_guarded(run, action))
+        if action.in_one_go:
+            return await work
+        wished = asyncio.ensure_future(self.cancel.asked.wait())
+        try:
+            await asyncio.wait({work, wished}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            raise StepCancelled
+        finally:
+            for task in (work, wished):
+                task.cancel()
+            await asyncio.gather(work, wished, return_exceptions=True)
+
+    async def _watch_time(self, run: Run) -> None:
+        await asyncio.sleep(run.left_s)
+        if not self.cancel.asked.is_set():
+            self._too_late = True
+            self.cancel.ask(None)
+
+    async def _tidy(self, run: Run) -> None:
+        """What may fail without harm: it runs out by itself."""
+        try:
+            if maintenance.needs_lease(run.deployment.plan.kind):
+                await self._tools.registry.release_maintenance(run.server_id, run.key)
+            calls = [UUID(call["id"]) for call in run.state("calls", {}).values()]
+            if calls:
+                await self._tools.fleet.release(run.server_id, calls)
+        except (AgentFailed, ServerGone, MyxError):
+            log.info("deployment_not_tidied", deployment_id=run.key)
+
+
+async def _guarded(run: Run, action: Action) -> str:
+    try:
+        return await action.do(run)
+    except (StepFailed, StepSkipped, StepCancelled, AgentFailed, ServerGone, MyxError, LeaseLost):
+        raise
+    except Exception as error:
+        # The top of one piece of work: an unexpected fault ends this deployment, not the replica.
+        log.error("step_failed", deployment_id=run.key, step=action.name, exc_info=error)
+        message = "an unexpected fault of MyX; the executor's log has the details"
+        raise StepFailed("INTERNAL", message, "report it, then run it again") from None
+
+
+async def _add_missing(run: Run, actions: Sequence[Action]) -> None:
+    known = {step.name for step in run.deployment.steps}
+    new = tuple(Step(action.name, action.title) for action in actions if action.name not in known)
+    if new:
+        await run.set_steps(run.deployment.steps + new)
+
+
+def _as_failure(error: Exception) -> StepFailed:
+    if isinstance(error, StepFailed):
+        return error
+    if isinstance(error, AgentFailed):
+        reason = error.reason or f"AGENT_{error.cause.upper()}"
+        return StepFailed(reason, error.message, "see whether the agent is online, then run it again")
+    if isinstance(error, ServerGone):
+        return StepFailed("SERVER_NOT_FOUND", "the registry knows no such server or agent any more")
+    if isinstance(error, SshError):
+        return StepFailed(error.reason, error.message, error.cure)
+    if isinstance(error, Internal):
+        return StepFailed(error.reason, error.message, "see the executor's log")
+    if isinstance(error, MyxError):
+        return StepFailed(error.reason, error.message, "run it again")
+    raise error
+
+
+def _summary(deployment: Deployment) -> str:
+    """The last thing that was said of a step."""
+    said = [step.message for step in deployment.steps if step.message]
+    return said[-1] if said else ""

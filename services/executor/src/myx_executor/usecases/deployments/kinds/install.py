@@ -1,0 +1,155 @@
+"""An agent on a host, from an SSH login to one that answers and is the right one. Run again it changes what differs."""
+
+import asyncio
+from collections.abc import Sequence
+
+from myx_executor.domain.deployment import PLAYBOOKS, Method, StepFailed
+from myx_executor.domain.ssh import PlaySpec
+from myx_executor.usecases.deployments import deliveries, host, maintenance, ssh_work
+from myx_executor.usecases.deployments.action import Action
+from myx_executor.usecases.deployments.ports import Identity, Release
+from myx_executor.usecases.deployments.run import Run
+from myx_executor.usecases.ports import AgentFailed, ServerGone
+
+_CURE = "read the log, cure what it says, then run it again: it continues where it stopped"
+
+
+async def connect(run: Run) -> str:
+    """The lease, then the login."""
+    await maintenance.acquire(run)
+    await run.use_method(Method.SSH)
+    await run.session()
+    return "logged in"
+
+
+async def allocate(run: Run) -> str:
+    """The agent's identity, made once and for ever; a new port or path when that was asked for."""
+    plan = run.deployment.plan
+    await run.tools.registry.allocate(run.server_id)
+    if plan.new_port or plan.new_path:
+        await run.tools.registry.reallocate(
+            run.server_id, new_port=plan.new_port, new_path=plan.new_path, request_id=run.key
+        )
+        run.tools.fleet.forget(run.server_id)
+    identity = await run.tools.registry.allocate(run.server_id)
+    await run.tell(rpc_port=str(identity.rpc_port))
+    return f"the agent is to listen on port {identity.rpc_port}"
+
+
+async def preflight(run: Run) -> str:
+    """Whether the host can take an agent; nothing of it is touched."""
+    server = await run.tools.registry.server(run.server_id)
+    identity = await run.tools.registry.allocate(run.server_id)
+    result = await run.tools.hosts.preflight(await run.session(), address=server.address, rpc_port=identity.rpc_port)
+    for problem in result.problems:
+        await run.say(f"{problem.message}; {problem.cure}" if problem.cure else problem.message)
+    fatal = next((problem for problem in result.problems if problem.fatal), None)
+    if fatal is not None:
+        raise StepFailed(fatal.reason, fatal.message, fatal.cure)
+    facts = result.facts
+    await run.remember(arch=facts.arch, python=facts.python, python_version=facts.python_version)
+    await run.tell(arch=facts.arch, system=facts.system, host_python=facts.python_version)
+    return f"{facts.system or 'the host'} on {facts.arch} with Python {facts.python_version or 'of ours'}"
+
+
+async def upload(run: Run) -> str:
+    """The pack of the bundle that fits the host."""
+    release = await run.tools.bundles.release()
+    pack = await run.tools.bundles.pack("agent", run.state("arch", ""), run.state("python_version", ""))
+    session = await run.session()
+    await session.put(pack.path, _archive(release))
+    await run.remember(release=release.name)
+    await run.tell(target_version=release.version, target_release=release.name)
+    return f"sent {release.name}"
+
+
+async def install(run: Run) -> str:
+    """install_agent.yml over SSH."""
+    release = await run.tools.bundles.release()
+    identity = await run.tools.registry.allocate(run.server_id)
+    spec = PlaySpec(
+        project_dir=str(run.tools.tool.shipped_folder()),
+        playbook=PLAYBOOKS[run.deployment.plan.kind.INSTALL_AGENT],
+        trusted_vars={
+            "agent_archive": _archive(release),
+            "agent_release": release.name,
+            "agent_certificate_pem": identity.certificate_pem,
+            "host_python": run.state("python", ""),
+            "myx_index_url": run.tools.index_url,
+        },
+        secret_vars={"agent_config": _config(identity), "agent_private_key_pem": identity.private_key_pem},
+        timeout_s=run.left_s,
+    )
+    end = await ssh_work.run_play(run, spec, announce=f"Installing {release.name}")
+    ssh_work.demand_success(end, "the agent could not be installed", _CURE)
+    await (await run.session()).run(["rm", "-f", _archive(release)], timeout_s=30)
+    run.tools.fleet.forget(run.server_id)
+    return f"installed {release.name}"
+
+
+async def wait(run: Run) -> str:
+    """Asks until the agent answers."""
+    times, loop = run.tools.times, asyncio.get_running_loop()
+    deadline = loop.time() + times.agent_wait_s
+    while True:
+        try:
+            await run.tools.fleet.heartbeat(run.server_id)
+        except (AgentFailed, ServerGone) as failure:
+            why = failure.message if isinstance(failure, AgentFailed) else "the registry knows no agent"
+        else:
+            return "the agent answers"
+        if loop.time() >= deadline:
+            message = f"the new agent did not answer within {times.agent_wait_s:.0f} s: {why}"
+            raise StepFailed("AGENT_SILENT", message, "see `journalctl -u myx-agent` on the host and its firewall")
+        run.tools.fleet.forget(run.server_id)
+        await asyncio.sleep(times.poll_s)
+
+
+async def verify(run: Run) -> str:
+    """Certificate and token were right, or it would not have answered; now version and digest."""
+    release = await run.tools.bundles.release()
+    status = await run.tools.fleet.status(run.server_id)
+    check_release(status, release)
+    await run.tools.registry.check_now(run.server_id)
+    return f"version {release.version} answers with the certificate that was made for it"
+
+
+def check_release(status: dict[str, object], release: Release) -> None:
+    """StepFailed unless the agent runs this release."""
+    bundle = status.get("bundle")
+    digest = bundle.get("digest") if isinstance(bundle, dict) else None
+    if digest != release.digest:
+        found = bundle.get("version") if isinstance(bundle, dict) else "another one"
+        message = f"the agent that answers is not {release.name} but {found}"
+        raise StepFailed("WRONG_VERSION", message, "see which program holds the agent's port, then run it again")
+
+
+def _archive(release: Release) -> str:
+    return f"{host.STAGING}/agent-{release.name}.tar"
+
+
+def _config(identity: Identity) -> dict[str, object]:
+    return {
+        "agent_token": identity.agent_token,
+        "secret_key": identity.secret_key,
+        "rpc_port": identity.rpc_port,
+        "rpc_path": identity.rpc_path,
+        "require_signature": True,
+    }
+
+
+STEPS: Sequence[Action] = (
+    Action("connect", "Log in over SSH", connect),
+    Action("allocate", "Allocate the agent's identity", allocate),
+    Action("preflight", "Look whether the host is fit", preflight),
+    Action("upload", "Send the agent", upload),
+    Action("install", "Install the agent", install, in_one_go=True),
+    Action("wait", "Wait for the agent", wait),
+    Action("verify", "See whether it is the right one", verify),
+    Action("sync_tool", "Send the deployment tool", deliveries.sync_tool),
+)
+
+
+def actions(run: Run) -> Sequence[Action]:
+    """The same for every host."""
+    return STEPS

@@ -1,0 +1,54 @@
+"""Progress events of a deployment's plays: numbered through, bounded, stored under the lease."""
+
+from collections.abc import Sequence
+
+from myx_executor.domain.command import LeaseLost
+from myx_executor.domain.deployment import recap_from_wire
+from myx_executor.usecases.deployments.ports import PlayEvent
+from myx_executor.usecases.deployments.run import Run
+from myx_executor.usecases.patience import patiently
+
+# Beyond it only recaps are kept.
+MAX_EVENTS = 20_000
+_PATIENCE_S = 30.0
+_BATCH = 500
+
+
+class PlayEvents:
+    """Takes the events of one play; `taken` is the number of the last one."""
+
+    def __init__(self, run: Run, begin: int, taken: int) -> None:
+        self._run = run
+        self._begin = begin
+        self.taken = taken
+
+    @classmethod
+    async def open(cls, run: Run, begin: int) -> "PlayEvents":
+        """Goes on where what is stored ends; `begin`: events that were there before this play."""
+        last = await patiently(lambda: run.tools.store.last_event(run.deployment.id), _PATIENCE_S)
+        return cls(run, begin, max(last - begin, 0))
+
+    async def add(self, events: Sequence[PlayEvent]) -> None:
+        """Stores what is new."""
+        new = [event for event in events if event.seq > self.taken]
+        for start in range(0, len(new), _BATCH):
+            await self._store(new[start : start + _BATCH])
+        if new:
+            self.taken = new[-1].seq
+            self._run.tools.bells.ring(self._run.deployment.id)
+
+    async def _store(self, events: Sequence[PlayEvent]) -> None:
+        run, kept = self._run, []
+        for event in events:
+            number = self._begin + event.seq
+            if event.event.get("type") == "recap":
+                await run.set_recap(recap_from_wire(event.event))
+            elif number > MAX_EVENTS:
+                continue
+            kept.append((number, dict(event.event)))
+        if not kept:
+            return
+        fence = run.lease.command.fence
+        stored = await patiently(lambda: run.tools.store.add_events(run.deployment.id, fence, kept), _PATIENCE_S)
+        if not stored:
+            raise LeaseLost
