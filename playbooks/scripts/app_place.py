@@ -1,0 +1,231 @@
+"""What lies on a host for one deployed service: releases, generations, and which generation runs.
+
+/opt/NAME/myx.json                              whose folder this is
+/opt/NAME/releases/<version>-<sha12>/           the program and RELEASE.json
+    /opt/NAME/generations/<number>-<digest12>/      one deployed state: `bin` (link to a release), configuration, `env`,
+                                                    `unit`, variables.json (root only), GENERATION.json
+/opt/NAME/current -> generations/...            the one that runs: program and configuration switch together
+/opt/NAME/attempt.json                          exists exactly while a switch is not yet proved good
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from app_host import Host, HostError, existing_parent, point, remove_tree, write
+
+
+def now() -> str:
+    """The time as records carry it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: UP017 -- Python 3.9 has no datetime.UTC
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in the file; empty when there is none that can be read."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_json(path: Path, content: dict[str, Any], mode: int = 0o644) -> None:
+    write(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode(), mode)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One deployed state of the service."""
+
+    path: Path
+    record: dict[str, Any]
+
+    @property
+    def number(self) -> int:
+        return int(self.path.name.split("-")[0])
+
+    @property
+    def config(self) -> Path:
+        return self.path / str(self.record["config"])
+
+    def variables(self) -> dict[str, Any]:
+        """The variables that it was made of, secrets among them."""
+        return read_json(self.path / "variables.json")
+
+    def unit(self) -> str:
+        return (self.path / "unit").read_text()
+
+    def is_intact(self) -> bool:
+        """Nobody has changed its files since."""
+        try:
+            return all(digest((self.path / name).read_bytes()) == value for name, value in self.record["files"].items())
+        except OSError:
+            return False
+
+    def words(self) -> str:
+        """How a person recognises it."""
+        return f"{self.record['title']} {self.record['version']}, deployed {self.record['deployed_at']}"
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder, unit and user of one deployed service."""
+
+    host: Host
+    name: str
+    kind: str
+
+    @property
+    def base(self) -> Path:
+        return self.host.path(f"/opt/{self.name}")
+
+    @property
+    def releases(self) -> Path:
+        return self.base / "releases"
+
+    @property
+    def generations(self) -> Path:
+        return self.base / "generations"
+
+    @property
+    def current_link(self) -> Path:
+        return self.base / "current"
+
+    @property
+    def attempt(self) -> Path:
+        return self.base / "attempt.json"
+
+    @property
+    def marker(self) -> Path:
+        return self.base / "myx.json"
+
+    @property
+    def unit(self) -> str:
+        return f"{self.name}.service"
+
+    @property
+    def unit_file(self) -> Path:
+        return self.host.unit_file(self.unit)
+
+    @property
+    def home(self) -> Path:
+        return self.host.path(f"/var/lib/{self.name}")
+
+    @property
+    def logs(self) -> Path:
+        return self.host.path(f"/var/log/{self.name}")
+
+    @property
+    def lock_file(self) -> Path:
+        return self.host.path(f"/run/lock/myx-deploy-{self.name}.lock")
+
+    def exists(self) -> bool:
+        return self.marker.exists()
+
+    def must_be_ours(self, prefix: str) -> None:
+        """Raises when the folder belongs to something else."""
+        kind = self.facts.get("kind")
+        if kind is not None and kind != self.kind:
+            raise HostError(f"/opt/{self.name} holds a deployment of {kind}; choose another {prefix}name")
+        if kind is None and self.base.exists() and any(self.base.iterdir()):
+            raise HostError(
+                f"/opt/{self.name} is there already and is not MyX's; move it away or choose another {prefix}name"
+            )
+
+    def create(self) -> bool:
+        """Make the folders; whether they were missing."""
+        missing = not self.exists()
+        for folder in (self.base, self.releases, self.generations):
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            folder.chmod(0o755)
+        if missing:
+            facts = {
+                "kind": self.kind,
+                "created_at": now(),
+                "account_made": False,
+                "data_were_there": self.home.exists(),
+            }
+            write_json(self.marker, facts)
+        return missing
+
+    def note(self, **facts: Any) -> None:
+        write_json(self.marker, {**self.facts, **facts})
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was noted when the folder was made."""
+        return read_json(self.marker)
+
+    def generation(self, name: str) -> Generation | None:
+        path = self.generations / name
+        record = read_json(path / "GENERATION.json")
+        return Generation(path, record) if record else None
+
+    def current(self) -> Generation | None:
+        """The generation that is in force."""
+        try:
+            return self.generation(self.current_link.readlink().name)
+        except OSError:
+            return None
+
+    def all(self) -> list[Generation]:
+        """Newest first."""
+        if not self.generations.is_dir():
+            return []
+        found = (self.generation(entry.name) for entry in self.generations.iterdir() if entry.name[:1] != ".")
+        return sorted((g for g in found if g is not None), key=lambda g: g.number, reverse=True)
+
+    def before(self, current: Generation) -> Generation | None:
+        """The newest that is older than this one."""
+        return next((g for g in self.all() if g.number < current.number), None)
+
+    def next_name(self, content: str) -> str:
+        newest = max((g.number for g in self.all()), default=0)
+        return f"{newest + 1:04d}-{content[:12]}"
+
+    def put_in_force(self, generation: Generation | None) -> None:
+        if generation is None:
+            with suppress(FileNotFoundError):
+                self.current_link.unlink()
+        else:
+            point(self.current_link, f"generations/{generation.path.name}")
+
+    def prune(self, keep: int) -> list[Generation]:
+        """Drop generations beyond the newest `keep` (never the current one) and releases that none uses; what went."""
+        current = self.current()
+        kept = [g for g in self.all() if current is not None and g.path == current.path]
+        kept += [g for g in self.all() if g not in kept][: max(0, keep - len(kept))]
+        gone = [g for g in self.all() if g not in kept]
+        for generation in gone:
+            remove_tree(generation.path)
+        used = {g.record["release"] for g in kept}
+        for entry in self.releases.iterdir() if self.releases.is_dir() else ():
+            if entry.name not in used:
+                remove_tree(entry)
+        return gone
+
+    @contextmanager
+    def workspace(self, check: bool) -> Iterator[Path]:
+        """A private folder, gone afterwards: beside the releases, or outside of them in check mode."""
+        if not check:
+            for left in self.base.glob(".stage-*"):
+                remove_tree(left)
+        parent = existing_parent(self.base) if check else self.base
+        folder = Path(tempfile.mkdtemp(prefix=f".{self.name}-check-" if check else ".stage-", dir=parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
