@@ -89,7 +89,10 @@ def _again(kind: type[SshError], reason: str, message: str, cure: str, fields: d
 
 
 class HostUnreachable(SshError):
-    """`SSH_UNREACHABLE`; `fields["cause"]`: dns, refused, no_route, timeout, not_ssh, closed, algorithms, other. Worth a retry."""
+    """`SSH_UNREACHABLE`, worth a retry.
+
+    Field `cause`: dns, refused, no_route, timeout, not_ssh, closed, algorithms, other.
+    """
 
     code = Code.UNAVAILABLE
 
@@ -103,11 +106,18 @@ class HostKeyChanged(SshError):
 
 
 class LoginRefused(SshError):
-    """`SSH_AUTH_FAILED` (fields `tried`: password, key, both), `SSH_CREDENTIAL_MISSING`, `SSH_KEY_INVALID`, `SSH_PASSPHRASE_WRONG`."""
+    """`SSH_AUTH_FAILED` (field `tried`: password, key, key and password), or nothing could be tried.
+
+    Then `SSH_CREDENTIAL_MISSING`, `SSH_KEY_INVALID`, `SSH_PASSPHRASE_WRONG`.
+    """
 
 
 class RootRefused(SshError):
-    """`SUDO_MISSING`, `SUDO_PASSWORD_NEEDED`, `SUDO_PASSWORD_WRONG`, `SUDO_NOT_ALLOWED`, `SUDO_NEEDS_TTY`, `SUDO_FAILED`, `ROOT_NEEDED`."""
+    """The login is not root and cannot become it.
+
+    `SUDO_MISSING`, `SUDO_PASSWORD_NEEDED`, `SUDO_PASSWORD_WRONG`, `SUDO_NOT_ALLOWED`, `SUDO_NEEDS_TTY`, `SUDO_FAILED`,
+    `ROOT_NEEDED` (sudo is off for this login).
+    """
 
 
 class SessionLost(SshError):
