@@ -32,7 +32,8 @@ done < "$1/users"
 sed -i "s|^root:[^:]*:|root:$2:|" /etc/shadow
 sed -i "s|^root:x:0:0:root:/root:.*|root:x:0:0:root:$1/home/root:/bin/sh|" /etc/passwd
 cp "$1/sudoers" /etc/sudoers; chmod 440 /etc/sudoers; rm -rf /etc/sudoers.d/*
-mkdir -p /run/sshd
+mkdir -p /run/sshd "$1/small"
+mount -t tmpfs -o size=64k tmpfs "$1/small"
 exec /usr/sbin/sshd -D -f "$1/sshd_config" -E "$1/log"
 """
 
@@ -50,6 +51,7 @@ class Sshd:
     folder: Path
     port: int = 0
     options: str = ""
+    sftp: str = "internal-sftp"
     key_types: tuple[str, ...] = ("ed25519", "ecdsa", "rsa")
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -79,9 +81,9 @@ class Sshd:
         self.port = self.port or _free_port()
         host_keys = "".join(f"HostKey {self.folder}/host_{kind}\n" for kind in self.key_types)
         (self.folder / "sshd_config").write_text(
-            f"{self.options}\nListenAddress 127.0.0.1\nPort {self.port}\n{host_keys}PidFile none\nUsePAM no\nUseDNS no\n"
-            "PermitRootLogin yes\nPasswordAuthentication yes\nStrictModes no\nMaxStartups 100:30:200\n"
-            "Subsystem sftp internal-sftp\nPrintMotd no\n"
+            f"{self.options}\nListenAddress 127.0.0.1\nPort {self.port}\n{host_keys}PidFile none\n"
+            "UsePAM no\nUseDNS no\nPermitRootLogin yes\nPasswordAuthentication yes\nStrictModes no\nMaxStartups 100:30:200\n"
+            f"Subsystem sftp {self.sftp}\nPrintMotd no\n"
         )
         crypt = subprocess.run(
             ["openssl", "passwd", "-6", "-stdin"], input=PASSWORD, capture_output=True, text=True, check=True

@@ -25,6 +25,8 @@ __all__ = ["NewHostKey", "SshConnector", "SshSession", "fingerprint"]
 # fingerprint whose whole key was seen now. What it raises ends the connect.
 NewHostKey = Callable[[Hop, ShownKey], Awaitable[None]]
 
+# What is seen when the host has no host key of a type that was asked for: it says so, or just hangs up.
+_NO_COMMON_KEY = (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost, ConnectionResetError, BrokenPipeError)
 _KEEPALIVE_S = 10
 _KEEPALIVES_MISSED = 3
 # Nothing of the user that runs the executor: no files, no agent, nothing forwarded.
@@ -165,7 +167,7 @@ class SshConnector:
                     config=None,
                     options=options,
                 )
-        except (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost) as error:
+        except _NO_COMMON_KEY as error:
             if algorithms is not ALL_HOST_KEY_ALGORITHMS:
                 return None
             raise connect_failed(hop, error) from None
@@ -201,7 +203,7 @@ class SshConnector:
             if client.other is not None:
                 raise _changed(hop, client.other) from None
             raise connect_failed(hop, error) from None
-        except (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost) as error:
+        except _NO_COMMON_KEY as error:
             # So it ends where the host has no more key of the trusted one's type.
             other = await self._scan(hop, before, ALL_HOST_KEY_ALGORITHMS)
             if other is not None and other.get_algorithm() != trusted.get_algorithm():
