@@ -196,7 +196,8 @@ def test_an_unreachable_host_has_its_own_code(project, tmp_path):
     (plugins / "myx.py").write_text(
         PLUGIN.replace(
             "with open",
-            "from ansible.errors import AnsibleConnectionFailure as Gone\n        raise Gone('gone')\n        with open",
+            "from ansible.errors import AnsibleConnectionFailure as Gone\n"
+            "        raise Gone('gone')\n        with open",
         )
     )
     project.play(play("{name: Go, ansible.builtin.command: id}"))

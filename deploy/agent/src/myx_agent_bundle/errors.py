@@ -1,0 +1,5 @@
+"""What stops a build."""
+
+
+class BuildError(Exception):
+    """One line for whoever builds."""
