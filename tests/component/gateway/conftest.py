@@ -1,6 +1,7 @@
 """A real gateway process between a real HTTP client and fake services over real mutual-TLS gRPC."""
 
 import asyncio
+import hashlib
 import os
 import secrets
 import sys
@@ -15,12 +16,24 @@ import pytest
 import pytest_asyncio
 from google.protobuf.message import Message
 
-from myx.executor.v1 import command_pb2, command_service_pb2, command_service_pb2_grpc
+from myx.executor.v1 import (
+    command_pb2,
+    command_service_pb2,
+    command_service_pb2_grpc,
+    deployment_pb2,
+    deployment_service_pb2,
+    deployment_service_pb2_grpc,
+    playbook_service_pb2,
+    playbook_service_pb2_grpc,
+)
 from myx.heartbeat.v1 import heartbeat_service_pb2, heartbeat_service_pb2_grpc
 from myx.registry.v1 import (
     agent_pb2,
     agent_service_pb2,
     agent_service_pb2_grpc,
+    credential_pb2,
+    credential_service_pb2,
+    credential_service_pb2_grpc,
     server_pb2,
     server_service_pb2,
     server_service_pb2_grpc,
@@ -145,6 +158,17 @@ class BigLog(FakeLog):
         yield response(final=command_service_pb2.LogFinal(offset=self.size, command=self.final))
 
 
+class Upload:
+    """What came by a client stream. `digest` once it was complete; `broken` when it ended early."""
+
+    def __init__(self, head: Any) -> None:
+        self.head = head
+        self.size = 0
+        self.largest = 0
+        self.digest = ""
+        self.broken = False
+
+
 class Backend:
     """The services behind the gateway, made of scripts.
 
@@ -158,6 +182,7 @@ class Backend:
         self.requests: dict[str, list[Any]] = {}
         self.holds: dict[str, asyncio.Event] = {}
         self.logs: dict[str, FakeLog] = {}
+        self.uploads: list[Upload] = []
         self.addresses: dict[str, str] = {name: f"127.0.0.1:{free_port()}" for name in self._services()}
         self.servers: dict[str, RpcServer] = {}
 
@@ -166,6 +191,7 @@ class Backend:
         self.errors.clear()
         self.requests.clear()
         self.holds.clear()
+        self.uploads.clear()
 
     def last(self, method: str) -> Any:
         """The last request of a method."""
@@ -209,12 +235,21 @@ class Backend:
             "registry": [
                 (server_service_pb2_grpc.add_ServerServiceServicer_to_server, "myx.registry.v1.ServerService"),
                 (agent_service_pb2_grpc.add_AgentServiceServicer_to_server, "myx.registry.v1.AgentService"),
+                (
+                    credential_service_pb2_grpc.add_CredentialServiceServicer_to_server,
+                    "myx.registry.v1.CredentialService",
+                ),
             ],
             "heartbeat": [
                 (heartbeat_service_pb2_grpc.add_HeartbeatServiceServicer_to_server, "myx.heartbeat.v1.HeartbeatService")
             ],
             "executor": [
-                (command_service_pb2_grpc.add_CommandServiceServicer_to_server, "myx.executor.v1.CommandService")
+                (command_service_pb2_grpc.add_CommandServiceServicer_to_server, "myx.executor.v1.CommandService"),
+                (
+                    deployment_service_pb2_grpc.add_DeploymentServiceServicer_to_server,
+                    "myx.executor.v1.DeploymentService",
+                ),
+                (playbook_service_pb2_grpc.add_PlaybookServiceServicer_to_server, "myx.executor.v1.PlaybookService"),
             ],
         }
 
@@ -253,12 +288,86 @@ class FakeExecutor(Fake):
         async for step in log.follow(request.offset, request.follow):
             yield step
 
+    async def PushProject(self, requests: AsyncIterator[Any], _context: Any) -> Message:
+        await self._take("PushProject", requests)
+        return ANSWERS["PushProject"]
+
+    async def PushArtifact(self, requests: AsyncIterator[Any], _context: Any) -> Message:
+        await self._take("PushArtifact", requests)
+        return ANSWERS["PushArtifact"]
+
+    async def _take(self, method: str, requests: AsyncIterator[Any]) -> None:
+        """Read all of it (unless told to fail at once), as slowly as the hold says."""
+        seen = hashlib.sha256()
+        upload: Upload | None = None
+        try:
+            async for request in requests:
+                if upload is None:
+                    upload = Upload(request)
+                    self._backend.uploads.append(upload)
+                    self._backend.answer(method, request)
+                if method in self._backend.holds:
+                    await self._backend.holds[method].wait()
+                seen.update(request.data)
+                upload.size += len(request.data)
+                upload.largest = max(upload.largest, len(request.data))
+        except BaseException:
+            if upload is not None:
+                upload.broken = True
+            raise
+        assert upload is not None
+        upload.digest = seen.hexdigest()
+
 
 AGENT = agent_pb2.Agent(id="a1", server_id="s1", status=agent_pb2.AGENT_STATUS_ONLINE, version="1.2.3", rpc_port=8123)
 AGENT.facts.hostname = "web-1"
 AGENT.latency.nanos = 2_500_000
 SERVER = server_pb2.Server(id="s1", name="web-1", address="10.0.0.1", labels={"tier": "web"}, etag="e7", agent=AGENT)
 SERVER.created_at.FromJsonString("2026-11-22T10:00:00.5Z")
+SERVER.ssh.user = "deploy"
+SERVER.ssh.has_credential = True
+SERVER.ssh.sudo = server_pb2.SUDO_MODE_AUTO
+SERVER.host_key.fingerprint = "SHA256:abc"
+SERVER.host_key.how = "accepted"
+SERVER.repair_policy = server_pb2.REPAIR_POLICY_ASK
+SERVER.maintenance.holder = "d1"
+SERVER.maintenance.kind = "install_agent"
+CREDENTIAL = credential_pb2.Credential(
+    id="c1",
+    name="ops",
+    type=credential_pb2.CREDENTIAL_TYPE_PRIVATE_KEY,
+    has_passphrase=True,
+    public_key_fingerprint="SHA256:key",
+    used_by=["web-1"],
+    used_by_count=1,
+    etag="k3",
+)
+STEP = deployment_pb2.DeploymentStep(
+    name="preflight",
+    title="Check the host",
+    status=deployment_pb2.STEP_STATUS_FAILED,
+    reason="PORT_BLOCKED",
+    message="port 8123 cannot be reached from here",
+    cure="open it in the firewall",
+)
+DEPLOYMENT = deployment_pb2.Deployment(
+    id="d1",
+    server_name="web-1",
+    kind="caddy",
+    method=deployment_pb2.DEPLOYMENT_METHOD_AUTO,
+    method_used=deployment_pb2.DEPLOYMENT_METHOD_SSH,
+    status=command_pb2.COMMAND_STATUS_FAILED,
+    steps=[STEP],
+    secret_var_names=["token"],
+    details={"previous_version": "1"},
+)
+DEPLOYMENT.extra_vars.update({"port": 8080, "names": ["a"]})
+DEPLOYMENT.recap.changed = 2
+DEPLOYMENT.recap.duration.seconds = 3
+EVENT = deployment_pb2.PlayEvent(seq=4)
+EVENT.event.update({"type": "task_result", "status": "ok", "duration_s": 0.5})
+PROJECT = playbook_service_pb2.Project(name="site", version="2", digest="ab", playbooks=["up.yml"], size_bytes=7)
+ARTIFACT = playbook_service_pb2.Artifact(sha256="a" * 64, name="caddy", size_bytes=7)
 COMMAND = command_pb2.Command(
     id="0192-command",
     server_id="s1",
@@ -293,6 +402,27 @@ ANSWERS: dict[str, Message] = {
     "GetCommand": command_service_pb2.GetCommandResponse(command=COMMAND),
     "ListCommands": command_service_pb2.ListCommandsResponse(commands=[COMMAND], next_page_token="older"),
     "CancelCommand": command_service_pb2.CancelCommandResponse(command=COMMAND),
+    "TrustHostKey": server_service_pb2.TrustHostKeyResponse(server=SERVER),
+    "ListCredentials": credential_service_pb2.ListCredentialsResponse(credentials=[CREDENTIAL], next_page_token="more"),
+    "CreateCredential": credential_service_pb2.CreateCredentialResponse(credential=CREDENTIAL),
+    "GetCredential": credential_service_pb2.GetCredentialResponse(credential=CREDENTIAL),
+    "UpdateCredential": credential_service_pb2.UpdateCredentialResponse(credential=CREDENTIAL),
+    "DeleteCredential": credential_service_pb2.DeleteCredentialResponse(),
+    "CreateDeployment": deployment_service_pb2.CreateDeploymentResponse(deployment=DEPLOYMENT),
+    "GetDeployment": deployment_service_pb2.GetDeploymentResponse(deployment=DEPLOYMENT),
+    "ListDeployments": deployment_service_pb2.ListDeploymentsResponse(deployments=[DEPLOYMENT]),
+    "CancelDeployment": deployment_service_pb2.CancelDeploymentResponse(deployment=DEPLOYMENT),
+    "RetryDeployment": deployment_service_pb2.RetryDeploymentResponse(deployment=DEPLOYMENT),
+    "ListPlayEvents": deployment_service_pb2.ListPlayEventsResponse(events=[EVENT], is_final=True),
+    "ScanHostKey": deployment_service_pb2.ScanHostKeyResponse(
+        public_key="ssh-ed25519 AAAA", fingerprint="SHA256:other", trusted_fingerprint="SHA256:abc"
+    ),
+    "ListProjects": playbook_service_pb2.ListProjectsResponse(projects=[PROJECT]),
+    "PushProject": playbook_service_pb2.PushProjectResponse(project=PROJECT, changed=True),
+    "DeleteProject": playbook_service_pb2.DeleteProjectResponse(),
+    "ListArtifacts": playbook_service_pb2.ListArtifactsResponse(artifacts=[ARTIFACT]),
+    "PushArtifact": playbook_service_pb2.PushArtifactResponse(artifact=ARTIFACT),
+    "DeleteArtifact": playbook_service_pb2.DeleteArtifactResponse(),
 }
 
 
@@ -303,9 +433,9 @@ class Gateway:
         self.program, self.port, self.token, self.http, self.stranger = program, port, token, http, stranger
         self.url = f"http://127.0.0.1:{port}"
 
-    def socket(self, command_id: str, offset: int | str = 0) -> Any:
-        """A WebSocket on a command's log (async context manager)."""
-        path = f"/api/v1/commands/{command_id}/log/stream?offset={offset}"
+    def socket(self, id_: str, offset: int | str = 0, noun: str = "commands") -> Any:
+        """A WebSocket on a log (async context manager)."""
+        path = f"/api/v1/{noun}/{id_}/log/stream?offset={offset}"
         return self.http.ws_connect(path, max_msg_size=1 << 20)
 
     def rss_bytes(self) -> int:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myx.executor.v1 import command_pb2
-from myx.executor.v1 import command_service_pb2 as executor
+from myx_gateway.convert import commands
 from myx_gateway.streams import frames
 
 KIB = 1024
@@ -68,10 +68,10 @@ def test_an_event_has_the_offset_behind_its_data_as_id() -> None:
 
 
 def test_the_end_carries_the_command_in_one_line() -> None:
-    final = executor.LogFinal(offset=7, command=command_pb2.Command(id="c", message="two\nlines", exit_code=0))
-    document = json.loads(frames.final_text(final))
+    command = commands.command(command_pb2.Command(id="c", message="two\nlines", exit_code=0)).model_dump_json()
+    document = json.loads(frames.final_text(7, "command", command))
     assert (document["type"], document["offset"], document["command"]["exit_code"]) == ("final", 7, 0)
-    data = frames.final_event(final).decode().split("\n")
+    data = frames.final_event(7, "command", command).decode().split("\n")
     assert json.loads(data[2].removeprefix("data: "))["command"]["message"] == "two\nlines"
 
 

@@ -155,6 +155,8 @@ def _whole(behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any
     """`behaviour` whose requests end with InvalidArgument `UPLOAD_INCOMPLETE` unless the last one says `complete`.
 
     gRPC tells a handler that its caller broke off in the same way as that all was sent; the cancellation comes later.
+    What `behaviour` leaves unread is thrown away: an answer that comes before the end makes the caller's next write
+    fail, and with it gets lost.
     """
 
     async def checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -166,9 +168,20 @@ def _whole(behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any
             raise InvalidArgument("UPLOAD_INCOMPLETE", "the upload was broken off; nothing of it is stored")
 
     async def handle(requests: AsyncIterator[Any], context: Context) -> Any:
-        return await behaviour(checked(requests), context)
+        try:
+            answer = await behaviour(checked(requests), context)
+        except Exception:
+            await _drain(requests)
+            raise
+        await _drain(requests)
+        return answer
 
     return handle
+
+
+async def _drain(requests: AsyncIterator[Any]) -> None:
+    async for _ in requests:
+        pass
 
 
 async def _write(context: Context, response: Any) -> None:

@@ -13,7 +13,19 @@ from starlette.types import ASGIApp
 
 from myx_gateway import errors, openapi
 from myx_gateway.access.token import TokenCheck
-from myx_gateway.api import agents, commands, health, servers, status
+from myx_gateway.api import (
+    agents,
+    artifacts,
+    commands,
+    credentials,
+    deployments,
+    health,
+    host_keys,
+    playbooks,
+    servers,
+    status,
+)
+from myx_gateway.bodies import BodyLimits
 from myx_gateway.clients import Clients, connect
 from myx_gateway.door import Door
 from myx_gateway.server import HttpServer, open_listener
@@ -22,6 +34,7 @@ from myx_gateway.streams import http
 from myx_gateway.streams.book import StreamBook
 from myx_gateway.streams.outlet import Patience
 from myx_gateway.streams.parts import StreamParts
+from myx_gateway.streams.subjects import CommandSubject, DeploymentSubject, SubjectKind
 from myx_gateway.streams.websocket import LogSocket
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
@@ -30,6 +43,11 @@ from myx_kit.telemetry import serve_http
 log = get_logger()
 
 API_PREFIX = "/api/v1"
+_ROUTERS = (
+    *(servers.router, host_keys.router, credentials.router, agents.router, commands.router),
+    *(deployments.router, http.router, playbooks.router, artifacts.router, status.router),
+)
+_SOCKETS: dict[str, SubjectKind] = {"commands": CommandSubject, "deployments": DeploymentSubject}
 
 
 def build_api(clients: Clients, streams: StreamParts) -> FastAPI:
@@ -45,10 +63,12 @@ def build_api(clients: Clients, streams: StreamParts) -> FastAPI:
     )
     app.state.clients = clients
     app.state.stream_parts = streams
+    app.state.upload_entry = streams.book.entry if streams is not None else None
     app.include_router(health.router)
-    for router in (servers.router, agents.router, commands.router, http.router, status.router):
+    for router in _ROUTERS:
         app.include_router(router, prefix=API_PREFIX)
-    app.router.routes.append(WebSocketRoute(f"{API_PREFIX}/commands/{{command_id}}/log/stream", LogSocket()))
+    for noun, kind in _SOCKETS.items():
+        app.router.routes.append(WebSocketRoute(f"{API_PREFIX}/{noun}/{{id}}/log/stream", LogSocket(kind)))
     app.router.routes.append(Route(openapi.PATH, _openapi_route(app), methods=["GET"], include_in_schema=False))
     errors.install(app)
     return app
@@ -56,7 +76,15 @@ def build_api(clients: Clients, streams: StreamParts) -> FastAPI:
 
 def build_door(app: ASGIApp, settings: GatewaySettings, tokens: TokenCheck) -> Door:
     """The application as the world sees it."""
-    return Door(app, tokens, body_limit_bytes=settings.body_limit_bytes, body_timeout_s=settings.body_timeout_s)
+    limits = BodyLimits(
+        held_bytes=settings.body_limit_bytes,
+        timeout_s=settings.body_timeout_s,
+        streamed={
+            ("PUT", f"{API_PREFIX}/playbooks/"): settings.project_limit_bytes,
+            ("POST", f"{API_PREFIX}/artifacts"): settings.artifact_limit_bytes,
+        },
+    )
+    return Door(app, tokens, limits)
 
 
 class Gateway:

@@ -7,9 +7,9 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from myx.executor.v1 import command_service_pb2_grpc
+from myx.executor.v1 import command_service_pb2_grpc, deployment_service_pb2_grpc, playbook_service_pb2_grpc
 from myx.heartbeat.v1 import heartbeat_service_pb2_grpc
-from myx.registry.v1 import agent_service_pb2_grpc, server_service_pb2_grpc
+from myx.registry.v1 import agent_service_pb2_grpc, credential_service_pb2_grpc, server_service_pb2_grpc
 from myx_kit.errors import MyxError
 from myx_kit.rpc.client import open_channel
 
@@ -22,9 +22,12 @@ class Clients:
     """Stubs of all services, over one channel each; every unary call has a deadline and raises MyxError."""
 
     servers: "server_service_pb2_grpc.ServerServiceAsyncStub"
+    credentials: "credential_service_pb2_grpc.CredentialServiceAsyncStub"
     agents: "agent_service_pb2_grpc.AgentServiceAsyncStub"
     heartbeat: "heartbeat_service_pb2_grpc.HeartbeatServiceAsyncStub"
     commands: "command_service_pb2_grpc.CommandServiceAsyncStub"
+    deployments: "deployment_service_pb2_grpc.DeploymentServiceAsyncStub"
+    playbooks: "playbook_service_pb2_grpc.PlaybookServiceAsyncStub"
     channels: dict[str, grpc.aio.Channel]
 
     async def healthy(self, service: str) -> bool:
@@ -47,8 +50,11 @@ def connect(tls_dir: Path, *, registry: str, heartbeat: str, executor: str) -> C
     channels = {name: open_channel(target, tls_dir, OWN_NAME, name) for name, target in targets.items()}
     return Clients(
         servers=server_service_pb2_grpc.ServerServiceStub(channels["registry"]),
+        credentials=credential_service_pb2_grpc.CredentialServiceStub(channels["registry"]),
         agents=agent_service_pb2_grpc.AgentServiceStub(channels["registry"]),
         heartbeat=heartbeat_service_pb2_grpc.HeartbeatServiceStub(channels["heartbeat"]),
         commands=command_service_pb2_grpc.CommandServiceStub(channels["executor"]),
+        deployments=deployment_service_pb2_grpc.DeploymentServiceStub(channels["executor"]),
+        playbooks=playbook_service_pb2_grpc.PlaybookServiceStub(channels["executor"]),
         channels=channels,
     )

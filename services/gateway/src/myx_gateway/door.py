@@ -11,8 +11,9 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from myx_gateway.access.token import TokenCheck
+from myx_gateway.bodies import BodyLimits
 from myx_gateway.problems import response_for
-from myx_kit.errors import Internal, InvalidArgument, MyxError, NotFound, Unavailable
+from myx_kit.errors import Internal, MyxError, NotFound, Unavailable
 from myx_kit.logging import get_logger
 
 log = get_logger()
@@ -33,11 +34,10 @@ _HEAD_MESSAGES: Final = frozenset({"http.response.start", "websocket.http.respon
 class Door:
     """Wraps the application: authentication, body limit, access log, security headers, errors of last resort."""
 
-    def __init__(self, app: ASGIApp, tokens: TokenCheck, *, body_limit_bytes: int, body_timeout_s: float) -> None:
+    def __init__(self, app: ASGIApp, tokens: TokenCheck, limits: BodyLimits) -> None:
         self._app = app
         self._tokens = tokens
-        self._body_limit_bytes = body_limit_bytes
-        self._body_timeout_s = body_timeout_s
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request or WebSocket."""
@@ -47,8 +47,8 @@ class Door:
                 principal = self._tokens.principal(scope["headers"])
                 visit.state["principal"] = principal
                 visit.principal = principal.name
-            if scope["type"] == "http" and _has_body(scope):
-                receive = await self._read_body(scope, receive)
+            if scope["type"] == "http":
+                receive = await self._limits.admit(scope, receive)
             await self._app(scope, receive, visit.send)
         except MyxError as error:
             await visit.fail(error, receive)
@@ -63,31 +63,6 @@ class Door:
             await visit.fail(Internal("INTERNAL", "internal error"), receive)
         finally:
             visit.note()
-
-    async def _read_body(self, scope: Scope, receive: Receive) -> Receive:
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not declared.isdigit() or int(declared) > self._body_limit_bytes:
-            raise self._too_large()
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._body_timeout_s):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ConnectionResetError("the client left in the middle of its request")
-                    body += message.get("body", b"")
-                    if len(body) > self._body_limit_bytes:
-                        raise self._too_large()
-                    if not message.get("more_body", False):
-                        break
-        except TimeoutError:
-            text = f"the body did not arrive within {self._body_timeout_s:g} s"
-            raise InvalidArgument("BODY_TIMEOUT", text) from None
-        return _replay(bytes(body), receive)
-
-    def _too_large(self) -> InvalidArgument:
-        text = f"the body is larger than {self._body_limit_bytes} bytes"
-        return InvalidArgument("BODY_TOO_LARGE", text, limit_bytes=str(self._body_limit_bytes))
 
 
 class _Visit:
@@ -136,23 +111,3 @@ class _Visit:
             status=self._status,
             duration_ms=round((time.monotonic() - self._started) * 1000, 1),
         )
-
-
-def _has_body(scope: Scope) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in scope["headers"]
-    )
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    given = False
-
-    async def replay() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay

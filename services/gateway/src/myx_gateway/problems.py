@@ -28,6 +28,9 @@ STATUS_OF_REASON: Final = {
     "BODY_TIMEOUT": 408,
     "ETAG_MISMATCH": 412,
     "BODY_TOO_LARGE": 413,
+    "PROJECT_TOO_LARGE": 413,
+    "ARTIFACT_TOO_LARGE": 413,
+    "MEDIA_TYPE_UNSUPPORTED": 415,
     "REQUEST_ID_REUSED": 422,
     "HEAD_TOO_LARGE": 431,
     "TOO_MANY_STREAMS": 503,
@@ -46,6 +49,7 @@ _PUBLIC_NAMES: Final = {
     "timeout": "timeout_s",
     "no_output_timeout": "no_output_timeout_s",
     "grace": "grace_s",
+    "own_credential": "credential",
 }
 _INTERNAL_DETAIL: Final = "internal error; the log has more under this request_id"
 

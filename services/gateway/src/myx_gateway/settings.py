@@ -33,9 +33,13 @@ class GatewaySettings(Settings):
     drain_s: float = Field(default=6, gt=0, le=300)
     # Largest request body in bytes; standard input of a command travels inside as base64.
     body_limit_bytes: int = Field(default=4 << 20, ge=1024, le=14 << 20)
-    # Seconds to send a request's body.
+    # Largest project and largest artifact in bytes; they pass through without being held.
+    project_limit_bytes: int = Field(default=20 << 20, ge=1024, le=1 << 30)
+    artifact_limit_bytes: int = Field(default=512 << 20, ge=1024, le=8 << 30)
+    # Seconds to send a request's body; of a project or an artifact, seconds in which nothing of it arrives.
     body_timeout_s: float = Field(default=30, gt=0, le=600)
-    # Open log streams and downloads of this process; one costs a socket, a gRPC stream and up to about 1 MB when slow.
+    # Open log streams, downloads and uploads of this process; one costs a socket, a gRPC stream and up to about 1 MB
+    # when slow.
     max_streams: int = Field(default=1000, ge=1, le=100_000)
     # Seconds in which a client may take nothing of what waits for it before its stream is closed; below the 120 s after
     # which the kernel drops the connection without a word.

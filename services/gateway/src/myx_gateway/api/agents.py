@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 
 from myx.registry.v1 import agent_service_pb2 as registry
-from myx_gateway import convert
 from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, ServerPath
+from myx_gateway.convert import agents as convert
 from myx_gateway.schemas.agents import Agent, AgentPage
 
 router = APIRouter(tags=["agents"])

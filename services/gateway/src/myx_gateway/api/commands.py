@@ -3,10 +3,8 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator
 
 from myx.executor.v1 import command_service_pb2 as executor
-from myx_gateway import convert
 from myx_gateway.api.dependencies import (
     ClientsDep,
     CommandPath,
@@ -14,16 +12,13 @@ from myx_gateway.api.dependencies import (
     PageToken,
     PrincipalDep,
     RequestIdDep,
+    ServerFilter,
 )
+from myx_gateway.convert import commands as convert
 from myx_gateway.schemas.commands import CancelRequest, Command, CommandPage, CommandStatus, NewCommand
-from myx_gateway.schemas.common import plain
 from myx_kit.wire_time import duration
 
 router = APIRouter(prefix="/commands", tags=["commands"])
-
-ServerFilter = Annotated[
-    str, Query(max_length=255, description="Only of this server, by id or name."), AfterValidator(plain)
-]
 
 
 @router.post("", status_code=201)

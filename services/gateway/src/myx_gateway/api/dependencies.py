@@ -7,6 +7,7 @@ from pydantic import AfterValidator
 
 from myx_gateway.access.principal import Principal
 from myx_gateway.clients import Clients
+from myx_gateway.schemas.common import plain
 
 
 async def _clients(request: Request) -> Clients:
@@ -48,3 +49,6 @@ PageSize = Annotated[int, Query(ge=1, le=1000)]
 PageToken = Annotated[str, Query(max_length=4096, description="`next_page_token` of the page before.")]
 ServerPath = Annotated[str, Path(max_length=255, description="Id or name of the server.")]
 CommandPath = Annotated[str, Path(max_length=255, description="Id of the command.")]
+ServerFilter = Annotated[
+    str, Query(max_length=255, description="Only of this server, by id or name."), AfterValidator(plain)
+]

@@ -8,9 +8,9 @@ from typing import Final
 from fastapi import APIRouter
 
 from myx.registry.v1 import server_service_pb2 as registry
-from myx_gateway import convert
 from myx_gateway.api.dependencies import ClientsDep
 from myx_gateway.clients import Clients
+from myx_gateway.convert.agents import agent_status
 from myx_gateway.schemas.status import Status
 from myx_kit.errors import MyxError
 
@@ -40,7 +40,7 @@ async def _count(clients: Clients) -> dict[str, int] | None:
             )
             for server in page.servers:
                 known = server.HasField("agent")
-                counts[convert.agent_status(server.agent.status) if known else "no_agent"] += 1
+                counts[agent_status(server.agent.status) if known else "no_agent"] += 1
             token = page.next_page_token
             if not token:
                 break

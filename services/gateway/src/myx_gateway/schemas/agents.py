@@ -56,6 +56,9 @@ class Facts(Answer):
     reported_at: datetime | None
     deployment_tool_version: str
     deployment_tool_digest: str
+    bundle_version: str = Field(description="Bundle that the agent was installed from; empty: by hand.")
+    bundle_digest: str
+    capabilities: list[str]
 
 
 class Agent(Answer):
@@ -78,6 +81,7 @@ class Agent(Answer):
     failure_streak: int
     last_attempts: list[Attempt]
     facts: Facts | None
+    rotating: bool = Field(description="Its token, secret and certificate are being changed.")
     created_at: datetime | None
 
 

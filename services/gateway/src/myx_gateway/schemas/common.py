@@ -19,7 +19,8 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """`text`, unless it has NUL or is no Unicode: ValueError then."""
     if "\0" in text:
         raise ValueError("must not contain a NUL character")
     try:
@@ -43,6 +44,6 @@ def _finite(seconds: float) -> float:
     return seconds
 
 
-Text = Annotated[str, AfterValidator(_clean)]
+Text = Annotated[str, AfterValidator(clean)]
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(plain)]
 Seconds = Annotated[float, AfterValidator(_finite)]

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from myx.executor.v1 import command_pb2
-from myx.executor.v1 import command_service_pb2 as executor
-from myx_gateway import convert
 
 # Payload of one binary message (CONTRACTS: frames).
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
@@ -51,10 +49,9 @@ def gap_text(gap: command_pb2.LogGap) -> str:
     return json.dumps({"type": "gap", "from": gap.from_offset, "to": gap.to_offset, "reason": gap.reason})
 
 
-def final_text(final: executor.LogFinal) -> str:
-    """The text message of the end."""
-    command = convert.command(final.command).model_dump_json()
-    return f'{{"type": "final", "offset": {final.offset}, "command": {command}}}'
+def final_text(offset: int, word: str, document: str) -> str:
+    """The text message of the end; `document` is the JSON of the `word` (`command` or `deployment`)."""
+    return f'{{"type": "final", "offset": {offset}, "{word}": {document}}}'
 
 
 PING_TEXT: Final = '{"type": "ping"}'
@@ -78,11 +75,10 @@ def gap_event(gap: command_pb2.LogGap) -> bytes:
     return b"id: %d\nevent: gap\ndata: %b\n\n" % (gap.to_offset, text.encode())
 
 
-def final_event(final: executor.LogFinal) -> bytes:
+def final_event(offset: int, word: str, document: str) -> bytes:
     """The `final` event."""
-    command = convert.command(final.command).model_dump_json()
-    text = f'{{"offset": {final.offset}, "command": {command}}}'
-    return b"id: %d\nevent: final\ndata: %b\n\n" % (final.offset, text.encode())
+    text = f'{{"offset": {offset}, "{word}": {document}}}'
+    return b"id: %d\nevent: final\ndata: %b\n\n" % (offset, text.encode())
 
 
 def close_reason(text: str) -> str:

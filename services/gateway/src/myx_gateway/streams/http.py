@@ -1,4 +1,4 @@
-"""GET /commands/{id}/log (raw bytes) and /commands/{id}/log/stream (server-sent events)."""
+"""GET …/{id}/log (raw bytes) and …/{id}/log/stream (server-sent events), of commands and deployments."""
 
 import json
 from abc import abstractmethod
@@ -9,20 +9,25 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from myx_gateway import convert
+from myx_gateway.convert.commands import wire_stream
 from myx_gateway.schemas.commands import LogStream
 from myx_gateway.streams import frames
 from myx_gateway.streams.outlet import ClientGoneError, ClientStalledError, Outlet, StoppingError
 from myx_gateway.streams.parts import StreamParts, parse_offset
 from myx_gateway.streams.source import LogSource, Step
+from myx_gateway.streams.subjects import CommandSubject, DeploymentSubject, Subject
 from myx_kit.errors import MyxError
 from myx_kit.logging import get_logger
 
 log = get_logger()
-router = APIRouter(prefix="/commands", tags=["logs"])
+router = APIRouter(tags=["logs"])
 
 CommandPath = Annotated[str, Path(max_length=255, description="Id of the command.")]
 Offset = Annotated[str, Query(pattern="^-?[0-9]+$", max_length=40, description="Byte offset in the interleaved log.")]
+DeploymentPath = Annotated[str, Path(max_length=255, description="Id of the deployment.")]
+LastEventId = Annotated[
+    str | None, Header(alias="Last-Event-ID", max_length=40, description="Resumes; wins over `offset`.")
+]
 _RETRY = b"retry: 1000\n\n"
 
 
@@ -31,17 +36,17 @@ class _LogResponse(Response):
 
     follow: ClassVar[bool]
 
-    def __init__(self, parts: StreamParts, command_id: str, offset: int) -> None:
+    def __init__(self, parts: StreamParts, subject: Subject, offset: int) -> None:
         super().__init__(media_type=self.media_type)
         del self.headers["content-length"]
         self._parts = parts
-        self._command_id = command_id
+        self._subject = subject
         self._offset = offset
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the log, the client or the process ends."""
         with self._parts.book.entry():
-            source = self._parts.source(self._command_id, self._offset, follow=self.follow)
+            source = self._parts.source(self._subject, self._offset, follow=self.follow)
             outlet = Outlet(scope, receive, send, self._parts.patience)
             try:
                 await source.open()
@@ -49,7 +54,7 @@ class _LogResponse(Response):
                 reason = await self._stream(source, outlet)
             finally:
                 await source.close()
-        log.info("log_stream_ended", command_id=self._command_id, offset=source.offset, reason=reason)
+        log.info("log_stream_ended", command_id=self._subject.id, offset=source.offset, reason=reason)
 
     async def _stream(self, source: LogSource, outlet: Outlet) -> str:
         write = _writer(outlet)
@@ -68,7 +73,7 @@ class _LogResponse(Response):
             await self._break(outlet, error.reason, error.message)
             return error.reason
         except Exception as error:
-            log.error("log_stream_failed", command_id=self._command_id, exc_info=error)
+            log.error("log_stream_failed", command_id=self._subject.id, exc_info=error)
             await self._break(outlet, "INTERNAL", "internal error")
             return "internal error"
         return "complete"
@@ -113,9 +118,9 @@ class _Download(_LogResponse):
     media_type = "application/octet-stream"
     follow = False
 
-    def __init__(self, parts: StreamParts, command_id: str, offset: int, stream: LogStream | None) -> None:
-        super().__init__(parts, command_id, offset)
-        self._stream_number = None if stream is None else convert.wire_stream(stream)
+    def __init__(self, parts: StreamParts, subject: Subject, offset: int, stream: LogStream | None) -> None:
+        super().__init__(parts, subject, offset)
+        self._stream_number = None if stream is None else wire_stream(stream)
 
     async def _write_step(self, step: Step, write: _Write) -> None:
         wanted = self._stream_number
@@ -130,8 +135,8 @@ class _Events(_LogResponse):
     media_type = "text/event-stream"
     follow = True
 
-    def __init__(self, parts: StreamParts, command_id: str, offset: int) -> None:
-        super().__init__(parts, command_id, offset)
+    def __init__(self, parts: StreamParts, subject: Subject, offset: int) -> None:
+        super().__init__(parts, subject, offset)
         self.headers["X-Accel-Buffering"] = "no"
 
     async def _pump(self, source: LogSource, write: _Write) -> None:
@@ -144,7 +149,8 @@ class _Events(_LogResponse):
         if step.HasField("gap"):
             await write(frames.gap_event(step.gap))
         if step.HasField("final"):
-            await write(frames.final_event(step.final))
+            document = await self._subject.document(step.final)
+            await write(frames.final_event(step.final.offset, self._subject.word, document))
 
     async def _ping(self, write: _Write) -> None:
         await write(frames.PING_EVENT)
@@ -160,22 +166,18 @@ _BINARY: dict[int | str, dict[str, Any]] = {
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
 
-@router.get("/{command_id}/log", response_class=Response, responses=_BINARY)
+@router.get("/commands/{command_id}/log", response_class=Response, responses=_BINARY)
 async def download_log(
     request: Request, command_id: CommandPath, offset: Offset = "0", stream: LogStream | None = None
 ) -> Response:
     """The log that is stored now, as raw bytes; of a running command it ends there."""
-    return _Download(request.app.state.stream_parts, command_id, parse_offset(offset, "offset"), stream)
+    parts: StreamParts = request.app.state.stream_parts
+    return _Download(parts, CommandSubject(parts.clients, command_id), parse_offset(offset, "offset"), stream)
 
 
-@router.get("/{command_id}/log/stream", response_class=Response, responses=_EVENTS)
+@router.get("/commands/{command_id}/log/stream", response_class=Response, responses=_EVENTS)
 async def stream_log(
-    request: Request,
-    command_id: CommandPath,
-    offset: Offset = "0",
-    last_event_id: Annotated[
-        str | None, Header(alias="Last-Event-ID", max_length=40, description="Resumes; wins over `offset`.")
-    ] = None,
+    request: Request, command_id: CommandPath, offset: Offset = "0", last_event_id: LastEventId = None
 ) -> Response:
     """The log from an offset, then live, as server-sent events (or, with an upgrade, as a WebSocket).
 
@@ -184,8 +186,29 @@ async def stream_log(
     The WebSocket sends binary messages (1 byte stream: 1 stdout, 2 stderr; 8 bytes big-endian offset; payload) and
     text messages {"type": "gap" | "final" | "ping", …}.
     """
+    parts: StreamParts = request.app.state.stream_parts
+    return _Events(parts, CommandSubject(parts.clients, command_id), _start(offset, last_event_id))
+
+
+@router.get("/deployments/{deployment_id}/log", response_class=Response, responses=_BINARY)
+async def download_deployment_log(
+    request: Request, deployment_id: DeploymentPath, offset: Offset = "0", stream: LogStream | None = None
+) -> Response:
+    """The log of a deployment that is stored now, as raw bytes."""
+    parts: StreamParts = request.app.state.stream_parts
+    return _Download(parts, DeploymentSubject(parts.clients, deployment_id), parse_offset(offset, "offset"), stream)
+
+
+@router.get("/deployments/{deployment_id}/log/stream", response_class=Response, responses=_EVENTS)
+async def stream_deployment_log(
+    request: Request, deployment_id: DeploymentPath, offset: Offset = "0", last_event_id: LastEventId = None
+) -> Response:
+    """The log of a deployment, as that of a command; `final` holds `deployment` instead of `command`."""
+    parts: StreamParts = request.app.state.stream_parts
+    return _Events(parts, DeploymentSubject(parts.clients, deployment_id), _start(offset, last_event_id))
+
+
+def _start(offset: str, last_event_id: str | None) -> int:
     if last_event_id is not None:
-        start = parse_offset(last_event_id, "Last-Event-ID")
-    else:
-        start = parse_offset(offset, "offset")
-    return _Events(request.app.state.stream_parts, command_id, start)
+        return parse_offset(last_event_id, "Last-Event-ID")
+    return parse_offset(offset, "offset")

@@ -6,6 +6,7 @@ from myx_gateway.clients import Clients
 from myx_gateway.streams.book import StreamBook
 from myx_gateway.streams.outlet import Patience
 from myx_gateway.streams.source import LogSource
+from myx_gateway.streams.subjects import Subject
 from myx_kit.errors import InvalidArgument, OutOfRange
 
 _MAX_OFFSET = (1 << 63) - 1
@@ -20,9 +21,10 @@ class StreamParts:
     patience: Patience
     heal_s: float
 
-    def source(self, command_id: str, offset: int, *, follow: bool) -> LogSource:
-        """The log of a command from `offset`."""
-        return LogSource(self.clients.commands, command_id, offset, follow=follow, heal_s=self.heal_s)
+    def source(self, subject: Subject, offset: int, *, follow: bool) -> LogSource:
+        """The log of a command or deployment from `offset`."""
+        commands = self.clients.commands
+        return LogSource(commands, subject.id, offset, follow=follow, heal_s=self.heal_s, check=subject.check)
 
 
 def parse_offset(text: str, field: str) -> int:

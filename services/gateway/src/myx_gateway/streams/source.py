@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from grpc.aio import UnaryStreamCall
@@ -34,19 +34,27 @@ _LONGEST_WAIT_S: Final = 1.0
 
 
 class LogSource:
-    """The log of one command from an offset, every byte once; iterate it after `open`, and `close` it.
+    """The log of one command or deployment from an offset, every byte once; iterate it after `open`, and `close` it.
 
     A source that breaks (UNAVAILABLE, its end without `final`, a hole in the offsets) is opened again at the offset
     behind the last byte that was given, for `heal_s`; then Unavailable `LOG_SOURCE_LOST` is raised.
     """
 
     def __init__(
-        self, commands: "CommandServiceAsyncStub", command_id: str, offset: int, *, follow: bool, heal_s: float
+        self,
+        commands: "CommandServiceAsyncStub",
+        command_id: str,
+        offset: int,
+        *,
+        follow: bool,
+        heal_s: float,
+        check: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._commands = commands
         self._command_id = command_id
         self._follow = follow
         self._heal_s = heal_s
+        self._check = check
         self._call: _Call | None = None
         self._opened_at = 0.0
         self._lost_at: float | None = None
@@ -54,9 +62,11 @@ class LogSource:
         self.offset = offset
 
     async def open(self) -> None:
-        """Have the executor check command and offset: NotFound, OutOfRange, or Unavailable after `heal_s`."""
+        """Have the executor check the id and the offset: NotFound, OutOfRange, or Unavailable after `heal_s`."""
         while True:
             try:
+                if self._check is not None:
+                    await self._check()
                 await self._start()
             except MyxError as error:
                 await self._recover(error)
@@ -133,7 +143,7 @@ class LogSource:
             self._lost_at, self._wait_s = now, _FIRST_WAIT_S
             log.info("log_source_lost", command_id=self._command_id, offset=self.offset, reason=error.reason)
         if now - self._lost_at >= self._heal_s:
-            message = f"the log of the command cannot be had now; come back with offset {self.offset}"
+            message = f"the log cannot be had now; come back with offset {self.offset}"
             raise Unavailable("LOG_SOURCE_LOST", message, offset=str(self.offset)) from error
         await asyncio.sleep(self._wait_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
         self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)

@@ -1,4 +1,4 @@
-"""WebSocket /commands/{id}/log/stream"""
+"""WebSocket /commands/{id}/log/stream and /deployments/{id}/log/stream"""
 
 from urllib.parse import parse_qs
 
@@ -8,6 +8,7 @@ from myx_gateway.streams import frames
 from myx_gateway.streams.outlet import ClientGoneError, ClientStalledError, Outlet, StoppingError
 from myx_gateway.streams.parts import StreamParts, parse_offset
 from myx_gateway.streams.source import LogSource
+from myx_gateway.streams.subjects import Subject, SubjectKind
 from myx_kit.errors import Code, MyxError
 from myx_kit.logging import get_logger
 
@@ -23,36 +24,39 @@ class LogSocket:
     now, 1008 the client does not read, 1011 a fault; each with a reason. Without `final` come back with your offset.
     """
 
+    def __init__(self, kind: SubjectKind) -> None:
+        self._kind = kind
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket."""
-        await _serve(scope, receive, send)
+        await _serve(self._kind, scope, receive, send)
 
 
-async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
+async def _serve(kind: SubjectKind, scope: Scope, receive: Receive, send: Send) -> None:
     parts: StreamParts = scope["app"].state.stream_parts
     offset = _offset(scope["query_string"])
-    command_id = scope["path_params"]["command_id"]
+    subject = kind(parts.clients, scope["path_params"]["id"])
     await receive()  # websocket.connect
     with parts.book.entry():
-        source = parts.source(command_id, offset, follow=True)
+        source = parts.source(subject, offset, follow=True)
         outlet = Outlet(scope, receive, send, parts.patience)
         try:
             await source.open()
             await send({"type": "websocket.accept"})
-            code, reason = await _talk(parts, source, outlet)
+            code, reason = await _talk(parts, subject, source, outlet)
         finally:
             await source.close()
-    log.info("log_stream_ended", command_id=command_id, offset=source.offset, code=code, reason=reason)
+    log.info("log_stream_ended", command_id=subject.id, offset=source.offset, code=code, reason=reason)
 
 
-async def _talk(parts: StreamParts, source: LogSource, outlet: Outlet) -> tuple[int, str]:
+async def _talk(parts: StreamParts, subject: Subject, source: LogSource, outlet: Outlet) -> tuple[int, str]:
     """Run an accepted socket to its end; the close code and its reason."""
 
     async def ping() -> None:
         await outlet.send({"type": "websocket.send", "text": frames.PING_TEXT})
 
     try:
-        await outlet.run(_pump(source, outlet), ping, parts.book)
+        await outlet.run(_pump(subject, source, outlet), ping, parts.book)
         code, reason = _NORMAL, ""
     except ClientGoneError:
         return _NORMAL, "client gone"
@@ -82,14 +86,16 @@ async def _close(outlet: Outlet, code: int, reason: str) -> None:
         pass
 
 
-async def _pump(source: LogSource, outlet: Outlet) -> None:
+async def _pump(subject: Subject, source: LogSource, outlet: Outlet) -> None:
     async for step in source:
         for piece in frames.pieces(step.frames):
             await outlet.send({"type": "websocket.send", "bytes": frames.binary_message(piece)})
         if step.HasField("gap"):
             await outlet.send({"type": "websocket.send", "text": frames.gap_text(step.gap)})
         if step.HasField("final"):
-            await outlet.send({"type": "websocket.send", "text": frames.final_text(step.final)})
+            document = await subject.document(step.final)
+            text = frames.final_text(step.final.offset, subject.word, document)
+            await outlet.send({"type": "websocket.send", "text": text})
 
 
 def _offset(query: bytes) -> int:

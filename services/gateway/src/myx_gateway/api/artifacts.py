@@ -1,0 +1,59 @@
+"""/artifacts: files that plays put on hosts without internet."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import AfterValidator
+
+from myx.executor.v1 import playbook_service_pb2 as executor
+from myx_gateway.api.dependencies import ClientsDep, PrincipalDep
+from myx_gateway.api.intake import forward, refuse_forms
+from myx_gateway.convert import playbooks as convert
+from myx_gateway.schemas.common import plain
+from myx_gateway.schemas.playbooks import Artifact, ArtifactList
+
+router = APIRouter(prefix="/artifacts", tags=["playbooks"])
+
+_FILE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The file as it is, at most 512 MiB.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.get("")
+async def list_artifacts(clients: ClientsDep) -> ArtifactList:
+    """The stored files, newest first, at most 1000."""
+    answer = await clients.playbooks.ListArtifacts(executor.ListArtifactsRequest())
+    return ArtifactList(items=[convert.artifact(item) for item in answer.artifacts])
+
+
+@router.post("", status_code=201, openapi_extra=_FILE)
+async def push_artifact(
+    request: Request,
+    clients: ClientsDep,
+    principal: PrincipalDep,
+    name: Annotated[str, Query(min_length=1, max_length=255), AfterValidator(plain)],
+    sha256: Annotated[
+        str, Query(pattern="^([0-9a-f]{64})?$", description="What it should be, lower-case hex; empty: not checked.")
+    ] = "",
+) -> Artifact:
+    """Store a file; the same content is stored once, so that a repeat is harmless."""
+    refuse_forms(request)
+    answer: executor.PushArtifactResponse = await forward(
+        request,
+        clients.playbooks.PushArtifact,
+        executor.PushArtifactRequest(name=name, sha256=sha256, requested_by=principal.name),
+        lambda data, last: executor.PushArtifactRequest(data=data, complete=last),
+    )
+    return convert.artifact(answer.artifact)
+
+
+@router.delete("/{sha256}", status_code=204)
+async def delete_artifact(
+    clients: ClientsDep, sha256: Annotated[str, Path(max_length=64, description="Its SHA-256.")]
+) -> None:
+    """Remove a stored file."""
+    await clients.playbooks.DeleteArtifact(executor.DeleteArtifactRequest(sha256=sha256))

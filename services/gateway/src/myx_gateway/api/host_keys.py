@@ -1,0 +1,46 @@
+"""/servers/{server}/host-key"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from myx.executor.v1 import deployment_service_pb2 as executor
+from myx.registry.v1 import server_service_pb2 as registry
+from myx_gateway.api.dependencies import ClientsDep, PrincipalDep, ServerPath
+from myx_gateway.convert import servers as convert
+from myx_gateway.schemas.ssh import HostKeyState, ShownKey, TrustKey
+
+router = APIRouter(prefix="/servers", tags=["servers"])
+
+# A scan may go through eight jump hosts, each of which may take its time to be found dead.
+_SCAN_DEADLINE_S = 60.0
+
+
+@router.get("/{server}/host-key")
+async def get_host_key(
+    clients: ClientsDep,
+    server: ServerPath,
+    scan: Annotated[bool, Query(description="Also connect and tell the key that the host shows.")] = False,
+) -> HostKeyState:
+    """The SSH host key that is trusted and, with `scan`, the one that is shown. Nothing is changed."""
+    answer = await clients.servers.GetServer(registry.GetServerRequest(server=server))
+    trusted = convert.trusted_key(answer.server)
+    if not scan:
+        return HostKeyState(trusted=trusted, shown=None, matches=None)
+    seen = await clients.deployments.ScanHostKey(executor.ScanHostKeyRequest(server=server), timeout=_SCAN_DEADLINE_S)
+    return HostKeyState(
+        trusted=trusted,
+        shown=ShownKey(fingerprint=seen.fingerprint, public_key=seen.public_key),
+        matches=None if trusted is None else trusted.fingerprint == seen.fingerprint,
+    )
+
+
+@router.put("/{server}/host-key")
+async def trust_host_key(
+    clients: ClientsDep, principal: PrincipalDep, server: ServerPath, body: TrustKey
+) -> HostKeyState:
+    """Trust a host key from now on, in place of any other. Safe to repeat."""
+    answer = await clients.servers.TrustHostKey(
+        registry.TrustHostKeyRequest(server=server, fingerprint=body.fingerprint, requested_by=principal.name)
+    )
+    return HostKeyState(trusted=convert.trusted_key(answer.server), shown=None, matches=None)

@@ -1,0 +1,1 @@
+"""Wire messages to REST schemas and back, pure; a module per noun."""

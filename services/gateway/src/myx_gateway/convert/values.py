@@ -1,0 +1,44 @@
+"""JSON objects as google.protobuf.Struct and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+
+from myx_gateway.schemas.values import LARGEST_INTEGER
+
+
+def to_struct(values: Mapping[str, Any]) -> Struct:
+    """The wire form of a JSON object whose numbers and depth were checked."""
+    return Struct(fields={name: _to_value(value) for name, value in values.items()})
+
+
+def from_struct(message: Struct) -> dict[str, Any]:
+    """The JSON object; whole numbers are integers again."""
+    return {name: _from_value(value) for name, value in message.fields.items()}
+
+
+def _to_value(value: Any) -> Value:
+    if value is None:
+        return Value(null_value=0)  # type: ignore[arg-type]
+    if isinstance(value, bool):
+        return Value(bool_value=value)
+    if isinstance(value, int | float):
+        return Value(number_value=value)
+    if isinstance(value, str):
+        return Value(string_value=value)
+    if isinstance(value, Mapping):
+        return Value(struct_value=to_struct(value))
+    return Value(list_value=ListValue(values=[_to_value(item) for item in value]))
+
+
+def _from_value(value: Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() and abs(number) <= LARGEST_INTEGER else number
+    if kind == "struct_value":
+        return from_struct(value.struct_value)
+    if kind == "list_value":
+        return [_from_value(item) for item in value.list_value.values]
+    return getattr(value, kind) if kind in {"bool_value", "string_value"} else None
