@@ -1,6 +1,7 @@
 """Projects and artifacts pass through the gateway as they come: whole, bounded, and without piling up."""
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import secrets
@@ -9,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 from myx_kit.errors import InvalidArgument
@@ -214,8 +216,10 @@ async def test_an_executor_that_dies_in_the_middle_is_a_503(start_gateway: Any, 
         await until(lambda: backend.uploads)
         await backend.stop("executor")
         try:
-            answer = await posting
-            assert answer.status == 503
-            assert (await answer.json())["reason"] in {"SERVICE_UNAVAILABLE", "CALL_CANCELLED"}
+            # A client that is still sending may lose the answer.
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                answer = await posting
+                assert (await answer.json())["reason"] in {"SERVICE_UNAVAILABLE", "CALL_CANCELLED"}
+            await until(lambda: '"status": 503' in gateway.program.log.read_text())
         finally:
             await backend.start("executor")

@@ -1,7 +1,7 @@
 """What happens around every gRPC call of ours: who calls, may they, is there a deadline, and how errors leave.
 
-Our services have unary methods, uploads (client streams with one answer, treated like unary calls) and server streams;
-the latter are resumable, so a stopping server ends them with UNAVAILABLE `SERVICE_STOPPING` instead of waiting for them.
+Our services have unary methods, uploads (client streams with one answer, as unary calls) and server streams; the latter
+are resumable, so a stopping server ends them with UNAVAILABLE `SERVICE_STOPPING` instead of waiting for them.
 """
 
 import asyncio
