@@ -2,24 +2,54 @@
 
 import os
 import socket
+import stat
+import tempfile
 import uuid
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from myx.executor.v1.command_service_pb2_grpc import add_CommandServiceServicer_to_server
+from myx.executor.v1.deployment_service_pb2_grpc import add_DeploymentServiceServicer_to_server
+from myx.executor.v1.playbook_service_pb2_grpc import add_PlaybookServiceServicer_to_server
+from myx.heartbeat.v1.heartbeat_service_pb2_grpc import HeartbeatServiceStub
 from myx.registry.v1.agent_service_pb2_grpc import AgentServiceStub
-from myx_executor.adapters.agents import KitAgents
+from myx.registry.v1.server_service_pb2_grpc import ServerServiceStub
+from myx_executor.adapters.ansible import PlayOverSsh
+from myx_executor.adapters.bundle import AgentBundle
+from myx_executor.adapters.deployables import Bundle, ShippedTool
+from myx_executor.adapters.doctor import KitDoctor
 from myx_executor.adapters.endpoints import EndpointCache
+from myx_executor.adapters.fleet import KitFleet
+from myx_executor.adapters.hosts import SshHosts
 from myx_executor.adapters.live_bus import KitLiveBus
-from myx_executor.domain.command import Command
-from myx_executor.loops import Gather, start_loops
+from myx_executor.adapters.registry import GrpcRegistry
+from myx_executor.adapters.ssh import SshConnector
+from myx_executor.adapters.tool import DeploymentTool
+from myx_executor.consumers import OfflineAgents
+from myx_executor.domain.command import Command, RowKind
+from myx_executor.loops import Gather, start_deployment_loops, start_loops
 from myx_executor.models import outbox as outbox_table
-from myx_executor.rpc import CommandServicer
+from myx_executor.rpc.commands import CommandServicer
+from myx_executor.rpc.deployments import DeploymentServicer
+from myx_executor.rpc.playbooks import PlaybookServicer
 from myx_executor.settings import ExecutorSettings
 from myx_executor.store.commands import CommandStore, Owned
+from myx_executor.store.deployments import DeploymentStore
+from myx_executor.store.files import FileStore
 from myx_executor.store.logs import LogStore
 from myx_executor.store.pool import Pool
 from myx_executor.usecases.commands import CancelCommand, ReadCommands
+from myx_executor.usecases.deployments.bell import Bells
+from myx_executor.usecases.deployments.create import CreateDeployment
+from myx_executor.usecases.deployments.drive import DeploymentDrive
+from myx_executor.usecases.deployments.manage import CancelDeployment, ReadDeployments, RetryDeployment
+from myx_executor.usecases.deployments.pushes import Artifacts, Projects
+from myx_executor.usecases.deployments.run import DeploymentTools, Times
+from myx_executor.usecases.deployments.self_repair import SelfRepair
 from myx_executor.usecases.drive import Drive, Limits, Tools
 from myx_executor.usecases.follow_log import FollowLog
 from myx_executor.usecases.ledger import Lease
@@ -32,6 +62,7 @@ from myx_executor.usecases.sink import Pressure
 from myx_kit.agent_rpc.client import AgentClient
 from myx_kit.db.engine import create_engine
 from myx_kit.db.outbox import Outbox, OutboxRelay
+from myx_kit.errors import FailedPrecondition
 from myx_kit.events.bus import Bus
 from myx_kit.loops import TaskOwner
 from myx_kit.retry import RetryPolicy
@@ -41,15 +72,45 @@ from myx_kit.secretbox import SecretBox
 from myx_kit.telemetry import serve_http
 
 NAME = "executor"
-SERVICE = "myx.executor.v1.CommandService"
-METHODS = ("RunCommand", "GetCommand", "ListCommands", "CancelCommand", "FollowLog")
+COMMANDS = "myx.executor.v1.CommandService"
+DEPLOYMENTS = "myx.executor.v1.DeploymentService"
+PLAYBOOKS = "myx.executor.v1.PlaybookService"
+METHODS = {
+    COMMANDS: ("RunCommand", "GetCommand", "ListCommands", "CancelCommand", "FollowLog"),
+    DEPLOYMENTS: (
+        "CreateDeployment",
+        "GetDeployment",
+        "ListDeployments",
+        "CancelDeployment",
+        "RetryDeployment",
+        "ListPlayEvents",
+        "ScanHostKey",
+    ),
+    PLAYBOOKS: ("PushProject", "ListProjects", "DeleteProject", "PushArtifact", "ListArtifacts", "DeleteArtifact"),
+}
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
-    """Opens everything and serves. What is opened is closed by the stack, the server first."""
+@dataclass(frozen=True, slots=True)
+class _Servicers:
+    commands: CommandServicer
+    deployments: DeploymentServicer
+    playbooks: PlaybookServicer
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """Ways out of the process."""
+
+    bus: Bus
+    registry: grpc.aio.Channel
+    pool: Pool
+    engine: AsyncEngine
+    agents: AgentClient
+
+
+async def _open(settings: ExecutorSettings, retry: RetryPolicy, stack: AsyncExitStack) -> _Ways:
     url = settings.database_url()
-    box = SecretBox.from_file(settings.master_key_file)
     bus = await Bus.connect(settings.nats_url, settings.tls_dir, NAME)
     stack.push_async_callback(bus.close)
     channel = open_channel(settings.registry_target, settings.tls_dir, NAME, "registry")
@@ -58,20 +119,27 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     stack.push_async_callback(pool.close)
     engine = create_engine(url, 1)
     stack.push_async_callback(engine.dispose)
-    retry = RetryPolicy(settings.agent_rpc_retry_max_attempts, settings.agent_rpc_retry_base_delay_s)
-    client = await stack.enter_async_context(AgentClient(settings.agent_rpc_timeout_s, retry))
+    agents = await stack.enter_async_context(AgentClient(settings.agent_rpc_timeout_s, retry))
+    return _Ways(bus, channel, pool, engine, agents)
 
+
+async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
+    """Opens everything and serves. What is opened is closed by the stack, the server first."""
+    box = SecretBox.from_file(settings.master_key_file)
+    retry = RetryPolicy(settings.agent_rpc_retry_max_attempts, settings.agent_rpc_retry_base_delay_s)
+    ways = await _open(settings, retry, stack)
+    bus, pool = ways.bus, ways.pool
     commands, logs = CommandStore(pool), LogStore(pool)
     await patiently(commands.ping, settings.database_wait_s)
-    endpoints = EndpointCache(AgentServiceStub(channel), settings.endpoint_ttl_s)
+    endpoints = EndpointCache(AgentServiceStub(ways.registry), settings.endpoint_ttl_s)
     for aggregate in ("agent", "server"):
         bus.consume_ephemeral(f"myx.events.{aggregate}.>", endpoints.on_event, on_lost=endpoints.expire_all)
-    agents = KitAgents(client, endpoints)
+    fleet = KitFleet(ways.agents, endpoints)
     live_bus = KitLiveBus(bus)
     stack.push_async_callback(live_bus.close)
     hub = LiveHub(commands, live_bus)
     stack.push_async_callback(hub.close)
-    releaser = Releaser(commands, agents)
+    releaser = Releaser(commands, fleet)
     outbox = Outbox(outbox_table)
     tell = Gather(outbox.wake)
 
@@ -81,9 +149,13 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
             releaser.add(command.id, command.server_id)
 
     limits = Limits(settings.delivery_deadline_s, settings.agent_calm_retry_s, retry)
-    tools = Tools(agents, commands, logs, hub, box, Pressure(), limits, on_final)
+    tools = Tools(fleet, commands, logs, hub, box, Pressure(), limits, on_final)
+    registry = _registry(settings, ways.registry, stack)
+    deploying = _deployment_tools(settings, tools, fleet, registry, pool)
 
     def make_driver(owned: Owned, lease: Lease) -> Driver:
+        if owned.command.kind is RowKind.DEPLOYMENT:
+            return DeploymentDrive(deploying, owned, lease)
         return Drive(tools, owned, lease)
 
     runner = Runner(
@@ -91,6 +163,7 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     )
 
     async def hand_over() -> None:
+        await runner.drain(settings.play_drain_s, settings.lease_renew_s)
         if await runner.close(settings.drain_s / 2):
             await live_bus.publish_work()
             await bus.flush()
@@ -98,24 +171,42 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     stack.push_async_callback(hand_over)
     background = TaskOwner(NAME)
     stack.push_async_callback(background.close)
+    create = CreateDeployment(
+        deploying, runner, default_timeout_s=settings.deployment_timeout_s, on_waiting=live_bus.publish_work
+    )
+    artifacts = Artifacts(deploying.files, bytes_max=settings.artifact_bytes_max)
+    repair = SelfRepair(
+        deploying.store, registry, deploying.doctor, create, sweep_interval_s=settings.repair_interval_s
+    )
+    if settings.repair_interval_s:
+        bus.consume_ephemeral("myx.events.agent.offline.>", OfflineAgents(repair).on_event)
     start_loops(background, settings, runner, hub, releaser)
-    background.start(OutboxRelay(engine, outbox, bus).run(), name="outbox")
+    start_deployment_loops(background, settings, repair, artifacts)
+    background.start(OutboxRelay(ways.engine, outbox, bus).run(), name="outbox")
     background.start(live_bus.watch_work(runner.wake.set), name="work")
 
-    servicer = CommandServicer(
-        RunCommand(
-            commands,
-            endpoints,
-            runner,
-            box,
-            default_timeout_s=settings.default_timeout_s,
-            on_waiting=live_bus.publish_work,
-        ),
-        ReadCommands(commands, endpoints),
-        CancelCommand(commands, runner, live_bus.publish_work, tell),
-        FollowLog(commands, logs, hub),
+    run = RunCommand(
+        commands,
+        endpoints,
+        runner,
+        box,
+        default_timeout_s=settings.default_timeout_s,
+        on_waiting=live_bus.publish_work,
     )
-    server = _rpc_server(settings, servicer)
+    cancel = CancelCommand(commands, runner, live_bus.publish_work, tell)
+    cancel_deployment = CancelDeployment(
+        deploying.store, commands, runner, registry, tell_others=live_bus.publish_work, on_event=tell
+    )
+    servicers = _Servicers(
+        CommandServicer(run, ReadCommands(commands, endpoints), cancel, FollowLog(commands, logs, hub)),
+        _deployment_servicer(deploying, create, cancel_deployment),
+        PlaybookServicer(Projects(deploying.files, deploying.store, deploying.tool, deploying.work_dir), artifacts),
+    )
+    return await _serve(settings, servicers, stack)
+
+
+async def _serve(settings: ExecutorSettings, servicers: _Servicers, stack: AsyncExitStack) -> RpcServer:
+    server = _rpc_server(settings, servicers)
     http = await serve_http(settings.http_listen, lambda: server.ready)
     if http is not None:
         stack.push_async_callback(http.close)
@@ -124,11 +215,70 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     return server
 
 
-def _rpc_server(settings: ExecutorSettings, servicer: CommandServicer) -> RpcServer:
+def _deployment_servicer(
+    tools: DeploymentTools, create: CreateDeployment, cancel: CancelDeployment
+) -> DeploymentServicer:
+    return DeploymentServicer(
+        create,
+        ReadDeployments(tools.store, tools.registry, tools.bells),
+        cancel,
+        RetryDeployment(tools.store, create),
+        registry=tools.registry,
+        hosts=tools.hosts,
+    )
+
+
+def _registry(settings: ExecutorSettings, channel: grpc.aio.Channel, stack: AsyncExitStack) -> GrpcRegistry:
+    heartbeat = None
+    if settings.heartbeat_target:
+        other = open_channel(settings.heartbeat_target, settings.tls_dir, NAME, "heartbeat")
+        stack.push_async_callback(other.close)
+        heartbeat = HeartbeatServiceStub(other)
+    return GrpcRegistry(ServerServiceStub(channel), AgentServiceStub(channel), heartbeat)
+
+
+def _deployment_tools(
+    settings: ExecutorSettings, base: Tools, fleet: KitFleet, registry: GrpcRegistry, pool: Pool
+) -> DeploymentTools:
+    cache_dir = _private_folder(settings.work_dir or Path(tempfile.gettempdir()))
+    plays = None
+    if settings.playbooks_dir is not None:
+        plays = PlayOverSsh(settings.playbooks_dir / "scripts" / "run_play.py", cache_dir)
+    return DeploymentTools(
+        base=base,
+        fleet=fleet,
+        registry=registry,
+        hosts=SshHosts(registry, SshConnector(), plays),
+        bundles=Bundle(AgentBundle(settings.agent_bundle_dir, cache_dir), index=bool(settings.index_url)),
+        tool=ShippedTool(DeploymentTool(settings.playbooks_dir, cache_dir), settings.playbooks_dir),
+        doctor=KitDoctor(fleet),
+        store=DeploymentStore(pool),
+        files=FileStore(pool),
+        bells=Bells(),
+        times=Times(agent_wait_s=settings.agent_wait_s, upgrade_confirm_s=settings.upgrade_confirm_s),
+        work_dir=cache_dir,
+        index_url=settings.index_url,
+    )
+
+
+def _private_folder(parent: Path) -> Path:
+    """Our own folder in a place that others may write to as well; FailedPrecondition when somebody else made it."""
+    folder = parent / f"myx-executor-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise FailedPrecondition("WORK_DIR_NOT_OURS", f"{folder} is not a folder of ours that nobody else may use")
+    return folder
+
+
+def _rpc_server(settings: ExecutorSettings, servicers: _Servicers) -> RpcServer:
     server = RpcServer(settings.listen, settings.tls_dir, NAME)
-    server.add(add_CommandServiceServicer_to_server, servicer, SERVICE)
+    server.add(add_CommandServiceServicer_to_server, servicers.commands, COMMANDS)
+    server.add(add_DeploymentServiceServicer_to_server, servicers.deployments, DEPLOYMENTS)
+    server.add(add_PlaybookServiceServicer_to_server, servicers.playbooks, PLAYBOOKS)
     # They say who asks (`requested_by`) and are believed.
-    server.allow({f"/{SERVICE}/{method}": {"gateway", "standalone"} for method in METHODS})
+    for service, methods in METHODS.items():
+        server.allow({f"/{service}/{method}": {"gateway", "standalone"} for method in methods})
     return server
 
 

@@ -3,6 +3,8 @@
 import asyncio
 
 from myx_executor.settings import ExecutorSettings
+from myx_executor.usecases.deployments.pushes import Artifacts
+from myx_executor.usecases.deployments.self_repair import SelfRepair
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.release import Releaser
 from myx_executor.usecases.runner import Runner
@@ -11,6 +13,7 @@ from myx_kit.loops import Loop, TaskOwner
 _RELEASE_S = 0.25
 _RELEASE_SWEEP_S = 60.0
 _HEAL_S = 1.0
+_ABANDONED_S = 3600.0
 # One turn of the relay for the events of many short commands: each turn costs more than a command.
 _EVENTS_S = 0.1
 
@@ -32,6 +35,17 @@ class Gather:
     def _fire(self) -> None:
         self._due = False
         self._wake.set()
+
+
+def start_deployment_loops(
+    owner: TaskOwner, settings: ExecutorSettings, repair: SelfRepair, artifacts: Artifacts
+) -> None:
+    """Starts what deployments need beside the work itself."""
+    loops = {"abandoned-uploads": Loop("abandoned-uploads", _ABANDONED_S, artifacts.sweep_once)}
+    if settings.repair_interval_s:
+        loops["repair"] = Loop("repair", settings.repair_interval_s, repair.run_once, wake=repair.wake)
+    for name, loop in loops.items():
+        owner.start(loop.run(), name=name, critical=True)
 
 
 def start_loops(owner: TaskOwner, settings: ExecutorSettings, runner: Runner, hub: LiveHub, releaser: Releaser) -> None:

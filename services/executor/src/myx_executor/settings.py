@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from myx_kit.settings import DatabaseSettings, HostPort, NatsSettings, RpcServerSettings
+from myx_kit.settings import DatabaseSettings, HostPort, NatsSettings, OptionalHostPort, RpcServerSettings
 
 
 class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
@@ -15,6 +15,9 @@ class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
 
     # host:port of the registry's gRPC server.
     registry_target: HostPort
+    # host:port of the heartbeat service, which is asked to look at an agent that was just installed; empty: it is found
+    # online at its next heartbeat.
+    heartbeat_target: OptionalHostPort = ""
     # Key file (600) under which standard input and secret variables are stored until they are sent.
     master_key_file: Path
     # Commands that this replica works on at once; more wait in the database. Each costs a task and up to 3 MB.

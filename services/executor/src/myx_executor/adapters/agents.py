@@ -36,22 +36,22 @@ class KitAgents:
         """One batch: hand over, and read what there is within `wait_s`."""
         calls = [
             ("execute_command", _execute_params(command_id, spec, secrets)),
-            ("get_command_log", _log_params(command_id, 0, wait_s, until_final=True)),
+            ("get_command_log", log_params(command_id, 0, wait_s, until_final=True)),
         ]
         handed, page = await self._batch(server_id, calls)
         if isinstance(handed, rpc.JsonRpcError):
-            raise _failed_rpc(handed)
-        return [] if isinstance(page, rpc.JsonRpcError) else _items(page, 0)
+            raise failed_rpc(handed)
+        return [] if isinstance(page, rpc.JsonRpcError) else items_of(page, 0)
 
     async def read_log(
         self, server_id: str, command_id: UUID, offset: int, *, wait_s: float, until_final: bool = False
     ) -> list[LogItem]:
         """One page of one stream's run, and the end when it is reached."""
-        params = _log_params(command_id, offset, wait_s, until_final=until_final)
+        params = log_params(command_id, offset, wait_s, until_final=until_final)
         (page,) = await self._batch(server_id, [("get_command_log", params)], timeout_s=wait_s + _MARGIN_S)
         if isinstance(page, rpc.JsonRpcError):
-            raise _failed_rpc(page)
-        return _items(page, offset)
+            raise failed_rpc(page)
+        return items_of(page, offset)
 
     @asynccontextmanager
     async def open_log(self, server_id: str, command_id: UUID, offset: int) -> AsyncIterator[AsyncIterator[LogItem]]:
@@ -61,14 +61,14 @@ class KitAgents:
             async with self._client.open_log(target, str(command_id), offset, retry=False) as stream:
                 yield _translated(stream)
         except rpc.AgentCallError as error:
-            raise _failed(error) from None
+            raise failed(error) from None
 
     async def cancel(self, server_id: str, command_id: UUID, grace_s: float) -> None:
         """`cancel_command`."""
         params = {"command_id": str(command_id), "grace": grace_s}
         (answer,) = await self._batch(server_id, [("cancel_command", params)])
         if isinstance(answer, rpc.JsonRpcError):
-            raise _failed_rpc(answer)
+            raise failed_rpc(answer)
 
     async def release(self, server_id: str, command_ids: Sequence[UUID]) -> list[UUID]:
         """`release_command` for many."""
@@ -97,7 +97,7 @@ class KitAgents:
         try:
             return await self._client.batch(target, calls, timeout_s=timeout_s, retry=False)
         except rpc.AgentCallError as error:
-            raise _failed(error) from None
+            raise failed(error) from None
 
 
 async def _translated(stream: AsyncIterator[wire.LogItem]) -> AsyncIterator[LogItem]:
@@ -132,7 +132,8 @@ def _execute_params(command_id: UUID, spec: CommandSpec, secrets: Secrets) -> di
     return params
 
 
-def _log_params(command_id: UUID, offset: int, wait_s: float, *, until_final: bool) -> dict[str, Any]:
+def log_params(command_id: UUID, offset: int, wait_s: float, *, until_final: bool) -> dict[str, Any]:
+    """Parameters of `get_command_log`."""
     params: dict[str, Any] = {
         "command_id": str(command_id),
         "offset": offset,
@@ -144,7 +145,7 @@ def _log_params(command_id: UUID, offset: int, wait_s: float, *, until_final: bo
     return params
 
 
-def _items(page: Mapping[str, Any], offset: int) -> list[LogItem]:
+def items_of(page: Mapping[str, Any], offset: int) -> list[LogItem]:
     """What one answer of `get_command_log` says. AgentFailed when it is malformed."""
     try:
         items: list[LogItem] = []
@@ -167,12 +168,13 @@ def _items(page: Mapping[str, Any], offset: int) -> list[LogItem]:
     return items
 
 
-def _failed(error: rpc.AgentCallError) -> AgentFailed:
+def failed(error: rpc.AgentCallError) -> AgentFailed:
+    """A call that failed on the way, in our words."""
     attempts = [
         Attempt(one.at, one.cause.value if one.cause else "", clean(one.message), one.wait_s) for one in error.attempts
     ]
     if error.rpc_error is not None:
-        failure = _failed_rpc(error.rpc_error)
+        failure = failed_rpc(error.rpc_error)
         failure.attempts = tuple(attempts)
         return failure
     return AgentFailed(
@@ -184,7 +186,8 @@ def _failed(error: rpc.AgentCallError) -> AgentFailed:
     )
 
 
-def _failed_rpc(error: rpc.JsonRpcError) -> AgentFailed:
+def failed_rpc(error: rpc.JsonRpcError) -> AgentFailed:
+    """An error that the agent answered, in our words."""
     end = error.data.get("end")
     return AgentFailed(
         rpc.Cause.RPC_ERROR.value,

@@ -1,5 +1,6 @@
 """Repair without being asked: bounded, never over commands that run, never for a network that is in the way."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from myx_executor.domain.deployment import Kind
@@ -28,6 +29,9 @@ SUSPICIOUS = frozenset(
         "connection_lost",
     }
 )
+# Servers that are looked at together; what does not fit the sweep finds.
+_AT_ONCE = 8
+_MOST_NOTED = 10_000
 # Between one repair of a server and the next, by how many there were in the window.
 _PAUSES_S = (0.0, 300.0, 1800.0, 7200.0, 86_400.0)
 _WINDOW_S = 2 * 86_400.0
@@ -36,16 +40,51 @@ _WINDOW_S = 2 * 86_400.0
 class SelfRepair:
     """Looks at servers whose agent is offline, and asks for what their policy says."""
 
-    def __init__(self, store: DeploymentStore, registry: Registry, doctor: Doctor, create: CreateDeployment) -> None:
+    def __init__(
+        self,
+        store: DeploymentStore,
+        registry: Registry,
+        doctor: Doctor,
+        create: CreateDeployment,
+        *,
+        sweep_interval_s: float,
+    ) -> None:
+        # Set when there is somebody to look at.
+        self.wake = asyncio.Event()
         self._store = store
         self._registry = registry
         self._doctor = doctor
         self._create = create
+        self._sweep_interval_s = sweep_interval_s
+        self._sweep_at: float | None = None
+        self._noted: dict[str, str] = {}
 
-    async def sweep_once(self) -> None:
-        """Looks at all agents that are offline."""
-        async for server_id, cause in self._registry.offline_agents():
-            await self.consider(server_id, cause)
+    def note(self, server_id: str, cause: str) -> None:
+        """An agent went offline."""
+        if cause in SUSPICIOUS and len(self._noted) < _MOST_NOTED:
+            self._noted[server_id] = cause
+            self.wake.set()
+
+    async def run_once(self) -> None:
+        """Looks at those that were noted, and from time to time at all that are offline."""
+        noted, self._noted = self._noted, {}
+        now = asyncio.get_running_loop().time()
+        if self._sweep_at is None:
+            # Who has just started does not yet know better than the events.
+            self._sweep_at = now + self._sweep_interval_s
+        if now >= self._sweep_at:
+            self._sweep_at = now + self._sweep_interval_s
+            async for server_id, cause in self._registry.offline_agents():
+                noted[server_id] = cause
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def look(server_id: str, cause: str) -> None:
+            async with slots:
+                await self.consider(server_id, cause)
+
+        async with asyncio.TaskGroup() as group:
+            for server_id, cause in noted.items():
+                group.create_task(look(server_id, cause), name=f"consider {server_id}")
 
     async def consider(self, server_id: str, cause: str) -> None:
         """Repairs one, if it is to be; harmless to repeat, also on several replicas at once."""

@@ -1,4 +1,4 @@
-"""gRPC: decode, one use case, encode."""
+"""`CommandService`."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -7,7 +7,7 @@ from grpc.aio import ServicerContext
 
 from myx.executor.v1 import command_service_pb2 as pb
 from myx.executor.v1.command_service_pb2_grpc import CommandServiceServicer
-from myx_executor import convert
+from myx_executor.convert import commands as convert
 from myx_executor.domain.command import Command
 from myx_executor.usecases.commands import CancelCommand, ReadCommands, command_id_of
 from myx_executor.usecases.follow_log import FollowLog

@@ -1,4 +1,4 @@
-"""Proto and domain, both ways. Pure."""
+"""Commands: proto and domain, both ways. Pure."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,9 +15,9 @@ from myx_executor.usecases.run_command import RunRequest
 from myx_kit.errors import InvalidArgument
 from myx_kit.wire_time import duration, timestamp
 
-_STATUSES = {status: pb.CommandStatus.Value(f"COMMAND_STATUS_{status.name}") for status in Status}
-_FROM_STATUSES: dict[int, Status] = {number: status for status, number in _STATUSES.items()}
-_COMPLETENESS = {one: pb.LogCompleteness.Value(f"LOG_COMPLETENESS_{one.name}") for one in Completeness}
+STATUSES = {status: pb.CommandStatus.Value(f"COMMAND_STATUS_{status.name}") for status in Status}
+_FROM_STATUSES: dict[int, Status] = {number: status for status, number in STATUSES.items()}
+COMPLETENESS = {one: pb.LogCompleteness.Value(f"LOG_COMPLETENESS_{one.name}") for one in Completeness}
 
 
 def run_request(request: RunCommandRequest) -> RunRequest:
@@ -70,7 +70,7 @@ def command_to_proto(command: Command) -> pb.Command:
         user=spec.user,
         timeout=duration(spec.timeout_s),
         no_output_timeout=duration(spec.no_output_timeout_s),
-        status=_STATUSES[command.status],
+        status=STATUSES[command.status],
         reason=command.reason,
         message=command.message,
         exit_code=command.exit_code,
@@ -80,7 +80,7 @@ def command_to_proto(command: Command) -> pb.Command:
         ended_at=timestamp(command.ended_at),
         cancel_requested_at=timestamp(command.cancel_requested_at),
         log_size_bytes=command.log_size,
-        log_completeness=_COMPLETENESS[command.completeness],
+        log_completeness=COMPLETENESS[command.completeness],
         attempts=[_attempt(attempt) for attempt in command.attempts],
         requested_by=command.requested_by,
     )

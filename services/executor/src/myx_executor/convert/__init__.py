@@ -1,0 +1,1 @@
+"""Proto and domain, both ways. Pure."""
