@@ -82,8 +82,8 @@ class Sshd:
         host_keys = "".join(f"HostKey {self.folder}/host_{kind}\n" for kind in self.key_types)
         (self.folder / "sshd_config").write_text(
             f"{self.options}\nListenAddress 127.0.0.1\nPort {self.port}\n{host_keys}PidFile none\n"
-            "UsePAM no\nUseDNS no\nPermitRootLogin yes\nPasswordAuthentication yes\nStrictModes no\nMaxStartups 100:30:200\n"
-            f"Subsystem sftp {self.sftp}\nPrintMotd no\n"
+            "UsePAM no\nUseDNS no\nPermitRootLogin yes\nPasswordAuthentication yes\nStrictModes no\n"
+            f"MaxStartups 100:30:200\nSubsystem sftp {self.sftp}\nPrintMotd no\n"
         )
         crypt = subprocess.run(
             ["openssl", "passwd", "-6", "-stdin"], input=PASSWORD, capture_output=True, text=True, check=True

@@ -8,6 +8,7 @@ async def preflight(session: SshSession, *, address: str, port: int, has_uv_pyth
     """One script over SSH, and a TCP connect from here to a listener there. SshError only when the session fails.
 
     `address`: under which the control plane will call the agent. Problems: `PYTHON_MISSING`, `DISK_FULL`, `CLOCK_SKEW`,
-    `SYSTEMD_MISSING`, `ARCH_UNSUPPORTED`, `LIBC_UNSUPPORTED`, `PORT_TAKEN`, `PORT_BLOCKED`, `PORT_UNCHECKED` (not fatal).
+    `SYSTEMD_MISSING`, `ARCH_UNSUPPORTED`, `LIBC_UNSUPPORTED`, `PORT_TAKEN`, `PORT_BLOCKED`,
+    `PORT_UNCHECKED` (not fatal).
     """
     raise NotImplementedError

@@ -18,6 +18,8 @@ from myx_executor.domain.text import clean
 if TYPE_CHECKING:
     from myx_executor.adapters.ssh_session import SshSession
 
+# The subsystem is not there, or ends at once.
+_NO_SFTP = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.SFTPEOFError)
 _SMALL = 128 * 1024
 _BLOCK = 1 << 20
 _DIGEST_DIFFERS = 9
@@ -72,9 +74,9 @@ class Upload:
             async with self._session.sftp() as sftp:
                 part = await self._place(sftp)
                 await self._copy(sftp, part)
-        except asyncssh.SFTPError as error:
-            raise self._failed(error.reason or str(error)) from None
-        except (asyncssh.Error, OSError):
+        except (asyncssh.Error, OSError) as error:
+            if isinstance(error, asyncssh.SFTPError) and not isinstance(error, _NO_SFTP):
+                raise self._failed(error.reason or str(error)) from None
             if self._session.closed:
                 raise lost(self._session.hop) from None
             return await self._streamed()

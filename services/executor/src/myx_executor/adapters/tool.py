@@ -38,7 +38,10 @@ class ProjectCheck:
 
 
 def check_project(archive: Path) -> ProjectCheck:
-    """Reads a pushed tar.gz through. InvalidArgument `PROJECT_TOO_LARGE`, `PROJECT_INVALID`, `PROJECT_UNSAFE`, `PROJECT_EMPTY`."""
+    """Reads a pushed tar.gz through.
+
+    InvalidArgument `PROJECT_TOO_LARGE`, `PROJECT_INVALID`, `PROJECT_UNSAFE`, `PROJECT_EMPTY`.
+    """
     raise NotImplementedError
 
 
