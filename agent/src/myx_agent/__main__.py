@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         return _stop_commands(settings, max(0.0, options.grace))
     _configure_logging(settings.log_level)
     try:
-        asyncio.run(run(settings))
+        asyncio.run(run(settings, options.config.absolute()))
     except CertificateError as error:
         return _fail(str(error), 1)
     except SupervisorAway as error:

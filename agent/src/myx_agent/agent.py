@@ -10,24 +10,33 @@ from pathlib import Path
 
 from myx_agent import __version__, app, tls
 from myx_agent.auth import Authenticator, Nonces, Throttle
+from myx_agent.commands.start import Starter
 from myx_agent.commands.supervisor import Supervisor
 from myx_agent.config import Config
+from myx_agent.files import FileMethods
 from myx_agent.jsonrpc import Dispatcher
-from myx_agent.methods import Methods
+from myx_agent.methods import Methods, register
+from myx_agent.playbooks import PlaybookMethods
+from myx_agent.rotation import RotationMethods
 from myx_agent.server import QuietHttp, bind, make_server
 from myx_agent.spool.watch import Watches
 from myx_agent.stream import LogStream
+from myx_agent.upgrade import UpgradeMethods
 
 _READY_FD = "MYX_READY_FD"
 _FOLLOWERS_LEAVE_S = 0.7
+_SWEEP_INTERVAL_S = 3600.0
 _log = logging.getLogger("myx_agent")
 
 
-async def run(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT. Commands and their supervisor run on. Raises OSError, CertificateError."""
+async def run(config: Config, path: Path) -> None:
+    """Serve until SIGTERM or SIGINT, with a configuration that was read from `path`.
+
+    Commands and their supervisor run on. Raises OSError, CertificateError.
+    """
     ready_fd = _take_ready_fd()
     tls.ensure_certificate(config)
-    context = tls.make_context(config)
+    identity = tls.Identity(config)
     listener = bind(config.bind_address, config.rpc_port)
     with contextlib.ExitStack() as stack:
         stack.callback(listener.close)
@@ -41,13 +50,23 @@ async def run(config: Config) -> None:
         supervisor = Supervisor(config)
         try:
             await supervisor.start()
-            methods = Methods(config, supervisor, watches)
+            authenticator = Authenticator(config, nonces)
+            files = FileMethods(config)
+            starter = Starter(supervisor)
+            methods = Methods(config, supervisor, starter, watches)
             dispatcher = Dispatcher(config.max_batch)
-            methods.register(dispatcher)
+            providers = (
+                methods,
+                files,
+                PlaybookMethods(config, starter, watches),
+                RotationMethods(path, config, authenticator.keyring, identity),
+                UpgradeMethods(config, supervisor.programs),
+            )
+            register(dispatcher, providers)
             stream = LogStream(methods, watches)
-            doorman = app.Doorman(config, Authenticator(config, nonces), Throttle(longest_s=config.refusal_delay_s))
+            doorman = app.Doorman(config, authenticator, Throttle(longest_s=config.refusal_delay_s))
             http = type("AgentHttp", (QuietHttp,), {"log_paths": staticmethod(doorman.is_log_path)})
-            server = make_server(app.build(doorman, dispatcher, stream), context, http)
+            server = make_server(app.build(doorman, dispatcher, stream), identity, http)
 
             stopping = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,13 +76,23 @@ async def run(config: Config) -> None:
             await asyncio.wait([serving, listening], return_when=asyncio.FIRST_COMPLETED)
             _log.info("myx-agent %s serves on port %d", __version__, config.rpc_port)
             _notify_ready(ready_fd)
-            await stopping.wait()
+            await _sweep_until(stopping, files)
             watches.stop()
             await stream.stop(_FOLLOWERS_LEAVE_S)
             server.stop()
             await serving
         finally:
             await supervisor.stop()
+
+
+async def _sweep_until(stopping: asyncio.Event, files: FileMethods) -> None:
+    """Remove what was abandoned, now and then, until it is time to stop."""
+    while not stopping.is_set():
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(files.sweep)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SWEEP_INTERVAL_S):
+                await stopping.wait()
 
 
 def _take_ready_fd() -> int | None:

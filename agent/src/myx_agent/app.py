@@ -11,7 +11,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from myx_agent.auth import Authenticator, Throttle, Verdict
+from myx_agent.auth import Authenticator, Throttle, Verdict, shown_pair
 from myx_agent.config import Config
 from myx_agent.jsonrpc import Dispatcher
 from myx_agent.stream import LogStream
@@ -33,7 +33,8 @@ class Doorman:
     async def admit(self, scope: Scope, body: bytes | None) -> Response | None:
         """None: come in. With `body` None only the token is looked at."""
         headers = dict(scope["headers"])
-        if not self._authenticator.token_is_right(headers.get(b"x-agent-token", b"")):
+        pair = self._authenticator.recognise(headers.get(b"x-agent-token", b""))
+        if pair is None:
             return await self.refuse(scope, 401)
         if body is None:
             return None
@@ -41,9 +42,10 @@ class Doorman:
         query = scope["query_string"].decode("latin-1")
         target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
         verdict = self._authenticator.check_signature(
-            None if signature is None else signature.decode("latin-1"), scope.get("method", "GET"), target, body
+            None if signature is None else signature.decode("latin-1"), scope.get("method", "GET"), target, body, pair
         )
         if verdict is Verdict.OK:
+            shown_pair.set(pair)
             return None
         if verdict is Verdict.CLOCK_SKEW:
             document = {"error": "clock_skew", "time": self._authenticator.now_s()}
@@ -101,7 +103,7 @@ class RpcEndpoint:
 
 
 class LogEndpoint:
-    """WebSocket GET /{rpc_path}/commands/{command_id}/log?offset=N."""
+    """WebSocket GET /{rpc_path}/commands/{command_id}/log?offset=N&seq=M."""
 
     def __init__(self, doorman: Doorman, stream: LogStream) -> None:
         self._doorman = doorman
@@ -114,7 +116,8 @@ class LogEndpoint:
             await websocket.send_denial_response(refusal)
             return
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        await self._stream.serve(websocket, scope["path_params"]["command_id"], query.get("offset", ["0"])[-1])
+        offset, seq = (query.get(name, ["0"])[-1] for name in ("offset", "seq"))
+        await self._stream.serve(websocket, scope["path_params"]["command_id"], offset, seq)
 
 
 def build(doorman: Doorman, dispatcher: Dispatcher, stream: LogStream) -> ASGIApp:

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -25,6 +26,43 @@ _log = logging.getLogger("myx_agent")
 
 on_token_shown: ContextVar[Callable[[], None]] = ContextVar("on_token_shown")
 """What to call when the request under way has shown the token; the server sets it, to know its connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A token and the key of the signatures that belong to it."""
+
+    token: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, agent_token: str, secret_key: str) -> "Pair":
+        return cls(agent_token.encode(), secret_key.encode())
+
+
+shown_pair: ContextVar[Pair] = ContextVar("shown_pair")
+"""The pair that the request under way has shown."""
+
+
+class Keyring:
+    """The pairs that are taken: the present one and, until a rotation is finished, the one before."""
+
+    def __init__(self, config: Config) -> None:
+        self.take(config)
+
+    def take(self, config: Config) -> None:
+        """From now on the pairs of this configuration count."""
+        before = config.previous
+        self.present = Pair.of(config.agent_token, config.secret_key)
+        self.previous = None if before is None else Pair.of(before.agent_token, before.secret_key)
+
+    def pair_of(self, token: bytes) -> Pair | None:
+        """The pair of a token; None when no pair has it. Takes the same time whichever is right."""
+        found = None
+        for pair in (self.previous or self.present, self.present):
+            if hmac.compare_digest(token, pair.token):
+                found = pair
+        return found
 
 
 class Verdict(Enum):
@@ -127,25 +165,29 @@ class Authenticator:
     """Checks token and signature of requests. `clock` gives Unix seconds."""
 
     def __init__(self, config: Config, nonces: Nonces, clock: Callable[[], float] = time.time) -> None:
-        self._token = config.agent_token.encode()
-        self._key = config.secret_key.encode()
+        self.keyring = Keyring(config)
         self._required = config.require_signature
         self._tolerance_s = config.signature_tolerance_s
         self._nonces = nonces
         self._clock = clock
 
-    def token_is_right(self, token: bytes) -> bool:
-        if not hmac.compare_digest(token, self._token):
-            return False
-        if (tell := on_token_shown.get(None)) is not None:
+    def recognise(self, token: bytes) -> Pair | None:
+        """The pair of the token that a request shows; None: it is a stranger's."""
+        pair = self.keyring.pair_of(token)
+        if pair is not None and (tell := on_token_shown.get(None)) is not None:
             tell()
-        return True
+        return pair
 
     def now_s(self) -> float:
         return self._clock()
 
-    def check_signature(self, header: str | None, method: str, target: str, body: bytes) -> Verdict:
-        """The verdict on a request whose token is right. `target` is path and query as in the request line."""
+    def check_signature(
+        self, header: str | None, method: str, target: str, body: bytes, pair: Pair | None = None
+    ) -> Verdict:
+        """The verdict on a request that showed the token of `pair` (default: the present one).
+
+        `target` is path and query as in the request line.
+        """
         if header is None:
             return Verdict.DENIED if self._required else Verdict.OK
         match = _SIGNATURE.fullmatch(header)
@@ -153,7 +195,9 @@ class Authenticator:
             return Verdict.DENIED
         signed_at, nonce, mac = match.groups()
         text = f"{method}\n{target}\n{signed_at}\n{nonce}\n{hashlib.sha256(body).hexdigest()}"
-        expected = hmac.digest(self._key, text.encode("utf-8", "surrogateescape"), "sha256").hex()
+        expected = hmac.digest(
+            (pair or self.keyring.present).key, text.encode("utf-8", "surrogateescape"), "sha256"
+        ).hex()
         if not hmac.compare_digest(mac, expected):
             return Verdict.DENIED
         now_s = self._clock()

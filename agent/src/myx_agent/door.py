@@ -6,11 +6,12 @@ import ipaddress
 import logging
 import resource
 import socket
-import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
+
+from myx_agent.tls import Identity
 
 STRANGER_S = 10.0
 MAX_STRANGERS = 256
@@ -127,12 +128,12 @@ class Door:
     def __init__(
         self,
         listener: socket.socket,
-        context: ssl.SSLContext,
+        identity: Identity,
         strangers: Strangers,
         make: Callable[[Guest], asyncio.Protocol],
     ) -> None:
         self._listener = listener
-        self._context = context
+        self._identity = identity
         self._make = make
         self._strangers = strangers
         self._loop = asyncio.get_running_loop()
@@ -175,7 +176,7 @@ class Door:
             await self._loop.connect_accepted_socket(
                 lambda: protocol,
                 connection,
-                ssl=self._context,
+                ssl=self._identity.context,
                 ssl_handshake_timeout=STRANGER_S,
                 ssl_shutdown_timeout=_TLS_GOODBYE_S,
             )

@@ -2,22 +2,25 @@
 
 import asyncio
 import base64
+import contextlib
 import os
+import sys
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from myx_agent import __version__, facts, openrpc
+from myx_agent import __version__, facts, openrpc, playbooks, tool
 from myx_agent.commands import spec
-from myx_agent.commands.client import SupervisorAway, SupervisorError
+from myx_agent.commands.start import Starter, asked
 from myx_agent.commands.supervisor import Supervisor
 from myx_agent.config import Config
 from myx_agent.jsonrpc import Dispatcher, RpcError
 from myx_agent.spool import layout
 from myx_agent.spool.clock import rfc3339
+from myx_agent.spool.events import EventReader
 from myx_agent.spool.reader import Final, LogReader, read_final
 from myx_agent.spool.watch import Watches
 
@@ -27,14 +30,7 @@ MAX_GRACE_S = 600.0
 DEFAULT_READ_BYTES = 256 * 1024
 MAX_READ_BYTES = 4 << 20
 MAX_TEXT_BYTES = 64 * 1024
-_CODES = {
-    "COMMAND_CONFLICT": (-32001, False),
-    "COMMAND_RELEASED": (-32001, False),
-    "COMMAND_NOT_FOUND": (-32002, False),
-    "COMMAND_RUNNING": (-32004, False),
-    "TOO_MANY_COMMANDS": (-32004, True),
-    "SPOOL_UNAVAILABLE": (-32005, True),
-}
+_CAPABILITIES = ("execute_ansible", "put_file", "upgrade", "rotate")
 
 Offset = Annotated[int, msgspec.Meta(ge=0, le=1 << 61)]
 
@@ -42,16 +38,14 @@ Offset = Annotated[int, msgspec.Meta(ge=0, le=1 << 61)]
 class Methods:
     """Everything that a caller with the token may do."""
 
-    def __init__(self, config: Config, supervisor: Supervisor, watches: Watches) -> None:
+    def __init__(self, config: Config, supervisor: Supervisor, starter: Starter, watches: Watches) -> None:
         self._config = config
         self._supervisor = supervisor
+        self._starter = starter
         self._watches = watches
         self._started = time.monotonic()
         self._commands = Path(config.spool_dir) / layout.COMMANDS
-
-    def register(self, dispatcher: Dispatcher) -> None:
-        for name in openrpc.METHODS:
-            dispatcher.add(name, self.discover if name == "rpc.discover" else getattr(self, name))
+        self._bundle = _release()
 
     def open_log(self, command_id: str) -> LogReader:
         """The log of a command. Raises RpcError (-32602, -32002)."""
@@ -68,7 +62,7 @@ class Methods:
         return {"status": "ok", "version": __version__, "uptime": self._uptime()}
 
     async def heartbeat(self, timestamp: float | None = None) -> dict[str, Any]:
-        status = await self._ask(self._supervisor.status())
+        status = await asked(self._supervisor.status())
         return {
             "status": "ok",
             "timestamp": time.time() if timestamp is None else timestamp,
@@ -77,7 +71,7 @@ class Methods:
         }
 
     async def get_status(self) -> dict[str, Any]:
-        status = await self._ask(self._supervisor.status())
+        status = await asked(self._supervisor.status())
         return {
             "version": __version__,
             "uptime": self._uptime(),
@@ -87,8 +81,9 @@ class Methods:
             "finished_count": status["finished"],
             "spool_bytes": status["used_bytes"],
             "capabilities": self._capabilities(status),
-            "deployment_tool": None,
-            "bundle": None,
+            "deployment_tool": tool.describe(Path(self._config.deployment_tool_dir)),
+            "ansible": playbooks.version_of_ansible(self._config.ansible_dir),
+            "bundle": self._bundle,
         }
 
     async def get_port(self) -> dict[str, Any]:
@@ -120,15 +115,7 @@ class Methods:
             stdin=stdin,
         )
         document, stdin_bytes = spec.build(wish)
-        fds = [_memory_file("spec", msgspec.json.encode(document))]
-        try:
-            if stdin_bytes is not None:
-                fds.append(_memory_file("stdin", stdin_bytes))
-            answer = await self._ask(self._supervisor.start_command(command_id, fds))
-        finally:
-            for fd in fds:
-                os.close(fd)
-        return {"status": answer["state"], "command_id": command_id, "existing": answer["existing"]}
+        return await self._starter.start(document, stdin_bytes)
 
     async def get_command_log(
         self,
@@ -163,7 +150,7 @@ class Methods:
         spec.check_command_id(command_id)
         spec.check_seconds("grace", grace)
         grace_s = DEFAULT_GRACE_S if grace is None else min(grace, MAX_GRACE_S)
-        answer = await self._ask(self._supervisor.call("cancel", id=command_id, grace_s=grace_s))
+        answer = await asked(self._supervisor.call("cancel", id=command_id, grace_s=grace_s))
         return {"command_id": command_id, "state": answer["state"]}
 
     async def list_commands(self) -> dict[str, Any]:
@@ -171,7 +158,7 @@ class Methods:
 
     async def release_command(self, command_id: str) -> dict[str, Any]:
         spec.check_command_id(command_id)
-        await self._ask(self._supervisor.call("release", id=command_id))
+        await asked(self._supervisor.call("release", id=command_id))
         return {"command_id": command_id, "released": True}
 
     async def discover(self) -> dict[str, Any]:
@@ -183,18 +170,9 @@ class Methods:
         for stream, name in enumerate(layout.STREAMS, start=1):
             if result[name]["bytes"] <= MAX_TEXT_BYTES and result[name]["dropped"] == 0:
                 result[f"{name}_text"] = base64.b64encode(self._stream_bytes(command_id, stream, final.kept)).decode()
-        return result
-
-    async def _ask(self, request: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-        try:
-            return await request
-        except (SupervisorAway, OSError):
-            raise RpcError(
-                -32005, "the supervisor of commands does not answer", "SUPERVISOR_UNAVAILABLE", retryable=True
-            ) from None
-        except SupervisorError as error:
-            code, retryable = _CODES.get(error.reason, (-32603, False))
-            raise RpcError(code, error.message, error.reason, retryable=retryable) from None
+        with EventReader(self.folder(command_id)) as events:
+            recap = events.recap()
+        return result if recap is None else result | {"recap": recap}
 
     async def _wait_for_log(self, log: LogReader, command_id: str, offset: int, wait_s: float, least: int) -> None:
         """Return when the log ended, or holds `least` bytes from `offset` on, or the time is over."""
@@ -233,7 +211,7 @@ class Methods:
         return b"".join(pieces)
 
     def _capabilities(self, status: dict[str, Any]) -> list[str]:
-        found = ["execute_command", "log_stream", "signature"]
+        found = ["execute_command", "log_stream", "signature", *_CAPABILITIES]
         if status["has_cgroups"]:
             found.append("cgroup")
         if os.geteuid() == 0:
@@ -242,6 +220,21 @@ class Methods:
 
     def _uptime(self) -> float:
         return round(time.monotonic() - self._started, 3)
+
+
+def register(dispatcher: Dispatcher, providers: Sequence[object]) -> None:
+    """Add every method of the table; each is a member of one of the providers."""
+    for name in openrpc.METHODS:
+        member = "discover" if name == "rpc.discover" else name
+        dispatcher.add(name, next(getattr(one, member) for one in providers if hasattr(one, member)))
+
+
+def _release() -> dict[str, Any] | None:
+    """RELEASE.json of the release that runs; None of an agent that was not installed from a bundle."""
+    text = layout.read_whole(str(Path(sys.prefix) / "RELEASE.json"))
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+    return None
 
 
 def not_found() -> RpcError:
@@ -255,13 +248,6 @@ def beyond_end(end: int) -> RpcError:
 def _started_at(pid_record: bytes) -> str | None:
     record = layout.parse_pid_record(pid_record)
     return None if record is None else rfc3339(record.started_at)
-
-
-def _memory_file(name: str, data: bytes) -> int:
-    fd = os.memfd_create(name)
-    layout.write_all(fd, data)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
 
 
 def _list(commands: Path) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import Iterator
 from enum import Enum
 
@@ -13,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from myx_agent.auth import on_token_shown
 from myx_agent.door import MAX_STRANGERS, Door, Guest, Strangers, raise_descriptor_limit
+from myx_agent.tls import Identity
 
 KEEP_ALIVE_S = 300
 PING_INTERVAL_S = 30.0
@@ -171,9 +171,9 @@ class QuietHttp(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """Runs until `stop()`."""
 
-    def __init__(self, config: uvicorn.Config, context: ssl.SSLContext, http: type[QuietHttp]) -> None:
+    def __init__(self, config: uvicorn.Config, identity: Identity, http: type[QuietHttp]) -> None:
         super().__init__(config)
-        self._context = context
+        self._identity = identity
         self._http = http
         self._stop = asyncio.Event()
         self.listening = asyncio.Event()
@@ -186,7 +186,7 @@ class Server(uvicorn.Server):
         await self.lifespan.startup()
         strangers = Strangers(min(MAX_STRANGERS, raise_descriptor_limit() // 4))
         self.servers = []
-        self._doors = [Door(listener, self._context, strangers, self._make_protocol) for listener in sockets or []]
+        self._doors = [Door(listener, self._identity, strangers, self._make_protocol) for listener in sockets or []]
         for door in self._doors:
             door.open()
         self.started = True
@@ -211,7 +211,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(app: ASGIApp, context: ssl.SSLContext, http: type[QuietHttp]) -> Server:
+def make_server(app: ASGIApp, identity: Identity, http: type[QuietHttp]) -> Server:
     config = uvicorn.Config(
         app,
         http=http,
@@ -230,7 +230,7 @@ def make_server(app: ASGIApp, context: ssl.SSLContext, http: type[QuietHttp]) ->
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACEFUL_S,
     )
-    return Server(config, context, http)
+    return Server(config, identity, http)
 
 
 def bind(address: str, port: int) -> socket.socket:

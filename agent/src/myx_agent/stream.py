@@ -10,9 +10,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from myx_agent.jsonrpc import RpcError, invalid_param
 from myx_agent.methods import Methods, beyond_end
+from myx_agent.playbooks import is_play
 from myx_agent.spool import layout
+from myx_agent.spool.events import EventReader
 from myx_agent.spool.reader import LogReader
-from myx_agent.spool.watch import Waiter, Watches
+from myx_agent.spool.watch import Watches
 
 FRAME_BYTES = 256 * 1024
 _HEAD = struct.Struct(">BQ")
@@ -37,26 +39,29 @@ class LogStream:
                 async with asyncio.timeout(timeout_s):
                     await self._all_closed.wait()
 
-    async def serve(self, websocket: WebSocket, command_id: str, offset_text: str) -> None:
-        """Accept, send the log from the offset on, close."""
+    async def serve(self, websocket: WebSocket, command_id: str, offset_text: str, seq_text: str = "0") -> None:
+        """Accept, send the log from the offset on and the events after `seq`, close."""
         self._open += 1
         try:
-            await self._serve(websocket, command_id, offset_text)
+            await self._serve(websocket, command_id, offset_text, seq_text)
         finally:
             self._open -= 1
             if not self._open and self._stopping.is_set():
                 self._all_closed.set()
 
-    async def _serve(self, websocket: WebSocket, command_id: str, offset_text: str) -> None:
+    async def _serve(self, websocket: WebSocket, command_id: str, offset_text: str, seq_text: str) -> None:
         await websocket.accept()
         try:
-            offset = _parse_offset(offset_text)
+            offset, seq = _parse_count("offset", offset_text), _parse_count("seq", seq_text)
             log = self._methods.open_log(command_id)
         except RpcError as error:
             await _refuse(websocket, error)
             return
-        with log:
-            follower = asyncio.create_task(self._follow(websocket, log, offset), name=f"follow {command_id}")
+        folder = self._methods.folder(command_id)
+        with log, EventReader(folder) as reader:
+            events = _Events(reader, seq) if is_play(folder) else None
+            following = self._follow(websocket, log, offset, events)
+            follower = asyncio.create_task(following, name=f"follow {command_id}")
             watchers = [
                 asyncio.create_task(_until_disconnect(websocket), name="disconnect"),
                 asyncio.create_task(self._stopping.wait(), name="stopping"),
@@ -76,28 +81,32 @@ class LogStream:
                     with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError, RpcError):
                         await task
 
-    async def _follow(self, websocket: WebSocket, log: LogReader, offset: int) -> None:
-        path = self._methods.folder(log.command_id) / layout.LOG
-        if (sent := await self._send_available(websocket, log, offset)) is None:
+    async def _follow(self, websocket: WebSocket, log: LogReader, offset: int, events: "_Events | None") -> None:
+        if (sent := await self._send_available(websocket, log, offset, events)) is None:
             return
-        with self._watches.watch(path) as waiter:
-            while (sent := await self._send_next(websocket, log, sent, waiter)) is not None:
-                pass
+        # The events' file may not be there yet: its folder tells of all that is written in it.
+        folder = self._methods.folder(log.command_id)
+        with self._watches.watch(folder if events else folder / layout.LOG) as waiter:
+            while sent is not None:
+                waiter.clear()
+                before = sent, events and events.seq
+                sent = await self._send_available(websocket, log, sent, events)
+                if before == (sent, events and events.seq):
+                    await waiter.wait(_IDLE_S)
 
-    async def _send_next(self, websocket: WebSocket, log: LogReader, offset: int, waiter: Waiter) -> int | None:
-        waiter.clear()
-        sent = await self._send_available(websocket, log, offset)
-        if sent == offset:
-            await waiter.wait(_IDLE_S)
-        return sent
-
-    async def _send_available(self, websocket: WebSocket, log: LogReader, offset: int) -> int | None:
+    async def _send_available(
+        self, websocket: WebSocket, log: LogReader, offset: int, events: "_Events | None"
+    ) -> int | None:
         """Send what is there; the new offset, or None after the final frame."""
         final = log.final()
         size = log.size() if final is None else final.kept
         while (run := log.read(offset, FRAME_BYTES, size)) is not None:
             await websocket.send_bytes(_HEAD.pack(run.stream, offset) + run.data)
             offset += len(run.data)
+            if events is not None:
+                await events.send(websocket)
+        if events is not None:
+            await events.send(websocket)
         if final is None:
             if offset > size:
                 raise beyond_end(size)
@@ -110,6 +119,20 @@ class LogStream:
         result = self._methods.result_of(log.command_id, final)
         await _send_text(websocket, {"type": "final", "offset": offset, "result": result})
         return None
+
+
+class _Events:
+    """The events of a play on their way to one follower."""
+
+    def __init__(self, reader: EventReader, seq: int) -> None:
+        self._reader = reader
+        self.seq = seq
+
+    async def send(self, websocket: WebSocket) -> None:
+        while found := self._reader.after(self.seq, FRAME_BYTES):
+            for seq, event in found:
+                await _send_text(websocket, {"type": "event", "seq": seq, "event": event})
+                self.seq = seq
 
 
 async def _report(websocket: WebSocket, follower: asyncio.Task[None]) -> None:
@@ -136,7 +159,7 @@ async def _until_disconnect(websocket: WebSocket) -> None:
         pass
 
 
-def _parse_offset(text: str) -> int:
+def _parse_count(name: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise invalid_param("offset", "must be a whole number, not negative")
+        raise invalid_param(name, "must be a whole number, not negative")
     return int(text)

@@ -1,5 +1,6 @@
 """The agent's certificate: what the control plane gave, or a self-signed one made at first start."""
 
+import hashlib
 import ssl
 import subprocess
 import sys
@@ -54,6 +55,18 @@ def ensure_certificate(config: Config) -> None:
         raise CertificateError(f"cannot write the certificate: {error}") from None
 
 
+class Identity:
+    """The certificate that new connections are shown: `context`, for each handshake asked anew."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises CertificateError."""
+        self.context = make_context(config)
+
+    def take(self, config: Config) -> None:
+        """From now on the certificate of this configuration is shown. Raises CertificateError."""
+        self.context = make_context(config)  # a fresh one: OpenSSL keeps a certificate for each kind of key
+
+
 def make_context(config: Config) -> ssl.SSLContext:
     """The server's TLS context. Raises CertificateError."""
     # A TLS connection of asyncio reserves this much, 256 KiB by default; the control plane keeps connections open.
@@ -65,6 +78,22 @@ def make_context(config: Config) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise CertificateError(f"cannot use the certificate {config.certificate_path}: {error}") from None
     return context
+
+
+def check_pair(certificate: Path, key: Path) -> str:
+    """The SHA-256 of the certificate in a file, whose key is in the other. Raises CertificateError."""
+    try:
+        # A password keeps OpenSSL from asking the terminal for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        first = ssl.PEM_cert_to_DER_cert(_first_certificate(certificate.read_text(encoding="ascii")))
+    except (OSError, ssl.SSLError, ValueError):
+        raise CertificateError("certificate and key are no pair in PEM form") from None
+    return hashlib.sha256(first).hexdigest()
+
+
+def _first_certificate(text: str) -> str:
+    start = text.index(ssl.PEM_HEADER)
+    return text[start : text.index(ssl.PEM_FOOTER, start) + len(ssl.PEM_FOOTER)]
 
 
 def _make(certificate: Path, key: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,6 +74,8 @@ class Connection:
         self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(connection.fileno(), self._on_readable)
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        self.peer_pid: int = struct.unpack("3i", credentials)[0]
         self.open = True
         self.closed = asyncio.Event()
 

@@ -64,9 +64,14 @@ def build(wish: Wish) -> tuple[dict[str, Any], bytes | None]:
     return spec, stdin
 
 
-def check_command_id(command_id: str) -> None:
+def own_environment() -> dict[str, str]:
+    """What a command of the agent's own user finds before its own additions."""
+    return _base_environment(_user(None)[1])
+
+
+def check_command_id(command_id: str, field: str = "command_id") -> None:
     if not layout.is_command_id(command_id):
-        raise invalid_param("command_id", "must be 1 to 128 of [A-Za-z0-9._-], not starting with a dot")
+        raise invalid_param(field, "must be 1 to 128 of [A-Za-z0-9._-], not starting with a dot")
 
 
 def check_seconds(field: str, value: float | None) -> None:

@@ -1,8 +1,13 @@
-"""The agent's hold on its supervisor: starts it when nobody answers, replaces it when its code is another."""
+"""The agent's hold on its supervisor: starts it when nobody answers, replaces it when it is of another release.
+
+A supervisor outlives the agent that started it: after an upgrade, or after a rollback, it is of another release. It is
+kept while it has commands: what has proved itself ends them. Without commands it gives way to ours.
+"""
 
 import asyncio
 import contextlib
 import ctypes
+import functools
 import hashlib
 import json
 import logging
@@ -15,12 +20,15 @@ from typing import Any
 
 from myx_agent.commands.client import Connection, ConnectionClosed, SupervisorAway, connect
 from myx_agent.commands.holds import Holds
+from myx_agent.commands.programs import Programs
 from myx_agent.config import Config
 from myx_agent.spool import layout
 
 _PR_SET_CHILD_SUBREAPER = 36
 _READY_TIMEOUT_S = 15.0
 _QUIT_TIMEOUT_S = 5.0
+# Adopting large logs takes a while; beyond this it hangs, and may be of a release that was put back.
+_PATIENCE_S = 60.0
 _MAX_LOG_BYTES = 256 * 1024
 _RESTART_PAUSES_S = (0.0, 0.2, 1.0, 5.0, 15.0)
 _MAX_KEPT_STATUSES = 4096
@@ -43,6 +51,8 @@ class Supervisor:
         self._held_tasks: set[asyncio.Task[None]] = set()
         self._quitting = False
         self._holds = Holds(self._spool)
+        self._is_of_another_release = False
+        self.programs = Programs()
 
     async def start(self) -> None:
         """Make the spool, become the heir of orphans, connect. Raises OSError, SupervisorAway."""
@@ -82,7 +92,11 @@ class Supervisor:
     async def status(self) -> dict[str, Any]:
         """What the supervisor says of itself. Raises SupervisorAway."""
         self._holds.sweep()
-        return await self.call("status")
+        status = await self.call("status")
+        if self._is_of_another_release and not status["running"]:
+            await self._renew()
+            status = await self.call("status")
+        return status
 
     async def call(self, op: str, fds: Sequence[int] = (), **params: Any) -> dict[str, Any]:
         """One request, asked again when the supervisor ends meanwhile. Raises SupervisorAway, SupervisorError."""
@@ -99,19 +113,37 @@ class Supervisor:
         async with self._starting:
             if self._connection is not None and self._connection.open:
                 return self._connection
-            try:
-                connection = self._attach()
-            except OSError:
-                await self._spawn()
-                try:
-                    connection = self._attach()
-                except OSError as error:
-                    raise SupervisorAway(str(error)) from None
-            connection = await self._update(connection)
+            connection = await self._update(await self._reach())
             self._connection = connection
             self._holds.hold_all()
             await self._tell_statuses(connection)
             return connection
+
+    async def _reach(self) -> Connection:
+        """A connection to a supervisor that answers; one that hangs is killed, its commands are adopted."""
+        with contextlib.suppress(OSError):
+            connection = self._attach()
+            try:
+                await connection.call({"op": "status"}, timeout_s=_PATIENCE_S)
+            except ConnectionClosed:
+                pass  # it has just ended
+            except SupervisorAway:
+                _log.error("the supervisor hangs: starting another one")
+                await _kill(connection.peer_pid)
+            else:
+                return connection
+        await self._spawn()
+        try:
+            return self._attach()
+        except OSError as error:
+            raise SupervisorAway(str(error)) from None
+
+    async def _renew(self) -> None:
+        """Have a supervisor of another release, now idle, give way to ours."""
+        async with self._starting:
+            connection = self._connection
+            if connection is not None and connection.open and self._is_of_another_release:
+                self._connection = await self._update(connection)
 
     def _attach(self) -> Connection:
         return Connection(connect(self._spool), self._on_lost)
@@ -121,14 +153,15 @@ class Supervisor:
         self._lost.set()
 
     async def _update(self, connection: Connection) -> Connection:
-        """Replace a supervisor of other code or limits in place; its commands do not notice."""
+        """Replace a supervisor of other code or limits in place; one of other code only when it has no commands."""
         status = await connection.call({"op": "status"})
         self._pid = status["pid"]
         wanted = self._options()
-        if {key: status.get(key) for key in wanted if key != "spool"} == {
-            k: v for k, v in wanted.items() if k != "spool"
-        }:
+        other = {key for key in wanted if key != "spool" and wanted[key] != status.get(key)}
+        self._is_of_another_release = "code" in other
+        if not other or (self._is_of_another_release and status["running"]):
             return connection
+        self._is_of_another_release = False
         _log.info("replacing the supervisor: its code or limits are not ours")
         await connection.call({"op": "replace", "argv": [*_argv(), json.dumps(wanted)]})
         connection.close()
@@ -209,7 +242,7 @@ class Supervisor:
                 break
             if pid == 0:
                 break
-            if pid != self._pid:
+            if not self.programs.ended(pid, status) and pid != self._pid:
                 self._statuses[pid] = status
                 fresh = True
                 if len(self._statuses) > _MAX_KEPT_STATUSES:
@@ -228,6 +261,7 @@ class Supervisor:
                 await connection.call({"op": "reaped", "pid": pid, "status": status})
 
 
+@functools.cache
 def code_digest() -> str:
     """What tells one supervisor's code from another's: the digest of its modules and of the interpreter's version."""
     digest = hashlib.sha256(sys.version.encode())
@@ -239,6 +273,19 @@ def code_digest() -> str:
 
 def _argv() -> list[str]:
     return [sys.executable, "-I", "-S", str(_PACKAGE / "supervisor")]
+
+
+async def _kill(pid: int) -> None:
+    """Kill a process and wait until it is gone. Raises OSError, SupervisorAway when it does not go."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        await _wait_readable(pidfd, _READY_TIMEOUT_S)
+    finally:
+        os.close(pidfd)
 
 
 async def _wait_readable(fd: int, timeout_s: float) -> None:
@@ -254,6 +301,6 @@ async def _wait_readable(fd: int, timeout_s: float) -> None:
         async with asyncio.timeout(timeout_s):
             await ready
     except TimeoutError:
-        raise SupervisorAway("the supervisor did not get ready in time") from None
+        raise SupervisorAway("the supervisor did not get ready, or did not end, in time") from None
     finally:
         loop.remove_reader(fd)

@@ -10,6 +10,7 @@
     log  index                the interleaved bytes; where the stream changes (spool/index.py)
     stdout  stderr            FIFOs while somebody may write
     cancel.json               a termination that was begun: {reason, grace_s, at}
+    events.jsonl              progress of a playbook run, written by scripts/run_play.py of the deployment tool
     gap.json                  a limit was reached: {from, reason}
     result.json               the end: {state, end, kept, gap, digest, result}; written last, atomically
 """
@@ -29,6 +30,7 @@ INDEX = "index"
 STREAMS = ("stdout", "stderr")
 CANCEL = "cancel.json"
 GAP = "gap.json"
+EVENTS = "events.jsonl"
 RESULT = "result.json"
 
 STDOUT = 1

@@ -15,7 +15,7 @@ from myx_agent.supervisor.mask import Mask
 from myx_agent.supervisor.output import OutputLog
 from myx_agent.supervisor.result import Ending, make_result
 from myx_agent.supervisor.service import Service
-from myx_agent.supervisor.store import mark_evicted, remove_folder
+from myx_agent.supervisor.store import events_bytes, mark_evicted, remove_folder
 
 _EXEC_WAIT_S = 0.5
 
@@ -164,7 +164,7 @@ def _check_log(path: str, record: dict[str, Any]) -> int:
     if sizes[layout.LOG] < record["kept"]:
         mark_evicted(path, record, "disk_lost")
         return 0
-    return sizes[layout.LOG] + sizes[layout.INDEX]
+    return sizes[layout.LOG] + sizes[layout.INDEX] + events_bytes(path)
 
 
 def _drain_rest(service: Service, name: str, path: str, boot: str) -> None:

@@ -8,6 +8,7 @@ import ctypes
 import fcntl
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # it sees its commands end, whoever ends them
         signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _take_descriptors()
     handover = _take_handover(options)
     if handover is None:
         os.closerange(_READY_FD + 1, _MAX_FDS)  # what the agent itself was given is no business of commands
@@ -80,6 +82,14 @@ def main(argv: list[str]) -> int:
     with contextlib.suppress(FileNotFoundError):  # the spool may have been removed under it
         os.unlink(f"{spool}/{layout.SOCKET}")  # noqa: PTH108
     return 0
+
+
+def _take_descriptors() -> None:
+    """Each command takes a few: use as many as the system allows."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_FDS if hard == resource.RLIM_INFINITY else min(hard, _MAX_FDS)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _lock(spool: str) -> int | None:

@@ -3,6 +3,10 @@
 Requests: {"op": "start"} + memfd of the specification (+ memfd of stdin) · {"op": "cancel", "id", "grace_s"} ·
 {"op": "release", "id"} · {"op": "status"} · {"op": "reaped", "pid", "status"} · {"op": "replace", "argv"} ·
 {"op": "quit"}. Answers: {"ok": {…}} or {"error": {"reason", "message"}}.
+
+The agent at the other end may be of an older or a newer release. So nothing here changes its meaning: requests,
+members of a specification and of the handover are only added, what is not known is ignored, what is missing has a
+default; "status" and "replace" are for ever.
 """
 
 import array

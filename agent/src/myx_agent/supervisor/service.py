@@ -14,7 +14,7 @@ from myx_agent.supervisor.command import Command
 from myx_agent.supervisor.loop import Loop
 from myx_agent.supervisor.mask import Mask
 from myx_agent.supervisor.output import OutputLog, Quota
-from myx_agent.supervisor.store import Limits, Store, remove_folder
+from myx_agent.supervisor.store import Limits, Store, events_bytes, remove_folder
 
 FLUSH_DELAY_S = 1.0
 EXPIRE_INTERVAL_S = 3600.0
@@ -135,7 +135,8 @@ class Service:
         self._leaders.pop(command.pid, None)
         self.store.give_back(command.log.reserved)
         if self._exists(command.folder):
-            self.store.add_finished(command.id, time.time(), command.log.disk_bytes)
+            disk_bytes = command.log.disk_bytes + events_bytes(command.folder)
+            self.store.add_finished(command.id, time.time(), disk_bytes)
             self._plan_flush(command.folder)
         self.drain(command.id, command.folder, command.give_pipes())
         if command.cgroup is not None:

@@ -10,6 +10,7 @@ started.
 
 import contextlib
 import os
+import resource
 import signal
 from dataclasses import dataclass
 from typing import NoReturn
@@ -18,6 +19,8 @@ from myx_agent.spool import layout
 from myx_agent.supervisor.cgroup import Cgroup
 
 _GO = b"g"
+_OOM_SCORE_ADJ = b"500"  # a command dies before agent and supervisor, whose own score the unit sets
+_OPEN_FILES = 1024  # what a login finds; who needs more asks for it, up to the hard limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ def _child(  # noqa: PLR0917 - one caller, three lines above
         os.dup2(outputs[1], 2)
         os.umask(0o022)
         _restore_signals()
+        _leave_limits()
         stage = "user"
         if program.user is not None:
             os.setgroups(program.user.groups)
@@ -108,6 +112,18 @@ def _child(  # noqa: PLR0917 - one caller, three lines above
         os.write(errors, f"{stage} {error.errno or 0}".encode())
     finally:
         os._exit(127)
+
+
+def _leave_limits() -> None:
+    """What is meant for agent and supervisor is not passed on."""
+    with contextlib.suppress(OSError):
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, _OOM_SCORE_ADJ)
+        os.close(fd)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft > _OPEN_FILES:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, hard))
 
 
 def _restore_signals() -> None:

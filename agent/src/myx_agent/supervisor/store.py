@@ -130,9 +130,17 @@ def mark_evicted(folder: str, record: dict[str, object], reason: str) -> None:
     record["gap"] = {"from": 0, "to": record["end"], "reason": reason} if record["end"] else None
     with contextlib.suppress(OSError):
         layout.write_whole(f"{folder}/{layout.RESULT}", json.dumps(record).encode())
-    for name in (layout.LOG, layout.INDEX):
+    for name in (layout.LOG, layout.INDEX, layout.EVENTS):
         with contextlib.suppress(OSError):
             os.unlink(f"{folder}/{name}")  # noqa: PTH108
+
+
+def events_bytes(folder: str) -> int:
+    """Bytes of a playbook run's events."""
+    try:
+        return os.stat(f"{folder}/{layout.EVENTS}").st_size  # noqa: PTH116
+    except OSError:
+        return 0
 
 
 def remove_folder(path: str) -> None:

@@ -51,6 +51,12 @@ class RealAgent:
             "key_path": str(folder / "agent.key"),
             "spool_dir": str(self.spool),
             "require_signature": True,
+            "deployment_tool_dir": str(folder / "deployment-tool"),
+            "staging_dir": str(folder / "staging"),
+            "files_dir": str(folder / "files"),
+            "ansible_dir": str(folder / "ansible"),
+            "releases_dir": str(folder / "releases"),
+            "upgrade_dir": str(folder / "upgrade"),
             **configuration,
         }
         self.program = Program("agent", [str(PROGRAM), "--config", str(self.config_file)], folder / "agent.log")
