@@ -1,36 +1,175 @@
-"""A registry that answers `GetAgentEndpoint` from a JSON file: python executor_fake_registry.py LISTEN TLS_DIR FILE."""
+"""A registry that answers from a JSON file: python executor_fake_registry.py LISTEN TLS_DIR FILE.
+
+`{"<server name or id>": {fields of AgentEndpoint, "_": {"status", "has_credential", "repair_policy"}}}`, read again for
+each call; null: a server without agent. Maintenance leases and rotations are kept in memory.
+"""
 
 import asyncio
 import json
+import secrets
 import sys
+import time
 from pathlib import Path
 
-from myx.registry.v1 import agent_pb2, agent_service_pb2, agent_service_pb2_grpc
-from myx_kit.errors import NotFound
+from myx.registry.v1 import (
+    agent_pb2,
+    agent_service_pb2,
+    agent_service_pb2_grpc,
+    server_pb2,
+    server_service_pb2,
+    server_service_pb2_grpc,
+)
+from myx_kit.errors import FailedPrecondition, NotFound
 from myx_kit.lifecycle import notify_ready
 from myx_kit.rpc.server import RpcServer
+from myx_kit.tls import make_agent_certificate
+
+AGENTS = "myx.registry.v1.AgentService"
+SERVERS = "myx.registry.v1.ServerService"
+EXECUTOR = {
+    AGENTS: (
+        "GetAgentEndpoint",
+        "ListAgents",
+        "AllocateAgent",
+        "BeginRotation",
+        "CommitRotation",
+        "AbortRotation",
+        "RemoveAgent",
+    ),
+    SERVERS: ("GetServer", "GetSshAccess", "AcquireMaintenance", "ReleaseMaintenance"),
+}
+
+
+class World:
+    """What the file says, and what was changed since."""
+
+    def __init__(self, file):
+        self.file = file
+        self.rotations = {}
+        self.rotated = {}
+        self.leases = {}
+
+    def entries(self):
+        return json.loads(self.file.read_text())
+
+    def find(self, server):
+        servers = self.entries()
+        if server not in servers:
+            raise NotFound("SERVER_NOT_FOUND", f"no server {server}", server=server)
+        return servers[server]
+
+    def endpoint(self, server):
+        entry = self.find(server)
+        if entry is None:
+            raise NotFound("AGENT_NOT_FOUND", f"server {server} has no agent", server=server)
+        fields = {name: value for name, value in entry.items() if name != "_"}
+        return fields | self.rotated.get(fields["server_id"], {})
 
 
 class Agents(agent_service_pb2_grpc.AgentServiceServicer):
-    """`{"<server name or id>": {fields of AgentEndpoint}}`, read again for each call; null: a server without agent."""
-
-    def __init__(self, file):
-        self._file = file
+    def __init__(self, world):
+        self._world = world
 
     async def GetAgentEndpoint(self, request, context):
-        servers = json.loads(self._file.read_text())
-        if request.server not in servers:
-            raise NotFound("SERVER_NOT_FOUND", f"no server {request.server}", server=request.server)
-        if servers[request.server] is None:
-            raise NotFound("AGENT_NOT_FOUND", f"server {request.server} has no agent", server=request.server)
-        return agent_service_pb2.GetAgentEndpointResponse(endpoint=agent_pb2.AgentEndpoint(**servers[request.server]))
+        endpoint = self._world.endpoint(request.server)
+        return agent_service_pb2.GetAgentEndpointResponse(endpoint=agent_pb2.AgentEndpoint(**endpoint))
+
+    async def ListAgents(self, request, context):
+        unique = {entry["server_id"]: entry for entry in self._world.entries().values() if entry}
+        agents = [agent_of(entry) for entry in unique.values()]
+        return agent_service_pb2.ListAgentsResponse(agents=agents)
+
+    async def BeginRotation(self, request, context):
+        server_id = self._world.endpoint(request.server)["server_id"]
+        if server_id not in self._world.rotations:
+            certificate, key, sha256 = make_agent_certificate("next")
+            self._world.rotations[server_id] = {
+                "rotation_id": secrets.token_hex(16),
+                "agent_token": secrets.token_urlsafe(32),
+                "secret_key": secrets.token_urlsafe(32),
+                "certificate_pem": certificate,
+                "private_key_pem": key,
+                "certificate_sha256": sha256,
+            }
+        return agent_service_pb2.BeginRotationResponse(**self._world.rotations[server_id])
+
+    async def CommitRotation(self, request, context):
+        server_id = self._world.endpoint(request.server)["server_id"]
+        rotation = self._world.rotations.pop(server_id, None)
+        if rotation is not None:
+            names = ("agent_token", "secret_key", "certificate_sha256")
+            self._world.rotated[server_id] = {name: rotation[name] for name in names}
+        return agent_service_pb2.CommitRotationResponse()
+
+    async def AbortRotation(self, request, context):
+        self._world.rotations.pop(self._world.endpoint(request.server)["server_id"], None)
+        return agent_service_pb2.AbortRotationResponse()
+
+
+class Servers(server_service_pb2_grpc.ServerServiceServicer):
+    def __init__(self, world):
+        self._world = world
+
+    async def GetServer(self, request, context):
+        entry = self._world.find(request.server)
+        if entry is None:
+            server = server_pb2.Server(id=request.server, name=request.server)
+            return server_service_pb2.GetServerResponse(server=server)
+        extra = entry.get("_", {})
+        server = server_pb2.Server(
+            id=entry["server_id"],
+            name=entry["server_name"],
+            address=entry["address"],
+            agent=agent_of(entry),
+            ssh=server_pb2.SshSettings(has_credential=extra.get("has_credential", False)),
+            repair_policy=extra.get("repair_policy", server_pb2.REPAIR_POLICY_AUTOMATIC),
+        )
+        return server_service_pb2.GetServerResponse(server=server)
+
+    async def GetSshAccess(self, request, context):
+        entry = self._world.find(request.server)
+        hops = (entry or {}).get("_", {}).get("hops")
+        if not hops:
+            raise FailedPrecondition("NO_SSH_CREDENTIAL", f"server {request.server} has no SSH credential")
+        return server_service_pb2.GetSshAccessResponse(hops=[server_service_pb2.SshHop(**hop) for hop in hops])
+
+    async def AcquireMaintenance(self, request, context):
+        entry = self._world.find(request.server)
+        server_id = entry["server_id"] if entry else request.server
+        holder, kind, until = self._world.leases.get(server_id, ("", "", 0))
+        if holder and holder != request.holder and until > time.monotonic():
+            message = f"another {kind} has the server"
+            raise FailedPrecondition("MAINTENANCE_HELD", message, holder=holder, kind=kind)
+        until = time.monotonic() + request.ttl.ToMilliseconds() / 1000
+        self._world.leases[server_id] = (request.holder, request.kind, until)
+        return server_service_pb2.AcquireMaintenanceResponse()
+
+    async def ReleaseMaintenance(self, request, context):
+        entry = self._world.find(request.server)
+        server_id = entry["server_id"] if entry else request.server
+        if self._world.leases.get(server_id, ("",))[0] == request.holder:
+            del self._world.leases[server_id]
+        return server_service_pb2.ReleaseMaintenanceResponse()
+
+
+def agent_of(entry):
+    extra = entry.get("_", {})
+    return agent_pb2.Agent(
+        id=entry["agent_id"],
+        server_id=entry["server_id"],
+        status=extra.get("status", agent_pb2.AGENT_STATUS_ONLINE),
+        status_reason=extra.get("cause", ""),
+        rpc_port=entry["rpc_port"],
+    )
 
 
 async def main(listen, tls_dir, file):
     server = RpcServer(listen, Path(tls_dir), "registry")
-    servicer = Agents(Path(file))
-    server.add(agent_service_pb2_grpc.add_AgentServiceServicer_to_server, servicer, "myx.registry.v1.AgentService")
-    server.allow({"/myx.registry.v1.AgentService/GetAgentEndpoint": {"executor"}})
+    world = World(Path(file))
+    server.add(agent_service_pb2_grpc.add_AgentServiceServicer_to_server, Agents(world), AGENTS)
+    server.add(server_service_pb2_grpc.add_ServerServiceServicer_to_server, Servers(world), SERVERS)
+    for service, methods in EXECUTOR.items():
+        server.allow({f"/{service}/{method}": {"executor"} for method in methods})
     await server.start()
     notify_ready()
     await asyncio.Event().wait()

@@ -56,6 +56,12 @@ class Agent:
             "spool_dir": str(folder / "spool"),
             "require_signature": True,
             "min_free_bytes": 0,
+            "deployment_tool_dir": str(folder / "deployment-tool"),
+            "staging_dir": str(folder / "staging"),
+            "files_dir": str(folder / "files"),
+            "ansible_dir": str(folder / "ansible"),
+            "upgrade_dir": str(folder / "upgrade"),
+            "releases_dir": str(folder / "releases"),
             **options,
         }
         file = folder / "config.json"
@@ -65,6 +71,12 @@ class Agent:
         self.program = Program(f"agent {self.name}", self.argv, folder / "agent.log", base_environment())
 
     def start(self):
+        for name in ("deployment-tool", "staging", "files", "ansible", "upgrade", "releases"):
+            (self.folder / name).mkdir(mode=0o700, exist_ok=True)
+        ansible = self.folder / "ansible" / "current"
+        if not ansible.is_symlink():
+            # Ansible of the environment that the tests run in.
+            ansible.symlink_to(sys.prefix)
         self.program.start()
         until_sync(lambda: listens(self.config["rpc_port"]) or not self.program.is_running(), 20)
         assert self.program.is_running()
@@ -148,6 +160,7 @@ class Executor:
             "MYX_EXECUTOR_REGISTRY_TARGET": registry.target,
             "MYX_EXECUTOR_DRAIN_S": "2",
             "MYX_EXECUTOR_LOG_LEVEL": "debug",
+            "MYX_EXECUTOR_WORK_DIR": str(folder),
             **{f"MYX_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()},
         }
         argv = [sys.executable, "-m", "myx_executor", "serve"]

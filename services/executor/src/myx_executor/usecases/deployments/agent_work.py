@@ -3,7 +3,7 @@ replica goes on with them where this one stopped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -37,6 +37,8 @@ _EVENTS_WAIT_S = 20.0
 _EVENTS_PAUSE_S = 1.0
 _LAST_EVENTS_TRIES = 10
 _CALLS = "calls"
+
+_Send = Callable[[UUID, float], Awaitable[list[LogItem]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +91,29 @@ class _Feed:
 async def run_command(
     run: Run, key: str, spec: CommandSpec, *, announce: str = "", secrets: Secrets | None = None
 ) -> AgentEnd:
-    """Runs a command on the agent; `key` names it among those of this deployment. StepCancelled when its end was
-    asked for and is proved."""
+    """Runs a command on the agent; `key` names it among those of this deployment, and it must be the same each time.
 
-    async def send(command_id: UUID) -> list[LogItem]:
+    StepCancelled when its end was asked for and is proved.
+    """
+
+    async def send(command_id: UUID, _timeout_s: float) -> list[LogItem]:
         return await run.tools.fleet.execute(run.server_id, command_id, spec, secrets or Secrets(), wait_s=SHORT_S)
 
     return await _follow(run, key, send, announce)
 
 
 async def run_play(run: Run, key: str, request: PlayRequest, *, announce: str) -> AgentEnd:
-    """As `run_command`, of a play; its progress events are stored beside the log."""
+    """As `run_command`, of a play that has the time that was left when it was begun; its events are stored too."""
 
-    async def send(command_id: UUID) -> list[LogItem]:
-        return await run.tools.fleet.execute_ansible(run.server_id, command_id, request, wait_s=SHORT_S)
+    async def send(command_id: UUID, timeout_s: float) -> list[LogItem]:
+        # The agent compares a repeat with what came first, the time limit too.
+        same = replace(request, timeout_s=timeout_s)
+        return await run.tools.fleet.execute_ansible(run.server_id, command_id, same, wait_s=SHORT_S)
 
     return await _follow(run, key, send, announce, events=True)
 
 
-async def _follow(
-    run: Run, key: str, send: Callable[[UUID], Awaitable[list[LogItem]]], announce: str, *, events: bool = False
-) -> AgentEnd:
+async def _follow(run: Run, key: str, send: _Send, announce: str, *, events: bool = False) -> AgentEnd:
     call, known = await _call(run, key, announce)
     if call.get("ended"):
         return AgentEnd(Outcome(Status(call["status"]), call["reason"], call["message"]), call.get("recap"))
@@ -119,7 +123,8 @@ async def _follow(
     attempts = Attempts(())
     end: LogEnd | Outcome | None = None
     if not feed.received:
-        end = await _deliver(run, command_id, send, attempts, feed, maybe_sent=known)
+        timeout_s = float(call["timeout_s"])
+        end = await _deliver(run, command_id, lambda: send(command_id, timeout_s), attempts, feed, maybe_sent=known)
     if end is None:
         end = await _watched(run, command_id, attempts, feed, call, events=events)
     elif events and isinstance(end, LogEnd):
@@ -142,7 +147,7 @@ async def _call(run: Run, key: str, announce: str) -> tuple[dict[str, Any], bool
     if announce:
         await run.say(announce)
     last = await patiently(lambda: run.tools.store.last_event(run.deployment.id), _PATIENCE_S)
-    call = {"id": str(new_id()), "log_at": run.sink.received, "events_at": last}
+    call = {"id": str(new_id()), "log_at": run.sink.received, "events_at": last, "timeout_s": round(run.left_s, 3)}
     await run.remember(**{_CALLS: {**calls, key: call}})
     return call, False
 
@@ -162,7 +167,7 @@ async def _store_end(run: Run, key: str, call: dict[str, Any], end: AgentEnd) ->
 async def _deliver(
     run: Run,
     command_id: UUID,
-    send: Callable[[UUID], Awaitable[list[LogItem]]],
+    send: Callable[[], Awaitable[list[LogItem]]],
     attempts: Attempts,
     feed: _Feed,
     *,
@@ -173,7 +178,7 @@ async def _deliver(
     order = Order(
         server_id=run.server_id,
         command_id=command_id,
-        send=lambda: send(command_id),
+        send=send,
         maybe_sent=maybe_sent,
         since=datetime.now(UTC),
     )

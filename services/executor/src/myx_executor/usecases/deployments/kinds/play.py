@@ -64,7 +64,6 @@ async def play_by_agent(run: Run) -> str:
         tags=plan.tags,
         skip_tags=plan.skip_tags,
         limit=plan.limit,
-        timeout_s=run.left_s,
     )
     end = await agent_work.run_play(run, "play", request, announce=f"Running {plan.playbook} by the agent")
     await run.set_recap(agent_work.recap_of(end))
