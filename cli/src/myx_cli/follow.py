@@ -1,4 +1,4 @@
-"""Following the log of one command to its true end, across every loss of the connection."""
+"""Following the log of one command or deployment to its true end, across every loss of the connection."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from myx_cli.api import Client, segment
 from myx_cli.errors import ApiError, Failure, Unreachable
+from myx_cli.nouns import COMMAND, Noun
 from myx_cli.output import Bytes, note
 from myx_cli.websocket import BINARY, TEXT, Closed, Message, WebSocket
 
@@ -71,25 +72,28 @@ class Patience:
 
 
 class End(NamedTuple):
-    """How a log ended: the offset behind its last byte and, unless only a part was asked for, the final command."""
+    """How a log ended: the offset behind its last byte and, unless only a part was asked for, whose log it was."""
 
     offset: int
-    command: dict[str, Any] | None
+    document: dict[str, Any] | None
 
 
 class Follower:
-    """Reads the log of `command_id` from `offset` into `sink`."""
+    """Reads the log of the command (or what `noun` says) `id_` from `offset` into `sink`."""
 
-    def __init__(self, client: Client, command_id: str, sink: Sink, patience: Patience, offset: int = 0) -> None:
+    def __init__(
+        self, client: Client, id_: str, sink: Sink, patience: Patience, offset: int = 0, *, noun: Noun = COMMAND
+    ) -> None:
         self._client = client
-        self._id = command_id
+        self._id = id_
+        self._noun = noun
         self._sink = sink
         self._patience = patience
         self.offset = offset
         self._end: End | None = None
 
     def run(self, until: int | None = None) -> End:
-        """Follows until the command is final, or until the log is read up to `until`.
+        """Follows until its end, or until the log is read up to `until`.
 
         A connection that is lost is opened again behind the last byte that was written. Failure when MyX declines or
         stays away longer than the patience lasts.
@@ -102,15 +106,15 @@ class Follower:
                 return self._end
             if not self._patience.pause(cause, limit_s):
                 raise Failure(
-                    f"{cause}, for {limit_s:.0f} s; the command goes on and its output is kept: "
-                    f"myx logs -f {self._id} --offset {self.offset}"
+                    f"{cause}, for {limit_s:.0f} s; the {self._noun.word} goes on and its output is kept: "
+                    f"{self._noun.follow} {self._id} --offset {self.offset}"
                 )
 
     def _follow_once(self, until: int | None) -> tuple[str, float]:
         """Follows one connection; why it ended, and for how long to try again."""
         limit_s = self._patience.limit_s
         try:
-            socket = WebSocket(self._client, f"/commands/{segment(self._id)}/log/stream?offset={self.offset}")
+            socket = WebSocket(self._client, f"{self._noun.path}/{segment(self._id)}/log/stream?offset={self.offset}")
         except Unreachable as error:
             if error.permanent:
                 raise
@@ -176,10 +180,10 @@ class Follower:
             raise Failure("the log stream holds what is not MyX's; is the address right?") from None
 
     def _final(self, event: dict[str, Any]) -> None:
-        end, command = int(event["offset"]), event["command"]
-        if not isinstance(command, dict):
+        end, document = int(event["offset"]), event[self._noun.word]
+        if not isinstance(document, dict):
             raise TypeError
         if end > self.offset:
             self._sink.gap(self.offset, end, "not sent by MyX")
             self.offset = end
-        self._end = End(end, command)
+        self._end = End(end, document)

@@ -7,6 +7,10 @@ from typing import Any, NamedTuple
 from myx_cli.errors import INTERRUPTED, MYX_FAILED, SIGNAL_BASE, TIMED_OUT
 from myx_cli.text import clean
 
+STATUSES = (
+    *("pending", "queued", "running", "cancelling", "success", "failed", "timeout", "cancelled"),
+    *("lost", "unknown", "skipped"),
+)
 FINAL = frozenset({"success", "failed", "timeout", "cancelled", "lost", "unknown", "skipped"})
 _ORDINARY_REASONS = frozenset({"", "exited", "exit_code"})
 

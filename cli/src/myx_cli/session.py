@@ -1,4 +1,4 @@
-"""The commands that this process started: asked to be cancelled by Ctrl-C, named when it leaves."""
+"""The commands or deployments that this process started: asked to be cancelled by Ctrl-C, named when it leaves."""
 
 import os
 import threading
@@ -10,6 +10,7 @@ from myx_cli.endpoint import Endpoint
 from myx_cli.errors import BROKEN_PIPE, ApiError, Failure, Unreachable
 from myx_cli.follow import Patience
 from myx_cli.interrupts import Interrupts
+from myx_cli.nouns import COMMAND, Noun
 from myx_cli.output import note
 
 # How long to wait for the ids of commands that are being started when our reader has left.
@@ -19,7 +20,8 @@ _STARTING_S = 5.0
 class Session:
     """Knows what runs. Thread safe."""
 
-    def __init__(self, endpoint: Endpoint, patience_s: float) -> None:
+    def __init__(self, endpoint: Endpoint, patience_s: float, noun: Noun = COMMAND) -> None:
+        self.noun = noun
         self._endpoint = endpoint
         self._patience_s = patience_s
         self._lock = threading.Lock()
@@ -87,7 +89,7 @@ class Session:
         if not ids:
             note("interrupted; waiting for MyX's answer in order to cancel, Ctrl-C again leaves")
             return
-        note(f"asking for the cancel of {_named(ids)}; Ctrl-C again leaves")
+        note(f"asking for the cancel of {self._named(ids)}; Ctrl-C again leaves")
         self._cancel(ids)
 
     def _cancel(self, ids: Iterable[str]) -> None:
@@ -100,29 +102,28 @@ class Session:
                 except (ApiError, Unreachable) as error:
                     temporary = error.temporary if isinstance(error, ApiError) else not error.permanent
                     if not temporary or not patience.pause(error.message, self._patience_s):
-                        note(f"the cancel could not be asked: {error.message}; later: myx command cancel {command_id}")
+                        note(f"the cancel could not be asked: {error.message}; later: {self.noun.cancel} {command_id}")
                         break
 
     def _cancel_once(self, command_id: str) -> None:
         client = Client(self._endpoint)
         try:
-            client.post(f"/commands/{segment(command_id)}/cancel", {})
+            client.post(f"{self.noun.path}/{segment(command_id)}/cancel", {})
         finally:
             client.close()
+
+    def _named(self, ids: list[str]) -> str:
+        return ids[0] if len(ids) == 1 else f"{len(ids)} {self.noun.word}s"
 
     def _leave(self) -> None:
         with self._lock:
             ids, starting = list(self._running), self._starting
         if ids and self.asked_to_end:
-            note(f"left; the cancel was asked, whether it is done says: myx command show {ids[0]}{_more(ids)}")
+            note(f"left; the cancel was asked, whether it is done says: {self.noun.show} {ids[0]}{_more(ids)}")
         elif ids:
-            note(f"left; the command goes on: myx logs -f {ids[0]}{_more(ids)}")
+            note(f"left; the {self.noun.word} goes on: {self.noun.follow} {ids[0]}{_more(ids)}")
         if starting:
-            note("left before MyX had answered; whether the command was started says: myx command list")
-
-
-def _named(ids: list[str]) -> str:
-    return ids[0] if len(ids) == 1 else f"{len(ids)} commands"
+            note(f"left before MyX had answered; whether the {self.noun.word} was started says: {self.noun.list}")
 
 
 def _more(ids: list[str]) -> str:

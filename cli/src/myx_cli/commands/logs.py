@@ -26,7 +26,7 @@ def logs(arguments: Namespace) -> int:
         end = follower.run()
     else:
         end = follower.run(until=max(arguments.offset, int(command.get("log_size_bytes") or 0)))
-    final = end.command
+    final = end.document
     if as_json:
         print_json_line({"type": "final" if final else "end", "offset": end.offset, "command": final or command})
     elif final is not None:

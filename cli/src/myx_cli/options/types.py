@@ -1,0 +1,98 @@
+"""Values on the command line: texts to what they mean, or ArgumentTypeError."""
+
+from argparse import ArgumentTypeError
+
+from myx_cli.text import parse_duration
+
+_LONGEST_S = 315_360_000  # what the API takes
+_LONGEST_GRACE_S = 3600
+
+
+def seconds(text: str) -> float:
+    """A time."""
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a time: 90, 1.5s, 5m, 2h or 1d") from None
+
+
+def limit(text: str) -> float:
+    """A time that MyX takes as a limit."""
+    value = seconds(text)
+    if value > _LONGEST_S:
+        raise ArgumentTypeError(f"{text!r} is too long: at most {_LONGEST_S // 86400} days; 0: no limit")
+    return value
+
+
+def grace(text: str) -> float:
+    """A time between TERM and KILL."""
+    value = seconds(text)
+    if value > _LONGEST_GRACE_S:
+        raise ArgumentTypeError(f"{text!r} is too long: at most {_LONGEST_GRACE_S} s")
+    return value
+
+
+def folder(text: str) -> str:
+    """An absolute path on a server."""
+    if not text.startswith("/"):
+        raise ArgumentTypeError(f"{text!r} is not an absolute path: it is a folder of the server")
+    return text
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """A TCP port."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise ArgumentTypeError(f"{text!r} is not a port: 1 to 65535")
+    return int(text)
+
+
+def offset(text: str) -> int:
+    """A byte offset."""
+    if not text.isascii() or not text.isdigit() or int(text) >= 1 << 63:
+        raise ArgumentTypeError(f"{text!r} is not an offset: a whole number of bytes, 0 or more")
+    return int(text)
+
+
+def variable(text: str) -> tuple[str, str]:
+    """NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ArgumentTypeError(f"{name!r} is not NAME=VALUE")
+    return name, value
+
+
+def variable_name(text: str) -> str:
+    """NAME alone."""
+    if not text or "=" in text:
+        raise ArgumentTypeError("a name only, please: the value is read from your environment or asked for")
+    return text
+
+
+def secret(text: str) -> tuple[str, str | None]:
+    """NAME=@FILE, or NAME alone, which is asked for; nothing that would be the secret itself."""
+    name, equals, value = text.partition("=")
+    if not name or (equals and (not value.startswith("@") or value == "@")):
+        raise ArgumentTypeError("NAME=@FILE or NAME alone, please: a value here could be seen by others")
+    return name, value[1:] if equals else None
+
+
+def label_change(text: str) -> tuple[str, str | None]:
+    """NAME=VALUE, or NAME- to take it away."""
+    if "=" not in text and text.endswith("-") and len(text) > 1:
+        return text[:-1], None
+    name, value = variable(text)
+    return name, value
+
+
+def fingerprint(text: str) -> str:
+    """A host key's fingerprint as ssh-keygen -lf shows it."""
+    if not text.startswith("SHA256:") or len(text) != 50:
+        raise ArgumentTypeError("not a fingerprint: SHA256: and 43 characters, as ssh-keygen -lf FILE shows it")
+    return text

@@ -1,0 +1,59 @@
+"""Every command: words, help, who knows its options and who does it. Cheap to import."""
+
+from typing import NamedTuple
+
+
+class Spec(NamedTuple):
+    """One command; `options` and `handler` are `module:function`, imported when it is called."""
+
+    words: tuple[str, ...]
+    help: str
+    options: str
+    handler: str
+    deploys: bool = False
+
+
+def _spec(words: str, help_: str, options: str, handler: str, *, deploys: bool = False) -> Spec:
+    known = f"myx_cli.options.{options}" if options else ""
+    return Spec(tuple(words.split()), help_, known, f"myx_cli.commands.{handler}", deploys)
+
+
+SPECS: tuple[Spec, ...] = (
+    _spec("run", "run a command and show its output as it is written", "commands:run", "run:run"),
+    _spec("logs", "show or follow the output of a command", "commands:logs", "logs:logs"),
+    _spec("command list", "list commands, newest first", "commands:list_", "command:list_"),
+    _spec("command show", "show one command", "commands:id_", "command:show"),
+    _spec("command cancel", "ask commands to end", "commands:cancel", "command:cancel"),
+    _spec("server list", "list servers", "", "server:list_"),
+    _spec("server show", "show one server", "servers:one", "server:show"),
+    _spec("server add", "add a server", "servers:add", "server_add:add"),
+    _spec("server import", "add many servers from a file", "servers:import_", "server_import:import_"),
+    _spec("server set", "change a server", "servers:set_", "server_change:set_"),
+    _spec("server label", "change labels of a server", "servers:label", "server_change:label"),
+    _spec("server remove", "remove servers; nothing is done on them", "servers:remove", "server_change:remove"),
+    _spec("server host-key", "show, compare or accept an SSH host key", "servers:host_key", "host_key:host_key"),
+    _spec("server enrol", "install the agent over SSH", "deployments:enrol", "agent:enrol", deploys=True),
+    _spec("credential add", "add an SSH login that servers share", "credentials:add", "credential:add"),
+    _spec("credential list", "list credentials", "", "credential:list_"),
+    _spec("credential show", "show one credential", "credentials:one", "credential:show"),
+    _spec("credential set", "change a credential", "credentials:set_", "credential:set_"),
+    _spec("credential remove", "remove a credential", "credentials:remove", "credential:remove"),
+    _spec("agent upgrade", "give agents the newest version", "deployments:upgrade", "agent:upgrade", deploys=True),
+    _spec("agent rotate", "give agents new secrets", "deployments:rotate", "agent:rotate", deploys=True),
+    _spec("agent repair", "install broken agents again", "deployments:agent", "agent:repair", deploys=True),
+    _spec("agent uninstall", "take agents away", "deployments:uninstall", "agent:uninstall", deploys=True),
+    _spec("deploy", "deploy something that ships with MyX", "deployments:deploy", "deploy:deploy", deploys=True),
+    _spec("playbook run", "run a playbook on servers", "deployments:playbook_run", "deploy:playbook", deploys=True),
+    _spec("playbook push", "store a folder of playbooks", "playbooks:push", "playbook:push"),
+    _spec("playbook list", "list playbooks", "", "playbook:list_"),
+    _spec("playbook remove", "remove a pushed project", "playbooks:remove", "playbook:remove"),
+    _spec("artifact push", "store a file for plays", "playbooks:artifact_push", "artifact:push"),
+    _spec("artifact list", "list stored files", "", "artifact:list_"),
+    _spec("artifact remove", "remove a stored file", "playbooks:artifact_remove", "artifact:remove"),
+    _spec("deployment list", "list deployments, newest first", "deployments:list_", "deployment:list_"),
+    _spec("deployment show", "show one deployment", "deployments:id_", "deployment:show"),
+    _spec("deployment logs", "show or follow the log of a deployment", "deployments:logs", "logs:deployment_logs"),
+    _spec("deployment cancel", "ask deployments to end", "deployments:ids", "deployment:cancel"),
+    _spec("deployment retry", "run a deployment again", "deployments:retry", "deploy:retry", deploys=True),
+    _spec("status", "show whether MyX is well", "", "status:status"),
+)
