@@ -1,5 +1,6 @@
 """The fixtures, loaded by pytest through the entry point of this distribution."""
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from myx_kit.tls import ensure_tls
 from myx_testkit.agent import RealAgent
+from myx_testkit.hosts.host import Host
+from myx_testkit.hosts.lab import HostLab
+from myx_testkit.hosts.requirements import missing
 from myx_testkit.nats import NatsServer
 from myx_testkit.postgres import Database, PostgresServer
 from myx_testkit.process import Program
@@ -107,3 +111,23 @@ def module_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAgent
     agent.start()
     yield agent
     agent.close()
+
+
+@pytest.fixture(scope="session")
+def host_lab() -> Iterator[HostLab]:
+    """Real hosts (see myx_testkit.hosts). Skips where there can be none; in CI that is a failure."""
+    if reason := missing():
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    lab = HostLab()
+    lab.open()
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def host(host_lab: HostLab) -> Iterator[Host]:
+    """A fresh real host for one test."""
+    with host_lab.host() as made:
+        yield made
