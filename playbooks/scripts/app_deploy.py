@@ -110,6 +110,10 @@ class App:
         """What download URLs call this architecture."""
         return architecture
 
+    def check(self, request: Request) -> None:
+        """Raises `BadVariable` when a variable of this kind alone is not as it must be."""
+        raise NotImplementedError
+
     def config_name(self, request: Request) -> str:
         raise NotImplementedError
 
@@ -140,8 +144,9 @@ class App:
     def forget(self, place: Place, generations: list[Generation]) -> None:
         return
 
-    def check_host(self, run: Run) -> None:
-        """Raises when the host lacks what this kind of service needs."""
+    def abandon(self, run: Run) -> None:
+        """Drop what a failed run has brought outside of the folder."""
+        return
 
     def release(self, run: Run, request: Request, workspace: Path, account: Account) -> Release:
         """The program to put into force: the one asked for, or the one that is."""
@@ -260,7 +265,6 @@ def deploy(app: App, document: Any, secrets: set[str]) -> dict[str, Any]:
     action = given.choice("action", "deploy", ACTIONS)
     place.host.must_have_systemd()
     place.must_be_ours(app.prefix)
-    app.check_host(run)
     with lock(place.lock_file, place.name):
         _recover(run)
         run.current = place.current()
@@ -285,8 +289,9 @@ def _deploy(run: Run) -> dict[str, Any]:
             candidate = _stage(run, request, workspace)
             return _apply(run, candidate, first)
     except BaseException:
+        run.app.abandon(run)
         if made and run.place.exists() and not run.place.attempt.exists():
-            erase(run.place, purge=not run.place.facts.get("data_were_there", True), account=True)
+            erase(run.place, run.place.new_data_folders(), account=True)
         raise
 
 
@@ -299,6 +304,7 @@ def _request(run: Run) -> Request:
     request = read_request(merged, app.remembered)
     run.secrets |= request.secrets()
     request.config()
+    app.check(request)
     return request
 
 
@@ -325,7 +331,7 @@ def _account(run: Run) -> Account:
 def _make_data_folders(run: Run, account: Account) -> None:
     """What the service writes: a configuration that logs there is validated before systemd would make the folders."""
     if run.app.has_account and not run.check:
-        for folder in (run.place.home, run.place.logs):
+        for folder in run.place.data_folders:
             if not folder.exists():
                 folder.mkdir(parents=True)
                 run.host.give(folder, account.gid, 0o750, account.uid)
@@ -559,7 +565,7 @@ def _remove(run: Run) -> dict[str, Any]:
     if run.check:
         return {**outcome, "message": f"would remove {run.place.name}{kept}"}
     generations = run.place.all()
-    erase(run.place, purge=purge, account=purge)
+    erase(run.place, run.place.data_folders if purge else [], account=purge)
     run.app.forget(run.place, generations)
     return {**outcome, "message": f"{run.place.name} was removed{kept}"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import grp
+import json
 import os
 import pwd
 import re
@@ -29,6 +30,26 @@ class HostError(RuntimeError):
     """Something on the host cannot be done; the text says what and why."""
 
 
+def words(output: str) -> str:
+    """The last lines for a person: no colours; of JSON log lines those above `warn`, as text."""
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", output)
+    lines = [line for line in plain.splitlines() if line.strip()]
+    told = [text for line in lines if (text := _told(line))]
+    return "\n".join((told or lines)[-OUTPUT_LINES:])
+
+
+def _told(line: str) -> str:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(entry, dict) or "level" not in entry:
+        return line
+    if str(entry["level"]).lower() in {"debug", "info", "warn", "warning"}:
+        return ""
+    return ": ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))
+
+
 @dataclass(frozen=True)
 class Done:
     """How a program ended; `output` is what it wrote on both streams."""
@@ -41,9 +62,8 @@ class Done:
         return self.code == 0
 
     def tail(self) -> str:
-        """Its last lines, without colours."""
-        plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", self.output)
-        return "\n".join([line for line in plain.splitlines() if line.strip()][-OUTPUT_LINES:])
+        """Its last lines, without colours; of JSON log lines only what went wrong."""
+        return words(self.output)
 
 
 @dataclass(frozen=True)
@@ -115,11 +135,10 @@ class Host:
     def is_enabled(self, unit: str) -> bool:
         return self.systemctl("is-enabled", "--quiet", unit).ok
 
-    def journal(self, unit: str, lines: int = 12) -> str:
-        """The last lines that the unit wrote; empty where there is no journal."""
-        done = self.run(
-            ["journalctl", "--no-pager", "--quiet", "-o", "cat", "-n", str(lines), "-u", unit], timeout_s=10
-        )
+    def journal(self, unit: str, since: float) -> str:
+        """What the unit wrote since that time (its last lines); empty where there is no journal."""
+        argv = ["journalctl", "--no-pager", "--quiet", "-o", "cat", "-n", "60", f"--since=@{int(since)}", "-u", unit]
+        done = self.run(argv, timeout_s=10)
         return done.tail() if done.ok else ""
 
     def account(self, name: str) -> Account | None:

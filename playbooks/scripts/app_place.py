@@ -1,11 +1,11 @@
 """What lies on a host for one deployed service: releases, generations, and which generation runs.
 
-/opt/NAME/myx.json                              whose folder this is
-/opt/NAME/releases/<version>-<sha12>/           the program and RELEASE.json
-    /opt/NAME/generations/<number>-<digest12>/      one deployed state: `bin` (link to a release), configuration, `env`,
-                                                    `unit`, variables.json (root only), GENERATION.json
-/opt/NAME/current -> generations/...            the one that runs: program and configuration switch together
-/opt/NAME/attempt.json                          exists exactly while a switch is not yet proved good
+/opt/NAME/myx.json                        whose folder this is
+/opt/NAME/releases/<version>-<sha12>/     the program and RELEASE.json
+/opt/NAME/generations/<number>-<digest>/  one deployed state: `bin` (link to a release), the configuration, `env`,
+                                          `unit`, variables.json (root only), GENERATION.json
+/opt/NAME/current -> generations/...      the one that runs: program and configuration switch together
+/opt/NAME/attempt.json                    exists exactly while a switch is not yet proved good
 """
 
 from __future__ import annotations
@@ -129,6 +129,16 @@ class Place:
         return self.host.path(f"/var/log/{self.name}")
 
     @property
+    def data_folders(self) -> list[Path]:
+        """What the service itself writes."""
+        return [self.home, self.logs]
+
+    def new_data_folders(self) -> list[Path]:
+        """Those that were not there before the first deployment."""
+        before = self.facts.get("data_before", [str(folder) for folder in self.data_folders])
+        return [folder for folder in self.data_folders if str(folder) not in before]
+
+    @property
     def lock_file(self) -> Path:
         return self.host.path(f"/run/lock/myx-deploy-{self.name}.lock")
 
@@ -156,7 +166,7 @@ class Place:
                 "kind": self.kind,
                 "created_at": now(),
                 "account_made": False,
-                "data_were_there": self.home.exists(),
+                "data_before": [str(folder) for folder in self.data_folders if folder.exists()],
             }
             write_json(self.marker, facts)
         return missing

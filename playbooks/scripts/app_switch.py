@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import signal
 import socket
+import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -141,6 +143,7 @@ def must_not_be_foreign(place: Place, takeover: bool, prefix: str) -> None:
 
 def make(service: Service, place: Place, switch: Switch) -> None:
     """The new generation is in force and proved; otherwise the old state is back and `HostError` says why."""
+    began = time.time()
     attempt = _begin(place, switch)
     try:
         _act(service, place, switch)
@@ -148,7 +151,9 @@ def make(service: Service, place: Place, switch: Switch) -> None:
     except (HostError, OSError, Cancelled) as error:
         uninterruptible()
         reason = "the deployment was cancelled" if isinstance(error, Cancelled) else str(error)
-        raise HostError(f"{reason}\n{put_back(service, place, attempt)}") from error
+        said = place.host.journal(place.unit, began)
+        message = f"{reason}\n{put_back(service, place, attempt)}"
+        raise HostError(f"{message}\nWhat {place.unit} said:\n{said}" if said else message) from error
     place.attempt.unlink()
 
 
@@ -180,7 +185,7 @@ def _act(service: Service, place: Place, switch: Switch) -> None:
         host.systemctl("reset-failed", place.unit)
         done = host.systemctl("restart", place.unit)
         if not done.ok:
-            raise HostError(_with_journal(place, f"{service.title} does not start"))
+            raise HostError(f"{service.title} does not start")
     if not host.is_enabled(place.unit):
         done = host.systemctl("enable", place.unit)
         if not done.ok:
@@ -190,12 +195,7 @@ def _act(service: Service, place: Place, switch: Switch) -> None:
 def _prove(service: Service, place: Place, switch: Switch) -> None:
     health = run_probe(probe_of(place, switch.new, switch.probing))
     if not health.healthy:
-        raise HostError(_with_journal(place, f"{service.title} does not pass its probe: {'; '.join(health.problems)}"))
-
-
-def _with_journal(place: Place, reason: str) -> str:
-    words = place.host.journal(place.unit)
-    return f"{reason}\nlast words of {place.unit}:\n{words}" if words else reason
+        raise HostError(f"{service.title} does not pass its probe: {'; '.join(health.problems)}")
 
 
 def _set_unit(place: Place, text: str | None) -> None:
@@ -230,7 +230,7 @@ def put_back(service: Service, place: Place, attempt: dict[str, Any]) -> str:
         remove_tree(place.releases / attempt["fresh_release"])
     place.attempt.unlink(missing_ok=True)
     if attempt["first"]:
-        erase(place, purge=not place.facts.get("data_were_there", True), account=True)
+        erase(place, place.new_data_folders(), account=True)
     return words
 
 
@@ -282,16 +282,15 @@ def recover(service: Service, place: Place) -> str:
     return f"A deployment begun at {attempt['started_at']} was cut off. {words}"
 
 
-def erase(place: Place, purge: bool, account: bool) -> None:
-    """Nothing of the service is left but, without `purge`, its data, and without `account` their owner."""
+def erase(place: Place, data: list[Path], account: bool) -> None:
+    """Nothing of the service is left but its data other than `data`, and without `account` their owner."""
     host, facts = place.host, place.facts
     if place.unit_file.is_file() and MARK in place.unit_file.read_text(errors="replace"):
         host.systemctl("disable", "--now", place.unit)
         _set_unit(place, facts.get("unit_before"))
         host.systemctl("reset-failed", place.unit)
     remove_tree(place.base)
-    if purge:
-        for folder in (place.home, place.logs):
-            remove_tree(folder)
+    for folder in data:
+        remove_tree(folder)
     if account and facts.get("account_made"):
         host.remove_account(place.name)

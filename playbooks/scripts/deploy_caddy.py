@@ -44,6 +44,10 @@ class Caddy(App):
         found = re.search(r"v?(\d+\.\d+\.\d+\S*)", output)
         return found[1] if found else ""
 
+    def check(self, request: Request) -> None:
+        self.config_name(request)
+        writable_paths(request.variables)
+
     def config_name(self, request: Request) -> str:
         chosen = request.variables.choice("config_format", "auto", FORMATS)
         if chosen == "caddyfile" and isinstance(request.variables.get("config"), (dict, list)):

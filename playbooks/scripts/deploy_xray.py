@@ -46,6 +46,11 @@ class Xray(App):
     def version_of(self, output: str) -> str:
         return xray_version(output)
 
+    def check(self, request: Request) -> None:
+        self.config_name(request)
+        capabilities(request.variables)
+        writable_paths(request.variables)
+
     def config_name(self, request: Request) -> str:
         return f"config.{request.variables.choice('config_format', 'json', FORMATS)}"
 

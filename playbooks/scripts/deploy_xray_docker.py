@@ -19,7 +19,7 @@ from typing import Any
 
 import app_artifact
 from app_artifact import BadArtifact
-from app_deploy import App, Candidate, Release, Run, answer, current_release, refused
+from app_deploy import App, Candidate, Release, Run, answer, refused
 from app_host import MARK, Account, Done, HostError, unit_of
 from app_place import Generation, Place
 from app_request import REMEMBERED, Request
@@ -36,6 +36,7 @@ RESTARTS = ("always", "on-failure", "no")
 FORMATS = ("json", "yaml", "toml")
 PULL_TIMEOUT_S, RUN_TIMEOUT_S = 600, 60
 CONFIG_FOLDER = "/etc/myx-xray"
+LABEL_FORMAT = '{{index .Config.Labels "managed-by"}}'
 
 
 class XrayContainer(App):
@@ -51,9 +52,7 @@ class XrayContainer(App):
 
     def __init__(self) -> None:
         self._engine = ""
-
-    def check_host(self, run: Run) -> None:
-        self._engine = ""
+        self._brought = ""
 
     def engine(self, place: Place, variables: Variables | None) -> str:
         """The program that runs containers: the one named, else docker when it is usable, else podman."""
@@ -61,6 +60,13 @@ class XrayContainer(App):
             wanted = variables.choice("engine", "auto", ENGINES) if variables else "auto"
             self._engine = find_engine(place, wanted)
         return self._engine
+
+    def check(self, request: Request) -> None:
+        variables = request.variables
+        self.config_name(request)
+        limits(variables)
+        for name, allowed in (("engine", ENGINES), ("network", NETWORKS), ("restart", RESTARTS)):
+            variables.choice(name, allowed[0], allowed)
 
     def config_name(self, request: Request) -> str:
         return f"config.{request.variables.choice('config_format', 'json', FORMATS)}"
@@ -70,23 +76,18 @@ class XrayContainer(App):
         engine = self.engine(run.place, variables)
         image = variables.text("image", "", REFERENCE, "an image reference such as ghcr.io/xtls/xray-core")
         pin = variables.text("image_digest", "", DIGEST, "sha256: and 64 hex digits")
+        must_not_be_foreign_container(run.place, engine)
         if not image and not variables.has("artifact_path"):
-            return _image_in_force(run)
+            return current_image(run)
         before = image_ids(run, engine)
         found = self._image(run, engine, image, pin, variables)
-        version = xray_version(
-            run.host.run(probe_argv(engine, found, variables, ["version"]), timeout_s=RUN_TIMEOUT_S).output
-        )
-        brought = found not in before
+        self._brought = "" if found in before else found
+        done = run.host.run(probe_argv(engine, found, variables, ["version"]), timeout_s=RUN_TIMEOUT_S)
+        version = xray_version(done.output)
         if not version:
-            if brought:
-                run.host.run([engine, "image", "rm", found])
-            raise BadArtifact(
-                f"the image {image or found} does not run Xray ({variables.text('binary', 'xray')} version fails)"
-            )
-        return Release(
-            f"{version}-{found[:12]}", version, None, brought, {"image": found, "brought": brought, "engine": engine}
-        )
+            raise BadArtifact(f"the image {image or found} does not run Xray:\n{done.tail()}")
+        facts = {"image": found, "brought": bool(self._brought) or was_brought(run.place, found), "engine": engine}
+        return Release(f"{version}-{found[:12]}", version, None, False, facts)
 
     def _image(self, run: Run, engine: str, image: str, pin: str, variables: Variables) -> str:
         """The id of the image, which is on the host afterwards."""
@@ -132,12 +133,12 @@ class XrayContainer(App):
         )
         done = run.host.run(argv, timeout_s=RUN_TIMEOUT_S)
         if not done.ok:
-            self._drop_unused(run, candidate.release, engine)
             raise refused(run, candidate, done)
 
-    def _drop_unused(self, run: Run, release: Release, engine: str) -> None:
-        if release.fresh:
-            run.host.run([engine, "image", "rm", image_of(release)])
+    def abandon(self, run: Run) -> None:
+        """Remove the image that this run brought when no generation has it."""
+        if self._brought:
+            drop_images(run.place, {self._brought: self.engine(run.place, None)})
 
     def facts(self, run: Run, candidate: Candidate) -> dict[str, Any]:
         return {"listen": inbound_addresses(candidate.config.read_text())}
@@ -150,11 +151,24 @@ class XrayContainer(App):
 
     def forget(self, place: Place, generations: list[Generation]) -> None:
         """Remove the images that these generations brought and no other one uses."""
-        used = {g.record["release_facts"].get("image") for g in place.all()}
-        for generation in generations:
-            facts = generation.record["release_facts"]
-            if facts.get("brought") and facts["image"] not in used:
-                place.host.run([facts["engine"], "image", "rm", facts["image"]])
+        facts = [generation.record["release_facts"] for generation in generations]
+        drop_images(place, {fact["image"]: fact["engine"] for fact in facts if fact.get("brought")})
+
+
+def drop_images(place: Place, images: dict[str, str]) -> None:
+    """Remove images ({id: engine}) unless a generation still has them."""
+    used = {generation.record["release_facts"].get("image") for generation in place.all()}
+    for image, engine in images.items():
+        if image not in used:
+            place.host.run([engine, "image", "rm", image])
+
+
+def must_not_be_foreign_container(place: Place, engine: str) -> None:
+    """Raises when a container of that name is not MyX's: the unit would remove it."""
+    done = place.host.run([engine, "inspect", "--type=container", "--format", LABEL_FORMAT, place.name])
+    if done.ok and done.output.strip() != "myx":
+        words = f"there is a container {place.name} that MyX did not make: remove it or choose another xray_name"
+        raise HostError(f"{words}. Nothing was changed")
 
 
 def find_engine(place: Place, wanted: str) -> str:
@@ -173,18 +187,21 @@ def image_of(release: Release) -> str:
     return str(release.facts["image"])
 
 
-def _image_in_force(run: Run) -> Release:
+def current_image(run: Run) -> Release:
+    """The image that is deployed; raises when there is none."""
     if run.current is None:
         raise BadVariable(
-            "xray_image (a reference, with xray_image_digest unless it is on the host) or xray_artifact_path is needed"
+            "xray_image (a reference, with xray_image_digest unless it is on the host) or xray_artifact_path (an "
+            "archive of docker save) is needed: nothing is deployed here yet"
         )
-    return current_release_of_image(run)
+    record = run.current.record
+    return Release(record["release"], record["version"], None, False, record["release_facts"])
 
 
-def current_release_of_image(run: Run) -> Release:
-    """The image that is deployed."""
-    found = current_release(run)
-    return Release(found.name, found.version, None, False, found.facts)
+def was_brought(place: Place, image: str) -> bool:
+    """Whether an earlier deployment brought that image."""
+    facts = [generation.record["release_facts"] for generation in place.all()]
+    return any(fact.get("image") == image and fact.get("brought") for fact in facts)
 
 
 def without_tag(reference: str) -> str:
@@ -260,6 +277,7 @@ def limits(variables: Variables) -> list[str]:
         "--cap-drop=all",
         "--cap-add=NET_BIND_SERVICE",
         "--security-opt=no-new-privileges",
+        "--security-opt=label=disable",
         "--read-only",
         "--tmpfs=/tmp",
         f"--entrypoint={variables.text('binary', 'xray', BINARY, 'the name or path of xray in the image')}",
@@ -292,8 +310,17 @@ def container_unit(place: Place, engine: str, request: Request, release: Release
     ports = [] if network == "host" else published(request)
     docker = Path(engine).name == "docker"
     argv = [
-        *[engine, "run", "--rm", f"--name={name}", f"--network={network}", "--pull=never", "--label=managed-by=myx"],
-        *([] if docker else ["--cgroups=no-conmon", "--log-driver=passthrough"]),
+        *[
+            engine,
+            "run",
+            "--rm",
+            f"--name={name}",
+            f"--network={network}",
+            "--pull=never",
+            "--label=managed-by=myx",
+            "--log-driver=none",
+        ],
+        *([] if docker else ["--cgroups=no-conmon"]),
         *limits(variables),
         *ports,
         *["-v", f"{config}:{inside}:ro", image_of(release), "run", "-config", inside],
