@@ -33,7 +33,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class AgentTarget:
-    """Where an agent is and how it is known. Path, token and key are not in the repr."""
+    """Where an agent is and how it is known. Path, token and key are not in the repr.
+
+    `next_certificate_sha256` is a second certificate that is accepted: the one of a rotation under way.
+    """
 
     agent_id: str
     address: str
@@ -42,6 +45,7 @@ class AgentTarget:
     agent_token: str = field(repr=False)
     secret_key: str = field(repr=False)
     certificate_sha256: str
+    next_certificate_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class AgentClient:
         body = encode_calls(calls)
         path = f"/{target.rpc_path}/rpc"
         url = _url(target, path)
-        pin = PinnedCertificate(bytes.fromhex(target.certificate_sha256))
+        pin = _pin(target)
 
         async def post() -> _Outcome[list[Item]]:
             answer = await self._pool.post(
@@ -149,18 +153,22 @@ class AgentClient:
         command_id: str,
         offset: int,
         *,
+        seq: int = 0,
         timeout_s: float | None = None,
         retry: bool = True,
         attempts: list[Attempt] | None = None,
     ) -> AsyncIterator[LogStream]:
         """The log of a command from `offset` on, as it is written. Raises AgentCallError when it cannot be opened.
 
+        That of a playbook run has its progress in it, LogEvent by LogEvent: those after `seq`.
+
         The iteration ends after LogFinal; when it ends without one the connection is gone: come back with your offset.
         A consumer that is slow slows the agent; at most about two frames wait in memory.
         """
         path = f"/{target.rpc_path}/commands/{quote(command_id, safe='')}/log?offset={offset}"
+        path += f"&seq={seq}" if seq else ""
         url = _url(target, path)
-        pin = PinnedCertificate(bytes.fromhex(target.certificate_sha256))
+        pin = _pin(target)
 
         async def connect() -> _Outcome[LogStream]:
             opened = await self._pool.open_websocket(
@@ -213,6 +221,11 @@ async def _guard(try_once: Callable[[], Awaitable[_Outcome[_T]]]) -> _Outcome[_T
         )
     except WireError as error:
         return _Outcome(cause=Cause.RPC_ERROR, message=str(error), maybe_delivered=True)
+
+
+def _pin(target: AgentTarget) -> PinnedCertificate:
+    digests = (target.certificate_sha256, target.next_certificate_sha256)
+    return PinnedCertificate(*(bytes.fromhex(digest) for digest in digests if digest))
 
 
 def _url(target: AgentTarget, path_and_query: str) -> URL:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import hashlib
 import re
 import socket
 import ssl
@@ -71,25 +72,29 @@ _progress: ContextVar[_Progress] = ContextVar("_progress")
 
 
 class PinnedCertificate(aiohttp.Fingerprint):
-    """The SHA-256 of the only certificate that is accepted; checked before any byte of a request leaves.
+    """The SHA-256 of the only certificates that are accepted; checked before any byte of a request leaves.
 
     Equal by value, because aiohttp pools connections by it.
     """
 
+    def __init__(self, *digests: bytes) -> None:
+        super().__init__(digests[0])
+        self._digests = frozenset(digests)
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, PinnedCertificate) and self.fingerprint == other.fingerprint
+        return isinstance(other, PinnedCertificate) and self._digests == other._digests
 
     def __hash__(self) -> int:
-        return hash(self.fingerprint)
+        return hash(self._digests)
 
     def check(self, transport: asyncio.Transport) -> None:
         progress = _progress.get()
         progress.transport = transport
-        try:
-            super().check(transport)
-        except aiohttp.ServerFingerprintMismatch:
+        shown = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        digest = hashlib.sha256(shown).digest()
+        if digest not in self._digests:
             progress.pin_mismatch = True
-            raise
+            raise aiohttp.ServerFingerprintMismatch(self.fingerprint, digest, "", 0)
         progress.connected = True
 
 

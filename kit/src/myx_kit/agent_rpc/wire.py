@@ -118,6 +118,19 @@ def clean(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "")
 
 
+def clean_all(value: Any) -> Any:
+    """A JSON value with all its texts cleaned."""
+    match value:
+        case str():
+            return clean(value)
+        case list():
+            return [clean_all(one) for one in value]
+        case dict():
+            return {clean(name): clean_all(one) for name, one in value.items()}
+        case _:
+            return value
+
+
 def decode_frame(message: bytes) -> LogFrame:
     """A binary frame: 1 byte type, 8 bytes big-endian offset, payload. Raises WireError."""
     if len(message) <= _FRAME_HEAD.size:
@@ -136,7 +149,7 @@ def decode_text(text: str | bytes) -> LogGap | LogEvent | LogFinal | JsonRpcErro
             case "gap":
                 return LogGap(_offset(frame["from"]), _offset(frame["to"]), str(frame["reason"]))
             case "event":
-                return LogEvent(_offset(frame["seq"]), _object(frame["event"]))
+                return LogEvent(_offset(frame["seq"]), clean_all(_object(frame["event"])))
             case "final":
                 return LogFinal(_offset(frame["offset"]), _object(frame["result"]))
             case "error":
