@@ -20,6 +20,8 @@ def test_the_facts_of_an_agent_are_kept():
         "host_uptime": 12.5,
         "running_commands": ["a", "b"],
         "deployment_tool": {"version": "1", "digest": "d"},
+        "bundle": {"version": "0.1.0", "digest": "b", "arch": "x86_64"},
+        "capabilities": ["put_file", 7],
     }
 
     facts = convert.facts(status, NOW)
@@ -31,6 +33,8 @@ def test_the_facts_of_an_agent_are_kept():
     assert facts.uptime.ToTimedelta() == dt.timedelta(seconds=12.5)
     assert list(facts.running_command_ids) == ["a", "b"]
     assert (facts.deployment_tool_version, facts.deployment_tool_digest) == ("1", "d")
+    assert (facts.bundle_version, facts.bundle_digest) == ("0.1.0", "b")
+    assert list(facts.capabilities) == ["put_file", ""]
     assert facts.reported_at.ToDatetime(dt.UTC) == NOW
 
 
@@ -44,7 +48,19 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["total", "mount", "x"]), inner),
     max_leaves=5,
 )
-NAMES = ("hostname", "os", "cpus", "load", "memory", "disks", "host_uptime", "running_commands", "deployment_tool")
+NAMES = (
+    "hostname",
+    "os",
+    "cpus",
+    "load",
+    "memory",
+    "disks",
+    "host_uptime",
+    "running_commands",
+    "deployment_tool",
+    "bundle",
+    "capabilities",
+)
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(NAMES, JSON)), JSON)

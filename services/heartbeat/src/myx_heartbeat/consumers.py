@@ -5,7 +5,8 @@ from collections.abc import Callable
 from myx_kit.events.bus import Bus
 from myx_kit.events.subjects import event_subject
 
-_SUBJECTS = (event_subject("agent", "registered", "*"), event_subject("server", "*", "*"))
+_AGENT_VERBS = ("registered", "rotated", "removed")
+_SUBJECTS = (*(event_subject("agent", verb, "*") for verb in _AGENT_VERBS), event_subject("server", "*", "*"))
 
 
 def consume_fleet_events(bus: Bus, changed: Callable[[], None]) -> None:

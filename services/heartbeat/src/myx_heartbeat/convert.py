@@ -43,6 +43,7 @@ def endpoint(message: agent_pb2.AgentEndpoint) -> Endpoint:
         certificate_sha256=message.certificate_sha256,
         status=_FROM_WIRE.get(message.status, Status.UNKNOWN),
         revision=message.revision,
+        next_certificate_sha256=message.next_certificate_sha256,
     )
 
 
@@ -92,6 +93,7 @@ def facts(status: Mapping[str, Any], reported_at: datetime) -> agent_pb2.AgentFa
     load = _list(status.get("load"))
     memory = _mapping(status.get("memory"))
     tool = _mapping(status.get("deployment_tool"))
+    bundle = _mapping(status.get("bundle"))
     message = agent_pb2.AgentFacts(
         hostname=_text(status.get("hostname")),
         os=_text(_mapping(status.get("os")).get("pretty_name")),
@@ -107,6 +109,9 @@ def facts(status: Mapping[str, Any], reported_at: datetime) -> agent_pb2.AgentFa
         reported_at=timestamp(reported_at),
         deployment_tool_version=_text(tool.get("version")),
         deployment_tool_digest=_text(tool.get("digest")),
+        bundle_version=_text(bundle.get("version")),
+        bundle_digest=_text(bundle.get("digest")),
+        capabilities=[_text(one) for one in _list(status.get("capabilities"))[:_MAX_LIST]],
     )
     if len(load) == 3:
         message.load_1m, message.load_5m, message.load_15m = (_number(one) for one in load)

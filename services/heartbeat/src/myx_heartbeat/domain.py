@@ -36,6 +36,8 @@ class Endpoint:
     certificate_sha256: str
     status: Status
     revision: int
+    # The certificate that a rotation under way will bring; empty: none.
+    next_certificate_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def _target(endpoint: Endpoint) -> AgentTarget:
         agent_token=endpoint.agent_token,
         secret_key=endpoint.secret_key,
         certificate_sha256=endpoint.certificate_sha256,
+        next_certificate_sha256=endpoint.next_certificate_sha256,
     )
 
 
