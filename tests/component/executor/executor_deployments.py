@@ -11,6 +11,7 @@ from myx.executor.v1 import (
     playbook_service_pb2,
     playbook_service_pb2_grpc,
 )
+from myx_kit.rpc.client import translate_errors
 from myx_testkit.wait import until
 
 CHUNK = 64 * 1024
@@ -69,8 +70,10 @@ class Deployments(Client):
             yield playbook_service_pb2.PushProjectRequest(name=name, requested_by="token:test")
             for start in range(0, len(data), CHUNK):
                 yield playbook_service_pb2.PushProjectRequest(data=data[start : start + CHUNK])
+            yield playbook_service_pb2.PushProjectRequest(complete=True)
 
-        return await self.playbooks.PushProject(messages(), timeout=60)
+        with translate_errors("executor"):
+            return await self.playbooks.PushProject(messages(), timeout=60)
 
     async def push_artifact(self, name, data, sha256=None):
         digest = hashlib.sha256(data).hexdigest() if sha256 is None else sha256
@@ -79,8 +82,10 @@ class Deployments(Client):
             yield playbook_service_pb2.PushArtifactRequest(name=name, sha256=digest, requested_by="token:test")
             for start in range(0, len(data), CHUNK):
                 yield playbook_service_pb2.PushArtifactRequest(data=data[start : start + CHUNK])
+            yield playbook_service_pb2.PushArtifactRequest(complete=True)
 
-        return (await self.playbooks.PushArtifact(messages(), timeout=60)).artifact
+        with translate_errors("executor"):
+            return (await self.playbooks.PushArtifact(messages(), timeout=60)).artifact
 
 
 def steps(deployment):

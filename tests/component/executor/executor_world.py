@@ -25,7 +25,7 @@ FINAL = command_pb2.COMMAND_STATUS_SUCCESS
 
 
 def base_environment():
-    keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
+    keep = ("PYTHONPATH", "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
     return {name: os.environ[name] for name in keep if name in os.environ}
 
 
