@@ -4,17 +4,17 @@ from uuid import UUID
 import pytest
 
 from myx_kit.errors import InvalidArgument
+from myx_registry.domain.names import is_id
 from myx_registry.domain.servers import (
     Server,
     ServerChange,
     ServerSpec,
     checked_address,
+    checked_draft,
     checked_labels,
     checked_name,
-    checked_request_id,
-    checked_spec,
-    is_id,
 )
+from myx_registry.domain.texts import checked_request_id
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 T1 = datetime(2026, 1, 2, tzinfo=UTC)
@@ -115,9 +115,9 @@ def test_the_number_of_labels_is_bounded() -> None:
 
 
 def test_equal_content_has_an_equal_digest_in_any_order_of_labels() -> None:
-    one = checked_spec("a", "Host", {"x": "1", "y": "2"})
-    assert one.digest() == checked_spec("a", "host", {"y": "2", "x": "1"}).digest()
-    assert one.digest() != checked_spec("a", "host", {"y": "2"}).digest()
+    one = checked_draft("a", "Host", {"x": "1", "y": "2"})
+    assert one.digest() == checked_draft("a", "host", {"y": "2", "x": "1"}).digest()
+    assert one.digest() != checked_draft("a", "host", {"y": "2"}).digest()
 
 
 def test_request_ids_are_bounded_and_printable() -> None:

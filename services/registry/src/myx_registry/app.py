@@ -1,6 +1,7 @@
 """The registry from parts: opens, wires, supervises; closes in reverse."""
 
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Final
 import stamina
 
 from myx.registry.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from myx.registry.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
 from myx.registry.v1.server_service_pb2_grpc import add_ServerServiceServicer_to_server
 from myx_kit.db.engine import create_engine, is_reachable
 from myx_kit.db.outbox import Outbox, OutboxRelay
@@ -20,17 +22,38 @@ from myx_kit.rpc.server import RpcServer
 from myx_kit.secretbox import SecretBox
 from myx_kit.telemetry import serve_http
 from myx_registry import models
-from myx_registry.rpc import AGENT_SERVICE, ALLOWED, SERVER_SERVICE, AgentServicer, ServerServicer
+from myx_registry.loops import KeyWatch
+from myx_registry.rpc import (
+    AGENT_SERVICE,
+    ALLOWED,
+    CREDENTIAL_SERVICE,
+    SERVER_SERVICE,
+    AgentCases,
+    AgentServicer,
+    CredentialServicer,
+    ServerServicer,
+)
 from myx_registry.settings import RegistrySettings
 from myx_registry.usecases.agents import Agents
+from myx_registry.usecases.credentials import Credentials
 from myx_registry.usecases.heartbeats import Heartbeats
+from myx_registry.usecases.host_keys import HostKeys
 from myx_registry.usecases.identities import Identities
-from myx_registry.usecases.readiness import check_master_key, check_schema
+from myx_registry.usecases.maintenance import Leases
+from myx_registry.usecases.own_credentials import OwnCredentials
+from myx_registry.usecases.private_keys import PrivateKeys
+from myx_registry.usecases.readiness import check_master_keys, check_schema
+from myx_registry.usecases.relocations import Relocations
+from myx_registry.usecases.resealing import Resealing
+from myx_registry.usecases.rotations import Rotations
 from myx_registry.usecases.servers import Servers
+from myx_registry.usecases.ssh_access import SshAccess
 from myx_registry.usecases.vault import Vault
 
 NAME: Final = "registry"
 _DATABASE_CHECK_S = 5.0
+# Reading a private key is made to cost up to seconds of one core.
+_KEY_THREADS = 2
 
 
 async def start(settings: RegistrySettings, stack: AsyncExitStack) -> RpcServer:
@@ -40,13 +63,13 @@ async def start(settings: RegistrySettings, stack: AsyncExitStack) -> RpcServer:
     Raises FailedPrecondition for files or an address that cannot be used and for a master key that is not the one in
     use, Unavailable when the database did not come in time.
     """
-    vault = Vault(SecretBox.from_file(settings.master_key_file))
+    box = SecretBox.from_file(settings.master_key_file)
     engine = create_engine(settings.database_url(), settings.pool_size)
     stack.push_async_callback(engine.dispose)
     outbox = Outbox(models.outbox)
     uow = UnitOfWork(engine, outbox)
     await _wait_for_database(uow, settings.start_wait_s)
-    await check_master_key(uow, vault)
+    await check_master_keys(uow, box)
 
     bus = await Bus.connect(settings.nats_url, settings.tls_dir, NAME)
     stack.push_async_callback(bus.close)
@@ -56,19 +79,40 @@ async def start(settings: RegistrySettings, stack: AsyncExitStack) -> RpcServer:
     database = _DatabaseCheck(partial(is_reachable, engine))
     owner.start(Loop("database-check", _DATABASE_CHECK_S, database.run_once).run(), name="database-check")
 
+    keys = KeyWatch(box, Resealing(uow, box))
+    owner.start(Loop("master-keys", settings.master_key_look_s, keys.run_once).run(), name="master-keys")
+
     server = RpcServer(settings.listen, settings.tls_dir, NAME)
-    server.add(add_ServerServiceServicer_to_server, ServerServicer(Servers(uow, outbox, _utc_now)), SERVER_SERVICE)
-    agents = AgentServicer(
-        Agents(uow, vault), Identities(uow, outbox, vault, _utc_now), Heartbeats(uow, outbox, _utc_now)
-    )
-    server.add(add_AgentServiceServicer_to_server, agents, AGENT_SERVICE)
-    server.allow(ALLOWED)
+    pool = ThreadPoolExecutor(_KEY_THREADS, thread_name_prefix="private-keys")
+    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    _serve(server, uow, outbox, Vault(box), PrivateKeys(pool))
     http = await serve_http(settings.http_listen, lambda: server.ready and database.reachable)
     if http is not None:
         stack.push_async_callback(http.close)
     await server.start()
     stack.push_async_callback(server.stop, settings.drain_s)
     return server
+
+
+def _serve(server: RpcServer, uow: UnitOfWork, outbox: Outbox, vault: Vault, keys: PrivateKeys) -> None:
+    own = OwnCredentials(vault, keys)
+    servers = ServerServicer(
+        Servers(uow, outbox, vault, own, _utc_now), HostKeys(uow, _utc_now), SshAccess(uow, vault), Leases(uow)
+    )
+    agents = AgentServicer(
+        AgentCases(
+            agents=Agents(uow, vault),
+            identities=Identities(uow, outbox, vault, _utc_now),
+            rotations=Rotations(uow, outbox, vault, _utc_now),
+            relocations=Relocations(uow, outbox, vault, _utc_now),
+            heartbeats=Heartbeats(uow, outbox, _utc_now),
+        )
+    )
+    credentials = CredentialServicer(Credentials(uow, vault, own, _utc_now))
+    server.add(add_ServerServiceServicer_to_server, servers, SERVER_SERVICE)
+    server.add(add_AgentServiceServicer_to_server, agents, AGENT_SERVICE)
+    server.add(add_CredentialServiceServicer_to_server, credentials, CREDENTIAL_SERVICE)
+    server.allow(ALLOWED)
 
 
 class _DatabaseCheck:

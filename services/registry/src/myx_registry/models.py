@@ -1,7 +1,11 @@
-"""Tables of the schema `registry`. Columns named `sealed_*` hold SecretBox envelopes bound to table, column and row."""
+"""Tables of the schema `registry`.
+
+Columns named `sealed_*` hold SecretBox envelopes bound to the table, the column's name without `sealed_`, and the
+row's id.
+"""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from myx_kit.db.base import UtcDateTime
 from myx_kit.db.base import metadata as new_metadata
@@ -22,8 +26,68 @@ server = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("request_id", sa.Text, nullable=True, unique=True),
     sa.Column("request_digest", sa.LargeBinary, nullable=True),
+    # Of the secrets in the request: sealed, because what it covers may be short enough to be guessed.
+    sa.Column("sealed_request_digest", sa.LargeBinary, nullable=True),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
+    # Empty: the server's address.
+    sa.Column("ssh_address", sa.Text, nullable=False, server_default=""),
+    sa.Column("ssh_port", sa.Integer, nullable=False, server_default="22"),
+    sa.Column("ssh_user", sa.Text, nullable=False, server_default=""),
+    sa.Column(
+        "ssh_credential_id",
+        sa.Uuid,
+        sa.ForeignKey(f"{SCHEMA}.credential.id", use_alter=True),
+        nullable=True,
+        index=True,
+    ),
+    sa.Column("ssh_sudo", sa.Text, nullable=False, server_default="auto"),
+    sa.Column("ssh_jump_server_ids", ARRAY(sa.Uuid), nullable=False, server_default="{}"),
+    sa.Column("repair_policy", sa.Text, nullable=False, server_default="automatic"),
+    sa.Column("accept_new_host_key", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("host_key_fingerprint", sa.Text, nullable=True),
+    sa.Column("host_key_public_key", sa.Text, nullable=False, server_default=""),
+    sa.Column("host_key_accepted_at", UtcDateTime, nullable=True),
+    sa.Column("host_key_accepted_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("host_key_how", sa.Text, nullable=False, server_default=""),
+    sa.CheckConstraint("ssh_port between 1 and 65535", name="ssh_port"),
+    sa.CheckConstraint("ssh_sudo in ('auto', 'always', 'never')", name="ssh_sudo"),
+    sa.CheckConstraint("repair_policy in ('automatic', 'ask', 'off')", name="repair_policy"),
+    sa.Index("ix_server_ssh_jump_server_ids", "ssh_jump_server_ids", postgresql_using="gin"),
+)
+
+credential = sa.Table(
+    "credential",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    # Exactly one of the two: a name that servers share it by, or the one server that it belongs to.
+    sa.Column("name", sa.Text(collation="C"), nullable=True, unique=True),
+    sa.Column("server_id", sa.Uuid, sa.ForeignKey(server.c.id, ondelete="CASCADE"), nullable=True, unique=True),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("login", sa.Text, nullable=False),
+    sa.Column("has_passphrase", sa.Boolean, nullable=False),
+    sa.Column("has_sudo_password", sa.Boolean, nullable=False),
+    sa.Column("public_key_fingerprint", sa.Text, nullable=False),
+    sa.Column("sealed_secret", sa.LargeBinary, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=True, unique=True),
+    sa.Column("sealed_request_digest", sa.LargeBinary, nullable=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.CheckConstraint("type in ('password', 'private_key')", name="type"),
+    sa.CheckConstraint("(name is null) <> (server_id is null)", name="owner"),
+)
+
+# The exclusive right to change the agent of a server, until a time.
+maintenance = sa.Table(
+    "maintenance",
+    metadata,
+    sa.Column("server_id", sa.Uuid, sa.ForeignKey(server.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("since", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
 )
 
 agent = sa.Table(
@@ -59,8 +123,23 @@ agent = sa.Table(
     sa.Column("last_attempts", JSONB, nullable=False),
     sa.Column("facts", JSONB(none_as_null=True), nullable=True),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    # The rotation under way, with all of the next identity, or none of it.
+    sa.Column("rotation_id", sa.Uuid, nullable=True),
+    sa.Column("next_certificate_sha256", sa.Text, nullable=True),
+    sa.Column("next_certificate_pem", sa.Text, nullable=True),
+    sa.Column("sealed_next_agent_token", sa.LargeBinary, nullable=True),
+    sa.Column("sealed_next_secret_key", sa.LargeBinary, nullable=True),
+    sa.Column("sealed_next_private_key", sa.LargeBinary, nullable=True),
+    # What was done last, so that a repetition does nothing.
+    sa.Column("committed_rotation_id", sa.Uuid, nullable=True),
+    sa.Column("reallocation_request_id", sa.Text, nullable=True),
     sa.CheckConstraint("status in ('pending', 'online', 'offline', 'unknown')", name="status"),
     sa.CheckConstraint("rpc_port between 8000 and 65535", name="rpc_port"),
+    sa.CheckConstraint(
+        "num_nulls(rotation_id, next_certificate_sha256, next_certificate_pem, sealed_next_agent_token,"
+        " sealed_next_secret_key, sealed_next_private_key) in (0, 6)",
+        name="rotation",
+    ),
     # Every heartbeat rewrites the row: room on the page keeps the new version beside the old one, without index writes.
     postgresql_with={"fillfactor": "70"},
 )

@@ -13,7 +13,9 @@ class RegistrySettings(RpcServerSettings, DatabaseSettings, NatsSettings):
 
     model_config = SettingsConfigDict(env_prefix="MYX_REGISTRY_")
 
-    # JSON file of mode 600 with the master keys that seal the secrets of agents (SecretBox.from_file).
+    # JSON file of mode 600 with the master keys that seal the secrets of agents and credentials (SecretBox.from_file).
     master_key_file: Path
+    # Seconds between two looks at that file: a key that was added or made primary is taken without a restart.
+    master_key_look_s: float = Field(default=5, gt=0, le=3600)
     # Seconds that start-up waits for PostgreSQL and for its schema; longer than a database server takes to recover.
     start_wait_s: float = Field(default=60, gt=0, le=600)

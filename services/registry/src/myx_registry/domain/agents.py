@@ -58,6 +58,9 @@ class AgentFacts:
     reported_at: datetime | None = None
     deployment_tool_version: str = ""
     deployment_tool_digest: str = ""
+    bundle_version: str = ""
+    bundle_digest: str = ""
+    capabilities: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class Agent:
     health: AgentHealth
     revision: int
     created_at: datetime
+    is_rotating: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ class AgentIdentity:
 
 @dataclass(frozen=True, slots=True)
 class AgentEndpoint:
-    """All that is needed to call an agent. Secret."""
+    """All that is needed to call an agent. Secret. While a rotation is under way the next certificate is right too."""
 
     agent_id: UUID
     server_id: UUID
@@ -142,6 +146,19 @@ class AgentEndpoint:
     rpc_path: str = field(repr=False)
     agent_token: str = field(repr=False)
     secret_key: str = field(repr=False)
+    next_certificate_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NextIdentity:
+    """The identity that a rotation under way will bring. Secret; certificate and key are PEM."""
+
+    rotation_id: UUID
+    agent_token: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    private_key_pem: str = field(repr=False)
+    certificate_pem: str
+    certificate_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +180,18 @@ class Transition:
     status: AgentStatus
     cause: str
     version: str
+    revision: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VersionChange:
+    """Another version answers than before. `revision` is the agent's after it."""
+
+    agent_id: UUID
+    server_id: UUID
+    version: str
+    previous_version: str
     revision: int
     at: datetime
 
@@ -195,23 +224,38 @@ def apply_report(record: AgentRecord, report: HeartbeatReport) -> tuple[AgentRec
 
 def apply_reports(
     records: Iterable[AgentRecord], reports: Iterable[HeartbeatReport]
-) -> tuple[list[AgentRecord], list[Transition]]:
-    """The records that changed, and the transitions in the order of their agents and times. Reports of other agents
+) -> tuple[list[AgentRecord], list[Transition | VersionChange]]:
+    """The records that changed, and what became of them in the order of their agents and times. Reports of other agents
     are passed over; several of one agent apply oldest first."""
     by_agent: dict[UUID, list[HeartbeatReport]] = {}
     for report in reports:
         by_agent.setdefault(report.agent_id, []).append(report)
     changed: list[AgentRecord] = []
-    transitions: list[Transition] = []
+    facts: list[Transition | VersionChange] = []
     for record in records:
         after = record
         for report in sorted(by_agent.get(record.id, ()), key=lambda report: report.checked_at):
-            after, transition = apply_report(after, report)
+            before = after
+            after, transition = apply_report(before, report)
             if transition is not None:
-                transitions.append(transition)
+                facts.append(transition)
+            after, version_change = _told_version(before, after, report)
+            if version_change is not None:
+                facts.append(version_change)
         if after is not record:
             changed.append(after)
-    return changed, transitions
+    return changed, facts
+
+
+def _told_version(
+    before: AgentRecord, after: AgentRecord, report: HeartbeatReport
+) -> tuple[AgentRecord, VersionChange | None]:
+    previous, version = before.health.version, after.health.version
+    if not previous or previous == version:
+        return after, None
+    after = replace(after, revision=after.revision + 1)
+    change = VersionChange(after.id, after.server_id, version, previous, after.revision, report.checked_at)
+    return after, change
 
 
 def _checked(health: AgentHealth, report: HeartbeatReport) -> AgentHealth:

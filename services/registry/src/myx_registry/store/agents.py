@@ -35,6 +35,7 @@ AGENT_COLUMNS = (
     agent.c.certificate_sha256,
     agent.c.revision,
     agent.c.created_at,
+    agent.c.rotation_id,
     *_HEALTH_COLUMNS,
     agent.c.last_attempts,
     agent.c.facts,
@@ -66,6 +67,7 @@ class SealedEndpoint:
     agent_token: bytes
     secret_key: bytes
     rpc_path: bytes
+    next_certificate_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +236,7 @@ async def update_records(connection: AsyncConnection, records: Sequence[AgentRec
 
 def agent_of(row: Sequence[Any]) -> Agent:
     """The agent in a row of AGENT_COLUMNS."""
-    agent_id, server_id, rpc_port, certificate_sha256, revision, created_at, *health, attempts, facts = row
+    agent_id, server_id, rpc_port, certificate_sha256, revision, created_at, rotation_id, *health, attempts, facts = row
     return Agent(
         id=agent_id,
         server_id=server_id,
@@ -243,6 +245,7 @@ def agent_of(row: Sequence[Any]) -> Agent:
         revision=revision,
         created_at=created_at,
         health=_health_of(health, attempts=attempts, facts=facts),
+        is_rotating=rotation_id is not None,
     )
 
 
@@ -271,12 +274,13 @@ def _endpoints() -> sa.Select[Any]:
         agent.c.sealed_agent_token,
         agent.c.sealed_secret_key,
         agent.c.sealed_rpc_path,
+        agent.c.next_certificate_sha256,
     ).join_from(agent, server, agent.c.server_id == server.c.id)
 
 
 def _endpoint_of(row: Sequence[Any]) -> SealedEndpoint:
-    agent_id, server_id, server_name, address, rpc_port, certificate_sha256, status, revision, *sealed = row
-    agent_token, secret_key, rpc_path = sealed
+    agent_id, server_id, server_name, address, rpc_port, certificate_sha256, status, revision, *rest = row
+    agent_token, secret_key, rpc_path, next_certificate_sha256 = rest
     return SealedEndpoint(
         agent_id=agent_id,
         server_id=server_id,
@@ -289,4 +293,5 @@ def _endpoint_of(row: Sequence[Any]) -> SealedEndpoint:
         agent_token=agent_token,
         secret_key=secret_key,
         rpc_path=rpc_path,
+        next_certificate_sha256=next_certificate_sha256 or "",
     )

@@ -7,9 +7,8 @@ from typing import Any
 
 from myx_registry.domain.agents import AgentFacts, CallAttempt, Disk
 
-_SCALARS = tuple(
-    field.name for field in fields(AgentFacts) if field.name not in ("disks", "running_command_ids", "reported_at")
-)
+_LISTS = ("running_command_ids", "capabilities")
+_SCALARS = tuple(field.name for field in fields(AgentFacts) if field.name not in (*_LISTS, "disks", "reported_at"))
 
 
 def attempts_document(attempts: Iterable[CallAttempt]) -> list[dict[str, Any]]:
@@ -37,7 +36,7 @@ def facts_document(facts: AgentFacts) -> dict[str, Any]:
     """An object with the fields of AgentFacts."""
     document: dict[str, Any] = {name: getattr(facts, name) for name in _SCALARS}
     document["disks"] = [[disk.mount, disk.total_bytes, disk.free_bytes] for disk in facts.disks]
-    document["running_command_ids"] = list(facts.running_command_ids)
+    document |= {name: list(getattr(facts, name)) for name in _LISTS}
     document["reported_at"] = None if facts.reported_at is None else facts.reported_at.isoformat()
     return document
 
@@ -45,9 +44,10 @@ def facts_document(facts: AgentFacts) -> dict[str, Any]:
 def facts_of(document: Mapping[str, Any]) -> AgentFacts:
     """The facts in a document; what an older version did not write keeps its default."""
     reported_at = document.get("reported_at")
+    lists: dict[str, Any] = {name: tuple(document.get(name, ())) for name in _LISTS}
     return AgentFacts(
         **{name: document[name] for name in _SCALARS if name in document},
+        **lists,
         disks=tuple(Disk(*disk) for disk in document.get("disks", ())),
-        running_command_ids=tuple(document.get("running_command_ids", ())),
         reported_at=None if reported_at is None else datetime.fromisoformat(reported_at),
     )

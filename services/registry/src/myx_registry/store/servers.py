@@ -9,12 +9,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from myx_registry.domain.agents import Agent
-from myx_registry.domain.servers import Server, ServerSpec, is_id, is_name
-from myx_registry.models import agent, server
+from myx_registry.domain.host_keys import HostKey
+from myx_registry.domain.names import is_id, is_name
+from myx_registry.domain.servers import Server, ServerSpec, ServerView
+from myx_registry.domain.ssh import RepairPolicy, SshSettings, SudoMode
+from myx_registry.models import agent, credential, maintenance, server
 from myx_registry.store.agents import AGENT_COLUMNS, agent_of
+from myx_registry.store.maintenance import MAINTENANCE_COLUMNS, is_held, maintenance_of
 
-_SERVER_COLUMNS = (
+SERVER_COLUMNS = (
     server.c.id,
     server.c.name,
     server.c.address,
@@ -22,25 +25,41 @@ _SERVER_COLUMNS = (
     server.c.revision,
     server.c.created_at,
     server.c.updated_at,
+    server.c.ssh_address,
+    server.c.ssh_port,
+    server.c.ssh_user,
+    server.c.ssh_credential_id,
+    server.c.ssh_sudo,
+    server.c.ssh_jump_server_ids,
+    server.c.repair_policy,
+    server.c.accept_new_host_key,
+    server.c.host_key_fingerprint,
+    server.c.host_key_public_key,
+    server.c.host_key_accepted_at,
+    server.c.host_key_accepted_by,
+    server.c.host_key_how,
 )
 
 
 async def insert_server(
-    connection: AsyncConnection, new: Server, *, request_id: str | None, request_digest: bytes | None
+    connection: AsyncConnection,
+    new: Server,
+    *,
+    request_id: str | None = None,
+    request_digest: bytes | None = None,
+    sealed_request_digest: bytes | None = None,
 ) -> bool:
     """False when a server of this name or of this request id exists; it is visible to the next statement then."""
     result = await connection.execute(
         insert(server)
         .values(
             id=new.id,
-            name=new.spec.name,
-            address=new.spec.address,
-            labels=dict(new.spec.labels),
-            revision=new.revision,
             request_id=request_id,
             request_digest=request_digest,
+            sealed_request_digest=sealed_request_digest,
             created_at=new.created_at,
-            updated_at=new.updated_at,
+            **_changing_values(new),
+            **_host_key_values(new.host_key),
         )
         .on_conflict_do_nothing()
         .returning(server.c.id)
@@ -48,32 +67,37 @@ async def insert_server(
     return result.first() is not None
 
 
-async def find_request(connection: AsyncConnection, request_id: str) -> tuple[UUID, bytes] | None:
-    """Server id and content digest of the request that created a server."""
-    query = sa.select(server.c.id, server.c.request_digest).where(server.c.request_id == request_id)
-    row = (await connection.execute(query)).first()
-    return None if row is None else (row.id, row.request_digest)
+async def find_request(connection: AsyncConnection, request_id: str) -> tuple[UUID, bytes, bytes | None] | None:
+    """Server id, content digest and sealed digest of the secret of the request that created a server."""
+    columns = (server.c.id, server.c.request_digest, server.c.sealed_request_digest)
+    row = (await connection.execute(sa.select(*columns).where(server.c.request_id == request_id))).first()
+    return None if row is None else (row[0], row[1], row[2])
 
 
 async def find_server(connection: AsyncConnection, reference: str, *, lock: bool = False) -> Server | None:
     """The server of an id or name. With `lock` nobody else changes it until the transaction ends."""
-    query = sa.select(*_SERVER_COLUMNS).where(_matches(reference))
+    query = sa.select(*SERVER_COLUMNS).where(_matches(reference))
     row = (await connection.execute(query.with_for_update() if lock else query)).first()
-    return None if row is None else _server_of(row)
+    return None if row is None else server_of(row)
 
 
-async def find_server_with_agent(connection: AsyncConnection, reference: str) -> tuple[Server, Agent | None] | None:
-    """A server and its agent by id or name."""
-    row = (await connection.execute(_with_agent().where(_matches(reference)))).first()
-    return None if row is None else _pair_of(row)
+async def keep_server(connection: AsyncConnection, reference: str) -> tuple[UUID, str] | None:
+    """Id and name of a server that is not deleted until the transaction ends."""
+    query = sa.select(server.c.id, server.c.name).where(_matches(reference)).with_for_update(read=True, key_share=True)
+    row = (await connection.execute(query)).first()
+    return None if row is None else (row[0], row[1])
 
 
-async def list_servers_with_agents(
-    connection: AsyncConnection, *, after_name: str, limit: int
-) -> list[tuple[Server, Agent | None]]:
+async def find_view(connection: AsyncConnection, reference: str) -> ServerView | None:
+    """A server with all that callers see of it, by id or name."""
+    row = (await connection.execute(_views().where(_matches(reference)))).first()
+    return None if row is None else _view_of(row)
+
+
+async def list_views(connection: AsyncConnection, *, after_name: str, limit: int) -> list[ServerView]:
     """Up to `limit` servers after a name, by name."""
-    query = _with_agent().where(server.c.name > after_name).order_by(server.c.name).limit(limit)
-    return [_pair_of(row) for row in (await connection.execute(query)).all()]
+    query = _views().where(server.c.name > after_name).order_by(server.c.name).limit(limit)
+    return [_view_of(row) for row in (await connection.execute(query)).all()]
 
 
 async def update_server(connection: AsyncConnection, changed: Server) -> bool:
@@ -81,13 +105,7 @@ async def update_server(connection: AsyncConnection, changed: Server) -> bool:
     statement = (
         sa.update(server)
         .where(server.c.id == changed.id, server.c.revision == changed.revision - 1)
-        .values(
-            name=changed.spec.name,
-            address=changed.spec.address,
-            labels=dict(changed.spec.labels),
-            revision=changed.revision,
-            updated_at=changed.updated_at,
-        )
+        .values(**_changing_values(changed))
     )
     try:
         async with connection.begin_nested():
@@ -96,9 +114,77 @@ async def update_server(connection: AsyncConnection, changed: Server) -> bool:
         return False
 
 
+async def update_host_key(connection: AsyncConnection, server_id: UUID, key: HostKey) -> None:
+    """Trusts a key from now on. The caller has locked the server."""
+    await connection.execute(sa.update(server).where(server.c.id == server_id).values(**_host_key_values(key)))
+
+
 async def delete_server(connection: AsyncConnection, server_id: UUID) -> bool:
-    """Deletes a server with its agent; False when there is none."""
+    """Deletes a server with its agent and its own credential; False when there is none."""
     return (await connection.execute(sa.delete(server).where(server.c.id == server_id))).rowcount == 1
+
+
+async def reached_through(connection: AsyncConnection, server_id: UUID, limit: int) -> list[str]:
+    """Names of up to `limit` servers that have this one among their jump servers."""
+    query = (
+        sa.select(server.c.name)
+        .where(server.c.ssh_jump_server_ids.contains([server_id]))
+        .order_by(server.c.name)
+        .limit(limit)
+    )
+    return list((await connection.execute(query)).scalars())
+
+
+def server_of(row: Sequence[Any]) -> Server:
+    """The server in a row of SERVER_COLUMNS."""
+    server_id, name, address, labels, revision, created_at, updated_at, *more = row
+    ssh_address, port, user, credential_id, sudo, jump_server_ids, repair_policy, accept_new, *key = more
+    return Server(
+        id=server_id,
+        spec=ServerSpec(
+            name=name,
+            address=address,
+            labels=dict(sorted(labels.items())),
+            ssh=SshSettings(ssh_address, port, user, credential_id, SudoMode(sudo), tuple(jump_server_ids)),
+            repair_policy=RepairPolicy(repair_policy),
+            accept_new_host_key=accept_new,
+        ),
+        revision=revision,
+        created_at=created_at,
+        updated_at=updated_at,
+        host_key=None if key[0] is None else HostKey(*key),
+    )
+
+
+def _changing_values(changed: Server) -> dict[str, object]:
+    spec, ssh = changed.spec, changed.spec.ssh
+    return {
+        "name": spec.name,
+        "address": spec.address,
+        "labels": dict(spec.labels),
+        "revision": changed.revision,
+        "updated_at": changed.updated_at,
+        "ssh_address": ssh.address,
+        "ssh_port": ssh.port,
+        "ssh_user": ssh.user,
+        "ssh_credential_id": ssh.credential_id,
+        "ssh_sudo": ssh.sudo.value,
+        "ssh_jump_server_ids": list(ssh.jump_server_ids),
+        "repair_policy": spec.repair_policy.value,
+        "accept_new_host_key": spec.accept_new_host_key,
+    }
+
+
+def _host_key_values(key: HostKey | None) -> dict[str, object]:
+    if key is None:
+        return {}
+    return {
+        "host_key_fingerprint": key.fingerprint,
+        "host_key_public_key": key.public_key,
+        "host_key_accepted_at": key.accepted_at,
+        "host_key_accepted_by": key.accepted_by,
+        "host_key_how": key.how,
+    }
 
 
 def _matches(reference: str) -> sa.ColumnElement[bool]:
@@ -107,23 +193,41 @@ def _matches(reference: str) -> sa.ColumnElement[bool]:
     return server.c.name == reference if is_name(reference) else sa.false()
 
 
-def _with_agent() -> sa.Select[Any]:
+def _views() -> sa.Select[Any]:
+    shared, own = credential.alias("shared"), credential.alias("own")
     agent_columns = (column.label(f"agent_{column.name}") for column in AGENT_COLUMNS)
-    return sa.select(*_SERVER_COLUMNS, *agent_columns).outerjoin_from(server, agent, agent.c.server_id == server.c.id)
-
-
-def _server_of(row: Sequence[Any]) -> Server:
-    server_id, name, address, labels, revision, created_at, updated_at = row
-    return Server(
-        id=server_id,
-        spec=ServerSpec(name=name, address=address, labels=dict(sorted(labels.items()))),
-        revision=revision,
-        created_at=created_at,
-        updated_at=updated_at,
+    held_columns = (column.label(f"held_{column.name}") for column in MAINTENANCE_COLUMNS)
+    return (
+        sa.select(*SERVER_COLUMNS, shared.c.name, own.c.id, _jump_server_names(), *held_columns, *agent_columns)
+        .select_from(server)
+        .outerjoin(agent, agent.c.server_id == server.c.id)
+        .outerjoin(shared, shared.c.id == server.c.ssh_credential_id)
+        .outerjoin(own, own.c.server_id == server.c.id)
+        .outerjoin(maintenance, sa.and_(maintenance.c.server_id == server.c.id, is_held()))
     )
 
 
-def _pair_of(row: Sequence[Any]) -> tuple[Server, Agent | None]:
-    count = len(_SERVER_COLUMNS)
-    found = None if row[count] is None else agent_of(row[count:])
-    return _server_of(row[:count]), found
+def _jump_server_names() -> sa.ColumnElement[list[str]]:
+    jump = server.alias("jump")
+    place = sa.func.unnest(server.c.ssh_jump_server_ids).table_valued("id", with_ordinality="n").render_derived()
+    names = (
+        sa.select(jump.c.name)
+        .select_from(sa.join(place, jump, jump.c.id == place.c.id))
+        .order_by(place.c.n)
+        .correlate(server)
+    )
+    return sa.func.array(names.scalar_subquery(), type_=sa.ARRAY(sa.Text))
+
+
+def _view_of(row: Sequence[Any]) -> ServerView:
+    head, rest = row[: len(SERVER_COLUMNS)], row[len(SERVER_COLUMNS) :]
+    credential_name, own_id, jump_server_names, *more = rest
+    held, agent_row = more[: len(MAINTENANCE_COLUMNS)], more[len(MAINTENANCE_COLUMNS) :]
+    return ServerView(
+        server=server_of(head),
+        agent=None if agent_row[0] is None else agent_of(agent_row),
+        maintenance=None if held[0] is None else maintenance_of(held),
+        credential_name=credential_name or "",
+        jump_server_names=tuple(jump_server_names),
+        has_own_credential=own_id is not None,
+    )

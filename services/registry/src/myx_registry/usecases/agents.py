@@ -1,13 +1,12 @@
 """Agents as they are known: state and connection data."""
 
 from myx_kit.db.unit_of_work import UnitOfWork
-from myx_kit.errors import NotFound
 from myx_kit.ids import parse_id
 from myx_kit.pagination import clamp
 from myx_registry.domain.agents import Agent, AgentEndpoint
-from myx_registry.store import agents, servers
+from myx_registry.store import agents
 from myx_registry.usecases.pages import Page, cursor
-from myx_registry.usecases.servers import server_not_found
+from myx_registry.usecases.references import agent_not_found, the_server
 from myx_registry.usecases.vault import Vault
 
 _AGENTS = "agents"
@@ -24,12 +23,11 @@ class Agents:
     async def get(self, reference: str) -> Agent:
         """The agent of a server. Raises NotFound `SERVER_NOT_FOUND`, `AGENT_NOT_FOUND`."""
         async with self._uow.begin() as connection:
-            found = await servers.find_server_with_agent(connection, reference)
-        if found is None:
-            raise server_not_found(reference)
-        if found[1] is None:
+            server = await the_server(connection, reference)
+            agent = await agents.find_agent(connection, server.id)
+        if agent is None:
             raise agent_not_found(reference)
-        return found[1]
+        return agent
 
     async def list(self, page_size: int, page_token: str) -> Page[Agent]:
         """A page of all agents, by server name. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""
@@ -43,9 +41,7 @@ class Agents:
     async def endpoint(self, reference: str) -> AgentEndpoint:
         """Connection data of a server's agent. Raises NotFound `SERVER_NOT_FOUND`, `AGENT_NOT_FOUND`."""
         async with self._uow.begin() as connection:
-            server = await servers.find_server(connection, reference)
-            if server is None:
-                raise server_not_found(reference)
+            server = await the_server(connection, reference)
             sealed = await agents.find_endpoint(connection, server.id)
         if sealed is None:
             raise agent_not_found(reference)
@@ -60,8 +56,3 @@ class Agents:
             found = await agents.list_endpoints(connection, after_id=after, limit=limit + 1)
         items = [self._vault.open_endpoint(sealed) for sealed in found[:limit]]
         return Page(_ENDPOINTS, items, [str(item.agent_id) for item in items], more=len(found) > limit)
-
-
-def agent_not_found(reference: str) -> NotFound:
-    """The server exists, no identity was allocated for its agent yet."""
-    return NotFound("AGENT_NOT_FOUND", "This server has no agent yet.", server=reference[:80])

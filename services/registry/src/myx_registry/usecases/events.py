@@ -4,7 +4,7 @@ from datetime import datetime
 
 from myx.events.v1 import events_pb2
 from myx_kit.ids import new_id
-from myx_registry.domain.agents import Agent, AgentStatus, Transition
+from myx_registry.domain.agents import Agent, AgentStatus, Transition, VersionChange
 from myx_registry.domain.servers import Server
 
 
@@ -17,7 +17,7 @@ def server_created(server: Server) -> events_pb2.Event:
 
 
 def server_updated(server: Server) -> events_pb2.Event:
-    """Name, address or labels of a server changed."""
+    """A server's settings changed."""
     event = _event(server.updated_at, server.revision)
     event.server_updated.server_id = str(server.id)
     event.server_updated.name = server.spec.name
@@ -40,6 +40,27 @@ def agent_registered(agent: Agent) -> events_pb2.Event:
     return event
 
 
+def agent_rotated(before: Agent, at: datetime) -> events_pb2.Event:
+    """The connection data of an agent changed, or further ones are right as well; it was `before` until then."""
+    event = _event(at, before.revision + 1)
+    event.agent_rotated.agent_id = str(before.id)
+    event.agent_rotated.server_id = str(before.server_id)
+    return event
+
+
+def agent_removed(before: Agent, at: datetime) -> events_pb2.Event:
+    """An agent was taken off its host; it was `before` until then."""
+    event = _event(at, before.revision + 1)
+    event.agent_removed.agent_id = str(before.id)
+    event.agent_removed.server_id = str(before.server_id)
+    return event
+
+
+def agent_fact(fact: Transition | VersionChange) -> tuple[str, events_pb2.Event]:
+    """Verb and event of what a heartbeat showed."""
+    return agent_transition(fact) if isinstance(fact, Transition) else ("upgraded", _agent_upgraded(fact))
+
+
 def agent_transition(transition: Transition) -> tuple[str, events_pb2.Event]:
     """Verb and event of an agent that entered ONLINE or OFFLINE."""
     event = _event(transition.at, transition.revision)
@@ -52,6 +73,15 @@ def agent_transition(transition: Transition) -> tuple[str, events_pb2.Event]:
     event.agent_offline.server_id = str(transition.server_id)
     event.agent_offline.cause = transition.cause
     return "offline", event
+
+
+def _agent_upgraded(change: VersionChange) -> events_pb2.Event:
+    event = _event(change.at, change.revision)
+    event.agent_upgraded.agent_id = str(change.agent_id)
+    event.agent_upgraded.server_id = str(change.server_id)
+    event.agent_upgraded.version = change.version
+    event.agent_upgraded.previous_version = change.previous_version
+    return event
 
 
 def _event(at: datetime, revision: int) -> events_pb2.Event:

@@ -8,7 +8,7 @@ from myx.events.v1.events_pb2 import Event
 from myx_kit.db.outbox import Outbox
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import InvalidArgument
-from myx_registry.domain.agents import HeartbeatReport, Transition, apply_reports
+from myx_registry.domain.agents import HeartbeatReport, Transition, VersionChange, apply_reports
 from myx_registry.store import agents
 from myx_registry.usecases import events
 
@@ -26,8 +26,8 @@ class Heartbeats:
         self._now = now
 
     async def report(self, reports: Sequence[HeartbeatReport]) -> list[UUID]:
-        """Ids of the reported agents that do not exist. Each entry into ONLINE or OFFLINE makes exactly one event,
-        however often a batch comes and in whatever order.
+        """Ids of the reported agents that do not exist. Each entry into ONLINE or OFFLINE and each other version
+        makes exactly one event, however often a batch comes and in whatever order.
 
         Raises InvalidArgument `CHECKED_AT_IN_FUTURE`.
         """
@@ -44,12 +44,12 @@ class Heartbeats:
             return []
         async with self._uow.begin() as connection:
             records = await agents.lock_records(connection, reported)
-            changed, transitions = apply_reports(records, reports)
+            changed, facts = apply_reports(records, reports)
             await agents.update_records(connection, changed)
-            await self._outbox.add_all(connection, map(_entry, transitions))
+            await self._outbox.add_all(connection, map(_entry, facts))
         return sorted(reported - {record.id for record in records})
 
 
-def _entry(transition: Transition) -> tuple[str, str, str, Event]:
-    verb, event = events.agent_transition(transition)
-    return "agent", verb, str(transition.agent_id), event
+def _entry(fact: Transition | VersionChange) -> tuple[str, str, str, Event]:
+    verb, event = events.agent_fact(fact)
+    return "agent", verb, str(fact.agent_id), event

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from myx_kit.errors import InvalidArgument
 from myx_kit.pagination import decode_token, encode_token
-from myx_registry.domain.servers import is_id, is_name
+from myx_registry.domain.names import is_id, is_name
 
 Item = TypeVar("Item")
 

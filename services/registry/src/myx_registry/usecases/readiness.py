@@ -2,8 +2,9 @@
 
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import FailedPrecondition, Internal, Unavailable
-from myx_registry.store import agents, database
-from myx_registry.usecases.vault import Vault
+from myx_kit.secretbox import SecretBox
+from myx_registry.store import database, sealed
+from myx_registry.usecases.resealing import Resealing
 
 
 async def check_schema(uow: UnitOfWork) -> None:
@@ -13,13 +14,22 @@ async def check_schema(uow: UnitOfWork) -> None:
             raise Unavailable("SCHEMA_MISSING", "The schema is missing: run `python -m myx_registry migrate`.")
 
 
-async def check_master_key(uow: UnitOfWork, vault: Vault) -> None:
-    """Raises FailedPrecondition `MASTER_KEY_MISMATCH` when the stored secrets were sealed with another master key."""
+async def check_master_keys(uow: UnitOfWork, box: SecretBox) -> None:
+    """Raises FailedPrecondition `MASTER_KEY_MISMATCH` when stored secrets were sealed with keys that are not there, by
+    their ids or by what they open."""
+    counts = await Resealing(uow, box).counts()
+    missing = sorted(key_id for key_id in counts if key_id not in box.key_ids)
+    if missing:
+        raise FailedPrecondition(
+            "MASTER_KEY_MISMATCH",
+            f"Stored secrets were sealed with the master keys {', '.join(missing)}: put them back into the file.",
+        )
     async with uow.begin() as connection:
-        sealed = await agents.list_endpoints(connection, after_id=None, limit=1)
+        samples = [(table.name, await sealed.sample(connection, table)) for table in sealed.SEALED_TABLES]
     try:
-        for endpoint in sealed:
-            vault.open_endpoint(endpoint)
+        for table, values in samples:
+            for row, column, value in values:
+                box.open(value, table=table, column=column, row=str(row))
     except Internal:
         raise FailedPrecondition(
             "MASTER_KEY_MISMATCH", "The master key file does not hold the key that the stored secrets were sealed with."

@@ -1,18 +1,15 @@
-"""Wire messages to the domain's forms and back. Pure."""
+"""Agents and heartbeats."""
 
-import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from myx.registry.v1 import agent_pb2, agent_service_pb2, server_pb2, server_service_pb2
+from myx.registry.v1 import agent_pb2, agent_service_pb2
 from myx_kit.errors import InvalidArgument
 from myx_kit.ids import parse_id
 from myx_kit.wire_time import duration, timestamp
+from myx_registry.convert.wire import finite, instant, seconds, text
 from myx_registry.domain.agents import (
     Agent,
     AgentEndpoint,
@@ -21,12 +18,10 @@ from myx_registry.domain.agents import (
     CallAttempt,
     Disk,
     HeartbeatReport,
+    NextIdentity,
 )
-from myx_registry.domain.servers import Server, ServerChange
 from myx_registry.usecases.heartbeats import MAX_REPORTS
 from myx_registry.usecases.identities import Allocation
-
-AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 _STATUS_TO_WIRE: Final[Mapping[AgentStatus, agent_pb2.AgentStatus.ValueType]] = {
     AgentStatus.PENDING: agent_pb2.AGENT_STATUS_PENDING,
@@ -39,33 +34,15 @@ _REPORTED: Final[Mapping[int, AgentStatus]] = {
     agent_pb2.AGENT_STATUS_OFFLINE: AgentStatus.OFFLINE,
     agent_pb2.AGENT_STATUS_UNKNOWN: AgentStatus.UNKNOWN,
 }
-_CHANGEABLE: Final = frozenset({"name", "address", "labels"})
 _HOST_FACTS: Final = ("hostname", "os", "arch", "kernel", "python", "machine_id", "boot_id")
-_TEXT_FACTS: Final = (*_HOST_FACTS, "deployment_tool_version", "deployment_tool_digest")
+_INSTALLED_FACTS: Final = ("deployment_tool_version", "deployment_tool_digest", "bundle_version", "bundle_digest")
+_TEXT_FACTS: Final = (*_HOST_FACTS, *_INSTALLED_FACTS)
 _NUMBER_FACTS: Final = ("cpus", "memory_total_bytes", "memory_available_bytes")
 _LOAD_FACTS: Final = ("load_1m", "load_5m", "load_15m")
-# What an agent says is a stranger's word: it is cut to these sizes (bytes, items, seconds) instead of growing the row.
-_MAX_TEXT: Final = 256
+# What an agent says is a stranger's word: it is cut to these sizes (bytes, items) instead of growing the row.
 _MAX_MESSAGE: Final = 1000
 _MAX_ATTEMPTS: Final = 16
 _MAX_ITEMS: Final = 100
-_MAX_DURATION_S: Final = 10e9
-# Far below the 16 MiB that a message may have.
-_MAX_PAGE_BYTES: Final = 8 << 20
-
-
-def server_message(server: Server, agent: Agent | None) -> server_pb2.Server:
-    """A server as callers see it."""
-    return server_pb2.Server(
-        id=str(server.id),
-        name=server.spec.name,
-        address=server.spec.address,
-        labels=server.spec.labels,
-        created_at=timestamp(server.created_at),
-        updated_at=timestamp(server.updated_at),
-        etag=server.etag,
-        agent=None if agent is None else agent_message(agent),
-    )
 
 
 def agent_message(agent: Agent) -> agent_pb2.Agent:
@@ -90,6 +67,7 @@ def agent_message(agent: Agent) -> agent_pb2.Agent:
         last_attempts=[_attempt_message(attempt) for attempt in health.last_attempts],
         facts=None if health.facts is None else _facts_message(health.facts),
         created_at=timestamp(agent.created_at),
+        rotating=agent.is_rotating,
     )
 
 
@@ -107,6 +85,7 @@ def endpoint_message(endpoint: AgentEndpoint) -> agent_pb2.AgentEndpoint:
         certificate_sha256=endpoint.certificate_sha256,
         status=_STATUS_TO_WIRE[endpoint.status],
         revision=endpoint.revision,
+        next_certificate_sha256=endpoint.next_certificate_sha256,
     )
 
 
@@ -123,30 +102,21 @@ def allocation_message(allocation: Allocation) -> agent_service_pb2.AllocateAgen
     )
 
 
-def fitting(messages: Iterable[AnyMessage]) -> list[AnyMessage]:
-    """The first of the messages, as many as one answer carries; at least one if there is one."""
-    taken: list[AnyMessage] = []
-    size = 0
-    for message in messages:
-        size += message.ByteSize()
-        if taken and size > _MAX_PAGE_BYTES:
-            break
-        taken.append(message)
-    return taken
-
-
-def server_change(request: server_service_pb2.UpdateServerRequest) -> ServerChange:
-    """The fields that the mask names. Raises InvalidArgument `UPDATE_MASK_INVALID`."""
-    paths = set(request.update_mask.paths)
-    if not paths or paths - _CHANGEABLE:
-        raise InvalidArgument(
-            "UPDATE_MASK_INVALID", "Name one or more of name, address and labels.", field="update_mask"
-        )
-    return ServerChange(
-        name=request.name if "name" in paths else None,
-        address=request.address if "address" in paths else None,
-        labels=dict(request.labels) if "labels" in paths else None,
+def rotation_message(upcoming: NextIdentity) -> agent_service_pb2.BeginRotationResponse:
+    """The next identity, secrets included."""
+    return agent_service_pb2.BeginRotationResponse(
+        rotation_id=str(upcoming.rotation_id),
+        agent_token=upcoming.agent_token,
+        secret_key=upcoming.secret_key,
+        certificate_pem=upcoming.certificate_pem,
+        private_key_pem=upcoming.private_key_pem,
+        certificate_sha256=upcoming.certificate_sha256,
     )
+
+
+def rotation_id(text: str) -> UUID:
+    """Which rotation is meant. Raises InvalidArgument `ID_INVALID`."""
+    return parse_id(text, field="rotation_id")
 
 
 def heartbeat_reports(messages: Iterable[agent_service_pb2.HeartbeatReport]) -> list[HeartbeatReport]:
@@ -161,7 +131,7 @@ def heartbeat_reports(messages: Iterable[agent_service_pb2.HeartbeatReport]) -> 
 
 
 def _report(message: agent_service_pb2.HeartbeatReport, where: str) -> HeartbeatReport:
-    checked_at = _instant(message.checked_at) if message.HasField("checked_at") else None
+    checked_at = instant(message.checked_at) if message.HasField("checked_at") else None
     if checked_at is None:
         raise InvalidArgument(
             "CHECKED_AT_INVALID", "Each report carries the time of its check.", field=f"{where}.checked_at"
@@ -175,21 +145,21 @@ def _report(message: agent_service_pb2.HeartbeatReport, where: str) -> Heartbeat
         agent_id=parse_id(message.agent_id, field=f"{where}.agent_id"),
         checked_at=checked_at,
         status=status,
-        cause=_text(message.cause),
-        message=_text(message.message, _MAX_MESSAGE),
+        cause=text(message.cause),
+        message=text(message.message, _MAX_MESSAGE),
         attempts=tuple(_attempt(attempt, checked_at) for attempt in message.attempts[:_MAX_ATTEMPTS]),
-        latency_s=_seconds(message.latency) if message.HasField("latency") else None,
-        version=_text(message.version),
+        latency_s=seconds(message.latency) if message.HasField("latency") else None,
+        version=text(message.version),
         facts=_facts(message.facts) if message.HasField("facts") else None,
     )
 
 
 def _attempt(message: agent_pb2.CallAttempt, checked_at: datetime) -> CallAttempt:
     return CallAttempt(
-        at=_instant(message.at) or checked_at,
-        cause=_text(message.cause),
-        message=_text(message.message, _MAX_MESSAGE),
-        wait_s=_seconds(message.wait) if message.HasField("wait") else None,
+        at=instant(message.at) or checked_at,
+        cause=text(message.cause),
+        message=text(message.message, _MAX_MESSAGE),
+        wait_s=seconds(message.wait) if message.HasField("wait") else None,
     )
 
 
@@ -200,15 +170,16 @@ def _attempt_message(attempt: CallAttempt) -> agent_pb2.CallAttempt:
 
 
 def _facts(message: agent_pb2.AgentFacts) -> AgentFacts:
-    plain: dict[str, Any] = {name: _text(getattr(message, name)) for name in _TEXT_FACTS}
+    plain: dict[str, Any] = {name: text(getattr(message, name)) for name in _TEXT_FACTS}
     plain |= {name: getattr(message, name) for name in _NUMBER_FACTS}
-    plain |= {name: _finite(getattr(message, name)) for name in _LOAD_FACTS}
+    plain |= {name: finite(getattr(message, name)) for name in _LOAD_FACTS}
     return AgentFacts(
         **plain,
-        disks=tuple(Disk(_text(d.mount), d.total_bytes, d.free_bytes) for d in message.disks[:_MAX_ITEMS]),
-        uptime_s=_seconds(message.uptime),
-        running_command_ids=tuple(_text(text) for text in message.running_command_ids[:_MAX_ITEMS]),
-        reported_at=_instant(message.reported_at) if message.HasField("reported_at") else None,
+        disks=tuple(Disk(text(d.mount), d.total_bytes, d.free_bytes) for d in message.disks[:_MAX_ITEMS]),
+        uptime_s=seconds(message.uptime),
+        running_command_ids=tuple(text(one) for one in message.running_command_ids[:_MAX_ITEMS]),
+        capabilities=tuple(text(one) for one in message.capabilities[:_MAX_ITEMS]),
+        reported_at=instant(message.reported_at) if message.HasField("reported_at") else None,
     )
 
 
@@ -218,30 +189,6 @@ def _facts_message(facts: AgentFacts) -> agent_pb2.AgentFacts:
         disks=[agent_pb2.Disk(mount=d.mount, total_bytes=d.total_bytes, free_bytes=d.free_bytes) for d in facts.disks],
         uptime=duration(facts.uptime_s),
         running_command_ids=facts.running_command_ids,
+        capabilities=facts.capabilities,
         reported_at=timestamp(facts.reported_at),
     )
-
-
-def _text(text: str, limit: int = _MAX_TEXT) -> str:
-    # PostgreSQL stores no NUL.
-    clean = text[:limit].replace("\0", "�")
-    return clean if clean.isascii() else clean.encode()[:limit].decode(errors="ignore")
-
-
-def _finite(number: float) -> float:
-    # JSON knows no NaN and no infinity.
-    return number if math.isfinite(number) else 0.0
-
-
-def _seconds(duration: Duration) -> float:
-    return min(max(duration.seconds + duration.nanos / 1e9, 0.0), _MAX_DURATION_S)
-
-
-def _instant(timestamp: Timestamp) -> datetime | None:
-    """Microseconds, as PostgreSQL keeps them; None when unset (the epoch) or outside the years that there are."""
-    if not timestamp.seconds and not timestamp.nanos:
-        return None
-    try:
-        return timestamp.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None

@@ -1,0 +1,1 @@
+"""Wire messages to the domain's forms and back. Pure."""

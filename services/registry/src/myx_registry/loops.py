@@ -1,0 +1,47 @@
+"""Background work of the registry."""
+
+import time
+
+from myx_kit.errors import FailedPrecondition
+from myx_kit.logging import get_logger
+from myx_kit.secretbox import SecretBox
+from myx_registry.usecases.resealing import Resealing
+
+log = get_logger()
+
+# Another replica may have sealed with the old key until it too had looked at the file.
+_AGAIN_S = 600.0
+_LEFT_AGAIN_S = 30.0
+
+
+class KeyWatch:
+    """Takes a changed master key file while running, and seals all secrets again when another key became primary."""
+
+    def __init__(self, box: SecretBox, resealing: Resealing) -> None:
+        self._box = box
+        self._resealing = resealing
+        self._complaint = ""
+        self._sealed_for = ""
+        self._due_at = 0.0
+
+    async def run_once(self) -> None:
+        """Look at the file; seal again if there is anything to do. A bad file leaves the keys in force."""
+        self._look()
+        primary = self._box.primary
+        if primary == self._sealed_for and time.monotonic() < self._due_at:
+            return
+        left = await self._resealing.run()
+        self._sealed_for = primary
+        self._due_at = time.monotonic() + (_LEFT_AGAIN_S if left else _AGAIN_S)
+
+    def _look(self) -> None:
+        try:
+            changed = self._box.reload()
+        except FailedPrecondition as error:
+            if error.message != self._complaint:
+                self._complaint = error.message
+                log.error("master_keys_not_taken", reason=error.reason, message=error.message)
+            return
+        self._complaint = ""
+        if changed:
+            log.info("master_keys_taken", primary=self._box.primary, ids=sorted(self._box.key_ids))
