@@ -251,7 +251,7 @@ def _deployment_tools(
         hosts=SshHosts(registry, SshConnector(), plays),
         bundles=Bundle(AgentBundle(settings.agent_bundle_dir, cache_dir), index=bool(settings.index_url)),
         tool=ShippedTool(DeploymentTool(settings.playbooks_dir, cache_dir), settings.playbooks_dir),
-        doctor=KitDoctor(fleet),
+        doctor=KitDoctor(fleet, registry),
         store=DeploymentStore(pool),
         files=FileStore(pool),
         bells=Bells(),

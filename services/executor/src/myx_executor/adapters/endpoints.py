@@ -134,6 +134,7 @@ class EndpointCache:
                 agent_token=found.agent_token,
                 secret_key=found.secret_key,
                 certificate_sha256=found.certificate_sha256,
+                next_certificate_sha256=found.next_certificate_sha256,
             ),
         )
         fresh_until = asyncio.get_running_loop().time() + self._ttl_s

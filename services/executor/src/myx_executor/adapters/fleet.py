@@ -1,8 +1,5 @@
 """The calls to agents that only deployments make."""
 
-import asyncio
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,17 +10,26 @@ from myx_executor.domain.log import LogItem
 from myx_executor.usecases.deployments.ports import NextIdentity, PlayEvent, PlayRequest, Upload
 from myx_executor.usecases.ports import AgentFailed
 from myx_kit.agent_rpc import errors as rpc
+from myx_kit.agent_rpc import methods
+from myx_kit.agent_rpc.client import AgentClient, AgentTarget
+from myx_kit.agent_rpc.uploads import upload
 
-# Base64 of it and the rest of the call fit the agent's limit on a request many times.
-_CHUNK_BYTES = 1024 * 1024
-# The last piece is checked and perhaps unpacked before the answer comes.
-_LAST_PIECE_S = 300.0
-_MARGIN_S = 10.0
+# With the last piece the whole is checked and perhaps unpacked before the answer comes.
+_PIECE_S = 120.0
 _QUICK_S = 10.0
 
 
 class KitFleet(KitAgents):
     """Fits `Fleet`."""
+
+    @property
+    def client(self) -> AgentClient:
+        """The client that all calls go by."""
+        return self._client
+
+    async def target(self, server_id: str) -> AgentTarget:
+        """How an agent is called. ServerGone when the registry knows none."""
+        return await self._target(server_id)
 
     async def status(self, server_id: str, *, identity: NextIdentity | None = None) -> dict[str, Any]:
         """`get_status`."""
@@ -44,32 +50,28 @@ class KitFleet(KitAgents):
         mode: int = 0o600,
     ) -> None:
         """`put_file`, from where an earlier upload of the same content stopped."""
-        size = source.path.stat().st_size
-        params: dict[str, Any] = {
-            "upload_id": hashlib.sha256(f"{root}/{path}:{source.sha256}".encode()).hexdigest()[:32],
-            "root": root,
-            "path": path,
-            "size": size,
-            "sha256": source.sha256,
-        }
-        params |= {"extract": True} if extract else {"mode": mode}
-        answer = await self._ask(server_id, "put_file", {**params, "offset": 0, "data": ""}, timeout_s=_LAST_PIECE_S)
-        while not answer.get("done"):
-            offset = _offset(answer, size)
-            data = await asyncio.to_thread(_read, source, offset)
-            piece = {"offset": offset, "data": base64.b64encode(data).decode(), "final": offset + len(data) == size}
-            answer = await self._ask(server_id, "put_file", params | piece, timeout_s=_LAST_PIECE_S)
-            if not answer.get("done") and _offset(answer, size) <= offset:
-                raise AgentFailed(
-                    "rpc_error", "the agent takes no more of the file", retryable=False, maybe_delivered=True
-                )
+        target = await self._target(server_id)
+        try:
+            await upload(
+                self._client,
+                target,
+                root,
+                path,
+                source.path,
+                extract=extract,
+                mode=mode,
+                sha256=source.sha256,
+                timeout_s=_PIECE_S,
+            )
+        except rpc.AgentCallError as error:
+            raise failed(error) from None
 
     async def execute_ansible(
         self, server_id: str, command_id: UUID, request: PlayRequest, *, wait_s: float
     ) -> list[LogItem]:
         """One batch: hand over, and read what there is within `wait_s`."""
         calls = [
-            ("execute_ansible", _play_params(command_id, request)),
+            ("execute_ansible", _play(request).params(str(command_id))),
             ("get_command_log", log_params(command_id, 0, wait_s, until_final=True)),
         ]
         handed, page = await self._batch(server_id, calls)
@@ -81,9 +83,14 @@ class KitFleet(KitAgents):
         self, server_id: str, command_id: UUID, after: int, *, wait_s: float
     ) -> tuple[list[PlayEvent], bool]:
         """`get_playbook_events`."""
-        params = {"command_id": str(command_id), "seq": after, "wait": wait_s}
-        answer = await self._ask(server_id, "get_playbook_events", params, timeout_s=wait_s + _MARGIN_S, retry=False)
-        return _events(answer), answer.get("is_final") is True
+        target = await self._target(server_id)
+        try:
+            events, is_final = await methods.get_playbook_events(
+                self._client, target, str(command_id), after, wait_s=wait_s, retry=False
+            )
+        except rpc.AgentCallError as error:
+            raise failed(error) from None
+        return [PlayEvent(one.seq, one.event) for one in events], is_final
 
     async def rotate(self, server_id: str, identity: NextIdentity) -> None:
         """`rotate_credentials`; when the present identity is not taken any more, as one that was rotated before."""
@@ -130,6 +137,7 @@ class KitFleet(KitAgents):
                 agent_token=identity.agent_token,
                 secret_key=identity.secret_key,
                 certificate_sha256=identity.certificate_sha256,
+                next_certificate_sha256="",
             )
         try:
             return await self._client.call(target, method, params, timeout_s=timeout_s, retry=retry)
@@ -137,46 +145,18 @@ class KitFleet(KitAgents):
             raise failed(error) from None
 
 
-def _read(source: Upload, offset: int) -> bytes:
-    with source.path.open("rb") as file:
-        file.seek(offset)
-        return file.read(_CHUNK_BYTES)
-
-
-def _offset(answer: Mapping[str, Any], size: int) -> int:
-    received = answer.get("received")
-    if not isinstance(received, int) or not 0 <= received <= size:
-        raise AgentFailed("rpc_error", "the agent's answer cannot be understood", retryable=False, maybe_delivered=True)
-    return received
-
-
-def _play_params(command_id: UUID, request: PlayRequest) -> dict[str, Any]:
-    params: dict[str, Any] = {
-        "command_id": str(command_id),
-        "playbook": request.playbook,
-        "project": request.project,
-        "tool_digest": request.digest,
-        "extra_vars": dict(request.extra_vars),
-        "secret_vars": dict(request.secret_vars),
-        "trusted_vars": dict(request.trusted_vars),
-        "check": request.check,
-        "diff": request.diff,
-        "tags": list(request.tags),
-        "skip_tags": list(request.skip_tags),
-        "limit": request.limit,
-        "timeout": request.timeout_s,
-    }
-    return {name: value for name, value in params.items() if value}
-
-
-def _events(answer: Mapping[str, Any]) -> list[PlayEvent]:
-    events = answer.get("events")
-    found: list[PlayEvent] = []
-    for item in events if isinstance(events, list) else ():
-        number = item.get("seq") if isinstance(item, dict) else None
-        if not isinstance(number, int):
-            continue
-        event = item.get("event", item)
-        if isinstance(event, dict):
-            found.append(PlayEvent(number, event))
-    return found
+def _play(request: PlayRequest) -> methods.Play:
+    return methods.Play(
+        playbook=request.playbook,
+        project=request.project,
+        tool_digest=request.digest,
+        extra_vars=request.extra_vars,
+        secret_vars=request.secret_vars,
+        trusted_vars=request.trusted_vars,
+        check=request.check,
+        diff=request.diff,
+        tags=request.tags,
+        skip_tags=request.skip_tags,
+        limit=request.limit,
+        timeout_s=request.timeout_s,
+    )

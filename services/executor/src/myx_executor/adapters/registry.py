@@ -176,6 +176,10 @@ def _facts(server: server_pb2.Server) -> ServerFacts:
         bundle_digest=agent.facts.bundle_digest if agent else "",
         rpc_port=agent.rpc_port if agent else 0,
         running_command_ids=tuple(agent.facts.running_command_ids) if agent else (),
+        machine_id=agent.facts.machine_id if agent else "",
+        ssh_address=server.ssh.address or server.address,
+        ssh_port=server.ssh.port or 22,
+        has_jump_host=bool(server.ssh.jump_servers),
     )
 
 

@@ -31,6 +31,10 @@ class ServerFacts:
     bundle_digest: str = ""
     rpc_port: int = 0
     running_command_ids: tuple[str, ...] = ()
+    machine_id: str = ""
+    ssh_address: str = ""
+    ssh_port: int = 22
+    has_jump_host: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ log = get_logger()
 
 REPAIRER = "system:repair"
 AUTOMATIC, ASK = "automatic", "ask"
-# What says that somebody is there, and that it is not the agent as it should be.
+# Worth a look at the agent from outside; a network that is in the way is none of them.
 SUSPICIOUS = frozenset(
     {
         "refused",
@@ -27,6 +27,7 @@ SUSPICIOUS = frozenset(
         "server_error",
         "rpc_error",
         "connection_lost",
+        "hung",
     }
 )
 # Servers that are looked at together; what does not fit the sweep finds.

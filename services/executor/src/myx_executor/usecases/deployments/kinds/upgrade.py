@@ -33,13 +33,15 @@ SWITCHED, CONFIRMED, REVERTED, FAILED = "switched", "confirmed", "reverted", "fa
 _FOLLOW = """
 set -eu
 umask 077
+mkdir -p "$(dirname "$LOG")"
 : > "$LOG"
-systemd-run --quiet --collect --unit="$UNIT" --property=KillMode=process /bin/sh -c "exec $PLAY < $SPEC > $LOG 2>&1"
+systemd-run --quiet --collect --unit="$UNIT" /bin/sh -c "exec $PLAY < $SPEC > $LOG 2>&1"
 tail -n +1 -f "$LOG" &
 tail=$!
 while systemctl is-active --quiet "$UNIT" || [ "$(systemctl is-active "$UNIT")" = activating ]; do sleep 0.3; done
 sleep 0.3
 kill "$tail"
+rm -rf "$STAGE"
 """
 
 
@@ -107,6 +109,7 @@ async def switch(run: Run) -> str:
     environment = {
         "UNIT": f"myx-upgrade-{run.key}",
         "LOG": f"{host.UPGRADES}/{run.key}.log",
+        "STAGE": f"{host.STAGING}/upgrade-{run.key}",
         "SPEC": f"{host.STAGING}/upgrade-{run.key}/play.json",
         "PLAY": shlex.join([host.ANSIBLE_PYTHON, script]),
     }
@@ -140,7 +143,7 @@ async def _settled(
         message = "the host could not be asked how the upgrade went; it puts the old agent back by itself"
         raise StepFailed("UPGRADE_UNKNOWN", message, "see whether the host is up, then run it again")
     end = following.result()
-    state = await _state(run)
+    state = await _state_if_any(run)
     if state.get("state") in (SWITCHED, CONFIRMED, REVERTED, FAILED):
         return state
     agent_work.demand_success(end, "UPGRADE_FAILED", "the upgrade could not be begun", "read the log")
@@ -200,6 +203,15 @@ async def _conclusion(run: Run, why: str) -> str:
 
 async def _state(run: Run) -> dict[str, Any]:
     return await run.tools.fleet.get_upgrade(run.server_id, run.key)
+
+
+async def _state_if_any(run: Run) -> dict[str, Any]:
+    try:
+        return await _state(run)
+    except AgentFailed as failure:
+        if failure.reason == "UPGRADE_NOT_FOUND":
+            return {}
+        raise
 
 
 def _undone(run: Run, state: dict[str, Any], why: str) -> StepFailed:
