@@ -1,7 +1,8 @@
 """A registry that answers from a JSON file: python executor_fake_registry.py LISTEN TLS_DIR FILE.
 
 `{"<server name or id>": {fields of AgentEndpoint, "_": {"status", "has_credential", "repair_policy"}}}`, read again for
-each call; null: a server without agent. Maintenance leases and rotations are kept in memory.
+each call; null: a server without agent, one without `rpc_port` gets its agent by AllocateAgent. What the executor changes
+is kept in memory.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ import secrets
 import sys
 import time
 from pathlib import Path
+
+from google.protobuf.json_format import ParseDict
 
 from myx.registry.v1 import (
     agent_pb2,
@@ -36,7 +39,7 @@ EXECUTOR = {
         "AbortRotation",
         "RemoveAgent",
     ),
-    SERVERS: ("GetServer", "GetSshAccess", "AcquireMaintenance", "ReleaseMaintenance"),
+    SERVERS: ("GetServer", "GetSshAccess", "RecordHostKey", "AcquireMaintenance", "ReleaseMaintenance"),
 }
 
 
@@ -48,6 +51,8 @@ class World:
         self.rotations = {}
         self.rotated = {}
         self.leases = {}
+        self.allocated = {}
+        self.checked = []
 
     def entries(self):
         return json.loads(self.file.read_text())
@@ -62,7 +67,10 @@ class World:
         entry = self.find(server)
         if entry is None:
             raise NotFound("AGENT_NOT_FOUND", f"server {server} has no agent", server=server)
-        fields = {name: value for name, value in entry.items() if name != "_"}
+        if "rpc_port" not in entry and entry["server_id"] not in self.allocated:
+            raise NotFound("AGENT_NOT_FOUND", f"server {server} has no agent", server=server)
+        entry = entry | self.allocated.get(entry["server_id"], {})
+        fields = {name: value for name, value in entry.items() if name not in ("_", "pems")}
         return fields | self.rotated.get(fields["server_id"], {})
 
 
@@ -74,9 +82,44 @@ class Agents(agent_service_pb2_grpc.AgentServiceServicer):
         endpoint = self._world.endpoint(request.server)
         return agent_service_pb2.GetAgentEndpointResponse(endpoint=agent_pb2.AgentEndpoint(**endpoint))
 
+    async def AllocateAgent(self, request, context):
+        entry = self._world.find(request.server)
+        server_id = entry["server_id"]
+        created = server_id not in self._world.allocated
+        if created:
+            certificate, key, sha256 = make_agent_certificate(entry["server_name"])
+            self._world.allocated[server_id] = {
+                "agent_id": f"agent-{server_id}",
+                "rpc_port": entry["_"].get("port", 18443),
+                "rpc_path": secrets.token_hex(12),
+                "agent_token": secrets.token_urlsafe(32),
+                "secret_key": secrets.token_urlsafe(32),
+                "certificate_sha256": sha256,
+                "pems": [certificate, key],
+            }
+        made = self._world.allocated[server_id]
+        return agent_service_pb2.AllocateAgentResponse(
+            agent=agent_pb2.Agent(
+                id=made["agent_id"],
+                server_id=server_id,
+                rpc_port=made["rpc_port"],
+                certificate_sha256=made["certificate_sha256"],
+            ),
+            agent_token=made["agent_token"],
+            secret_key=made["secret_key"],
+            rpc_path=made["rpc_path"],
+            certificate_pem=made["pems"][0],
+            private_key_pem=made["pems"][1],
+            created=created,
+        )
+
+    async def RemoveAgent(self, request, context):
+        self._world.allocated.pop(self._world.find(request.server)["server_id"], None)
+        return agent_service_pb2.RemoveAgentResponse()
+
     async def ListAgents(self, request, context):
         unique = {entry["server_id"]: entry for entry in self._world.entries().values() if entry}
-        agents = [agent_of(entry) for entry in unique.values()]
+        agents = [agent_of(entry) for entry in unique.values() if "rpc_port" in entry]
         return agent_service_pb2.ListAgentsResponse(agents=agents)
 
     async def BeginRotation(self, request, context):
@@ -120,18 +163,26 @@ class Servers(server_service_pb2_grpc.ServerServiceServicer):
             id=entry["server_id"],
             name=entry["server_name"],
             address=entry["address"],
-            agent=agent_of(entry),
+            agent=self._agent(entry),
             ssh=server_pb2.SshSettings(has_credential=extra.get("has_credential", False)),
             repair_policy=extra.get("repair_policy", server_pb2.REPAIR_POLICY_AUTOMATIC),
         )
         return server_service_pb2.GetServerResponse(server=server)
+
+    def _agent(self, entry):
+        whole = entry | self._world.allocated.get(entry["server_id"], {})
+        return agent_of(whole) if "rpc_port" in whole else None
 
     async def GetSshAccess(self, request, context):
         entry = self._world.find(request.server)
         hops = (entry or {}).get("_", {}).get("hops")
         if not hops:
             raise FailedPrecondition("NO_SSH_CREDENTIAL", f"server {request.server} has no SSH credential")
-        return server_service_pb2.GetSshAccessResponse(hops=[server_service_pb2.SshHop(**hop) for hop in hops])
+        return server_service_pb2.GetSshAccessResponse(hops=[ParseDict(hop, server_service_pb2.SshHop()) for hop in hops])
+
+    async def RecordHostKey(self, request, context):
+        self._world.find(request.server)
+        return server_service_pb2.RecordHostKeyResponse()
 
     async def AcquireMaintenance(self, request, context):
         entry = self._world.find(request.server)

@@ -132,6 +132,14 @@ class Registry:
         self.servers[endpoint["server_name"]] = self.servers[endpoint["server_id"]] = endpoint
         self._write()
 
+    def put_host(self, name, address, hop, **extra):
+        """A server without agent that SSH gets to; `hop`: fields of SshHop."""
+        server_id = str(uuid.uuid4())
+        hops = [{"serverId": server_id, "serverName": name, "address": address, **hop}]
+        entry = {"server_id": server_id, "server_name": name, "address": address}
+        self.put(entry | {"_": {"has_credential": True, "hops": hops, **extra}})
+        return server_id
+
     def put_without_agent(self, name):
         self.servers[name] = None
         self._write()

@@ -1,5 +1,6 @@
 """Hosts over SSH as deployments see them: the registry's access, the connector, preflight and plays in one."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -11,6 +12,9 @@ from myx_executor.adapters.ssh import SshConnector, SshSession
 from myx_executor.domain.ssh import Hop, PlaySpec, PreflightResult, ShownKey
 from myx_executor.usecases.deployments.ports import HostPlay, Session
 from myx_kit.errors import FailedPrecondition
+
+# It tells every step of every connection.
+logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 
 class SshHosts:

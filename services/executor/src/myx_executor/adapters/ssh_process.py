@@ -71,6 +71,11 @@ class RemoteProcess:
             return early[:size]
         return await self._raw(stream, size)
 
+    async def learn_group(self) -> None:
+        """Reads as far as the process group is told, for callers who never look at standard error."""
+        if self.group <= 1 and not self._begun["stderr"]:
+            await self._skip_noise("stderr")
+
     async def write(self, data: bytes) -> None:
         """To its standard input; waits while the host does not take it. What nobody reads is dropped."""
         with suppress(asyncssh.Error, OSError):

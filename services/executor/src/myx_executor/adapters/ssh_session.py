@@ -96,6 +96,9 @@ class SshSession:
             raise ValueError(signal)
         if process.ended or self.closed:
             return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_KILL_S):
+                await process.learn_group()
         if process.group > 1:
             with suppress(SessionLost, RootRefused, TimeoutError):
                 async with asyncio.timeout(_KILL_S), self._killers:

@@ -90,6 +90,12 @@ limit %(limit)s"""
 
 _LAST_EVENT: LiteralString = "select coalesce(max(seq), 0) from executor.play_event where deployment_id = %(id)s"
 
+_LAST_FAILURE: LiteralString = """
+select event from executor.play_event
+where deployment_id = %(id)s and event ->> 'type' = 'task_result' and event ->> 'status' in ('failed', 'unreachable')
+  and event ->> 'ignored' is distinct from 'true'
+order by seq desc limit 1"""
+
 _OPEN_WORK: LiteralString = f"""
 select c.kind, count(*) from executor.command c where c.server_id = %(server_id)s and c.status in {_OPEN}
 group by c.kind"""
@@ -257,6 +263,11 @@ class DeploymentStore:
         """The highest number of a progress event; 0: there is none."""
         rows = await self._pool.rows(_LAST_EVENT, {"id": deployment_id})
         return int(rows[0][0])
+
+    async def last_failure(self, deployment_id: UUID) -> dict[str, Any]:
+        """The event of the task that failed last; empty when none did."""
+        rows = await self._pool.rows(_LAST_FAILURE, {"id": deployment_id})
+        return rows[0][0] if rows else {}
 
     async def open_work(self, server_id: str) -> dict[str, int]:
         """How many commands and deployments of a server are not final, by kind of row."""

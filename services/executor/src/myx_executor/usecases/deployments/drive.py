@@ -128,6 +128,10 @@ class DeploymentDrive:
             failed = await self._steps(run)
         except StepCancelled:
             return self._ended_early(run)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            failed = _internal(run, "", error)
         completeness = Completeness.COMPLETE if run.log_is_whole else Completeness.INCOMPLETE
         if failed is None:
             return Outcome(Status.SUCCESS, message=_summary(run.deployment), completeness=completeness)
@@ -148,7 +152,7 @@ class DeploymentDrive:
         """Runs what is left; the failure that ended it. StepCancelled once the wished end is proved."""
         while True:
             actions = actions_of(run)
-            await _add_missing(run, actions)
+            await _match(run, actions)
             left = [step for step in run.deployment.steps if not step.status.is_over]
             broken = next((one for one in run.deployment.steps if one.status is StepStatus.FAILED), None)
             if broken is not None:
@@ -223,17 +227,27 @@ async def _guarded(run: Run, action: Action) -> str:
     except (StepFailed, StepSkipped, StepCancelled, AgentFailed, ServerGone, MyxError, LeaseLost):
         raise
     except Exception as error:
-        # The top of one piece of work: an unexpected fault ends this deployment, not the replica.
-        log.error("step_failed", deployment_id=run.key, step=action.name, exc_info=error)
-        message = "an unexpected fault of MyX; the executor's log has the details"
-        raise StepFailed("INTERNAL", message, "report it, then run it again") from None
+        raise _internal(run, action.name, error) from None
 
 
-async def _add_missing(run: Run, actions: Sequence[Action]) -> None:
-    known = {step.name for step in run.deployment.steps}
-    new = tuple(Step(action.name, action.title) for action in actions if action.name not in known)
-    if new:
-        await run.set_steps(run.deployment.steps + new)
+def _internal(run: Run, step: str, error: Exception) -> StepFailed:
+    """The top of one piece of work: an unexpected fault ends this deployment, not the replica, and not again and again."""
+    log.error("deployment_failed", deployment_id=run.key, step=step, exc_info=error)
+    message = "an unexpected fault of MyX; the executor's log has the details"
+    return StepFailed("INTERNAL", message, "report it, then run it again")
+
+
+async def _match(run: Run, actions: Sequence[Action]) -> None:
+    """The stored steps become those of the plan: new ones are added, those that are not needed any more are skipped."""
+    names = {action.name for action in actions}
+    kept = tuple(
+        step if step.name in names or step.status.is_over else replace(step, status=StepStatus.SKIPPED)
+        for step in run.deployment.steps
+    )
+    known = {step.name for step in kept}
+    steps = kept + tuple(Step(action.name, action.title) for action in actions if action.name not in known)
+    if steps != run.deployment.steps:
+        await run.set_steps(steps)
 
 
 def _as_failure(error: Exception) -> StepFailed:

@@ -52,3 +52,10 @@ class PlayEvents:
         stored = await patiently(lambda: run.tools.store.add_events(run.deployment.id, fence, kept), _PATIENCE_S)
         if not stored:
             raise LeaseLost
+
+
+async def why_failed(run: Run) -> str:
+    """What the task that failed last said, as a sentence; empty when no event tells."""
+    event = await patiently(lambda: run.tools.store.last_failure(run.deployment.id), _PATIENCE_S)
+    task, message = str(event.get("task", "")), str(event.get("message", ""))
+    return f"{task}: {message}" if task and message else task or message

@@ -5,7 +5,7 @@ import asyncio
 from myx_executor.domain.deployment import DeploymentLost, StepCancelled, StepFailed, recap_from_wire
 from myx_executor.domain.log import STDERR, STDOUT
 from myx_executor.domain.ssh import PlayEnd, PlaySpec, PlayText
-from myx_executor.usecases.deployments.play_log import PlayEvents
+from myx_executor.usecases.deployments.play_log import PlayEvents, why_failed
 from myx_executor.usecases.deployments.ports import HostPlay, PlayEvent
 from myx_executor.usecases.deployments.run import Run
 from myx_executor.usecases.patience import patiently
@@ -46,7 +46,7 @@ async def run_play(run: Run, spec: PlaySpec, *, announce: str) -> PlayEnd:
     return end
 
 
-def demand_success(end: PlayEnd, what: str, cure: str) -> None:
+async def demand_success(run: Run, end: PlayEnd, what: str, cure: str) -> None:
     """StepFailed unless the play went well."""
     if end.lost is not None:
         raise StepFailed(end.lost.reason, f"{what}: {end.lost.message}", end.lost.cure or RUN_AGAIN)
@@ -60,7 +60,7 @@ def demand_success(end: PlayEnd, what: str, cure: str) -> None:
     if end.code == TIMED_OUT:
         raise StepFailed("TIMEOUT", f"{what}: the time limit was reached", "give it more time")
     if end.code == TASK_FAILED:
-        raise StepFailed("PLAY_FAILED", f"{what}: a task failed; the log says which and why", cure)
+        raise StepFailed("PLAY_FAILED", f"{what}: {await why_failed(run) or 'the log says why'}", cure)
     raise StepFailed("PLAY_FAILED", f"{what}: the play ended with exit code {end.code}; the log says why", cure)
 
 

@@ -81,7 +81,7 @@ async def install(run: Run) -> str:
         timeout_s=run.left_s,
     )
     end = await ssh_work.run_play(run, spec, announce=f"Installing {release.name}")
-    ssh_work.demand_success(end, "the agent could not be installed", _CURE)
+    await ssh_work.demand_success(run, end, "the agent could not be installed", _CURE)
     await (await run.session()).run(["rm", "-f", _archive(release)], timeout_s=30)
     run.tools.fleet.forget(run.server_id)
     return f"installed {release.name}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from myx_executor.domain.deployment import SHIPPED, Method, StepFailed
 from myx_executor.domain.ssh import PlaySpec
-from myx_executor.usecases.deployments import agent_work, deliveries, ssh_work
+from myx_executor.usecases.deployments import agent_work, deliveries, play_log, ssh_work
 from myx_executor.usecases.deployments.action import Action
 from myx_executor.usecases.deployments.ports import ONLINE, PlayRequest, ServerFacts
 from myx_executor.usecases.deployments.run import Run
@@ -67,7 +67,9 @@ async def play_by_agent(run: Run) -> str:
     )
     end = await agent_work.run_play(run, "play", request, announce=f"Running {plan.playbook} by the agent")
     await run.set_recap(agent_work.recap_of(end))
-    agent_work.demand_success(end, "PLAY_FAILED", f"{plan.playbook} failed", _CURE)
+    why = await play_log.why_failed(run)
+    what = f"{plan.playbook} failed: {why}" if why else f"{plan.playbook} failed"
+    agent_work.demand_success(end, "PLAY_FAILED", what, _CURE)
     return f"{plan.playbook} is done"
 
 
@@ -90,7 +92,7 @@ async def play_over_ssh(run: Run) -> str:
             pushed=plan.project != SHIPPED,
         )
         end = await ssh_work.run_play(run, spec, announce=f"Running {plan.playbook} over SSH")
-    ssh_work.demand_success(end, f"{plan.playbook} failed", _CURE)
+    await ssh_work.demand_success(run, end, f"{plan.playbook} failed", _CURE)
     return f"{plan.playbook} is done"
 
 

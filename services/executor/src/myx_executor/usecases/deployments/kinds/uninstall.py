@@ -19,8 +19,8 @@ async def uninstall(run: Run) -> str:
         timeout_s=run.left_s,
     )
     end = await ssh_work.run_play(run, spec, announce="Removing the agent")
-    ssh_work.demand_success(
-        end, "the agent could not be removed", "read the log; while commands run it is removed with force only"
+    await ssh_work.demand_success(
+        run, end, "the agent could not be removed", "read the log; while commands run it is removed with force only"
     )
     return "nothing of the agent is left on the host"
 
