@@ -181,5 +181,6 @@ def registry_settings(postgres: Database, nats: NatsServer, tls_dir: Path, folde
         database_url_file=postgres.url_file,
         nats_url=nats.url,
         master_key_file=folder / "master.json",
+        master_key_look_s=0.1,
         start_wait_s=20,
     )

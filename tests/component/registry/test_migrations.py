@@ -39,3 +39,34 @@ def test_all_tables_live_in_the_schema_of_the_service(postgres: Database) -> Non
             "select distinct schemaname from pg_tables where schemaname not in ('pg_catalog', 'information_schema')"
         ).fetchall()
     assert rows == [("registry",)]
+
+
+def test_servers_and_agents_of_the_first_version_keep_all_and_get_the_defaults(postgres: Database) -> None:
+    migrations.upgrade(postgres.url, "0001")
+    with psycopg.connect(postgres.url) as connection:
+        connection.execute(
+            "insert into registry.server (id, name, address, labels, revision, created_at, updated_at)"
+            " values (gen_random_uuid(), 'web-1', '192.0.2.7', '{}', 1, now(), now())"
+        )
+        connection.execute(
+            "insert into registry.agent (id, server_id, rpc_port, certificate_sha256, certificate_pem,"
+            " sealed_agent_token, sealed_secret_key, sealed_rpc_path, sealed_private_key, revision, status,"
+            " status_reason, status_message, status_since, version, rpc_supported, failure_streak, last_attempts,"
+            " created_at) select gen_random_uuid(), id, 9000, '', '', '', '', '', '', 1, 'pending', '', '', now(), '',"
+            " false, 0, '[]', now() from registry.server"
+        )
+    migrations.upgrade(postgres.url)
+    with psycopg.connect(postgres.url) as connection:
+        found = connection.execute(
+            "select name, ssh_port, ssh_sudo, repair_policy, accept_new_host_key, ssh_jump_server_ids, rotation_id"
+            " from registry.server s join registry.agent a on a.server_id = s.id"
+        ).fetchone()
+        assert found == ("web-1", 22, "auto", "automatic", False, [], None)
+        connection.execute("update registry.server set ssh_port = 2222, host_key_fingerprint = 'SHA256:x'")
+    migrations.downgrade(postgres.url, "0001")
+    with psycopg.connect(postgres.url) as connection:
+        rows = connection.execute("select s.name from registry.server s join registry.agent a on a.server_id = s.id")
+        assert rows.fetchall() == [("web-1",)]
+    assert tables(postgres) == {"server", "agent", "outbox", "alembic_version"}
+    migrations.upgrade(postgres.url)
+    assert migrations.drift(postgres.url) == []

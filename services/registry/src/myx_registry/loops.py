@@ -9,9 +9,10 @@ from myx_registry.usecases.resealing import Resealing
 
 log = get_logger()
 
-# Another replica may have sealed with the old key until it too had looked at the file.
+# Also when nothing is left: another replica may have sealed with the old key until it too had looked at the file.
 _AGAIN_S = 600.0
-_LEFT_AGAIN_S = 30.0
+# What is left was held by somebody for a moment, or is damaged and stays so: the pauses double.
+_LEFT_AGAIN_S = 1.0
 
 
 class KeyWatch:
@@ -23,16 +24,19 @@ class KeyWatch:
         self._complaint = ""
         self._sealed_for = ""
         self._due_at = 0.0
+        self._pause_s = _LEFT_AGAIN_S
 
     async def run_once(self) -> None:
         """Look at the file; seal again if there is anything to do. A bad file leaves the keys in force."""
         self._look()
         primary = self._box.primary
-        if primary == self._sealed_for and time.monotonic() < self._due_at:
+        if primary != self._sealed_for:
+            self._sealed_for, self._due_at, self._pause_s = primary, 0.0, _LEFT_AGAIN_S
+        if time.monotonic() < self._due_at:
             return
         left = await self._resealing.run()
-        self._sealed_for = primary
-        self._due_at = time.monotonic() + (_LEFT_AGAIN_S if left else _AGAIN_S)
+        self._due_at = time.monotonic() + (self._pause_s if left else _AGAIN_S)
+        self._pause_s = min(self._pause_s * 2, _AGAIN_S) if left else _LEFT_AGAIN_S
 
     def _look(self) -> None:
         try:
