@@ -130,7 +130,7 @@ class DeploymentDrive:
             return self._ended_early(run)
         except LeaseLost:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - _internal logs it
             failed = _internal(run, "", error)
         completeness = Completeness.COMPLETE if run.log_is_whole else Completeness.INCOMPLETE
         if failed is None:
@@ -226,12 +226,12 @@ async def _guarded(run: Run, action: Action) -> str:
         return await action.do(run)
     except (StepFailed, StepSkipped, StepCancelled, AgentFailed, ServerGone, MyxError, LeaseLost):
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - _internal logs it
         raise _internal(run, action.name, error) from None
 
 
 def _internal(run: Run, step: str, error: Exception) -> StepFailed:
-    """The top of one piece of work: an unexpected fault ends this deployment, not the replica, and not again and again."""
+    """An unexpected fault ends this deployment: not the replica, and not again and again."""
     log.error("deployment_failed", deployment_id=run.key, step=step, exc_info=error)
     message = "an unexpected fault of MyX; the executor's log has the details"
     return StepFailed("INTERNAL", message, "report it, then run it again")

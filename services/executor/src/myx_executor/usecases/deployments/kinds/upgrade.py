@@ -30,12 +30,16 @@ _POLL_S = 1.0
 _ALREADY = "runs_already"
 SWITCHED, CONFIRMED, REVERTED, FAILED = "switched", "confirmed", "reverted", "failed"
 
-_FOLLOW = """
+# The unit's end is told to the guard, so that a play that was killed is undone at once. Forced: the release that runs
+# already goes through all of it as well.
+_FOLLOW = r"""
 set -eu
 umask 077
 mkdir -p "$(dirname "$LOG")"
 : > "$LOG"
-systemd-run --quiet --collect --unit="$UNIT" /bin/sh -c "exec $PLAY < $SPEC > $LOG 2>&1"
+[ -z "${FORCE:-}" ] || : > "$RESTART_NEEDED"
+systemd-run --quiet --collect --unit="$UNIT" --property="ExecStopPost=-$GUARD ended $ID" \
+    /bin/sh -c "exec $PLAY < $SPEC > $LOG 2>&1"
 tail -n +1 -f "$LOG" &
 tail=$!
 while systemctl is-active --quiet "$UNIT" || [ "$(systemctl is-active "$UNIT")" = activating ]; do sleep 0.3; done
@@ -107,12 +111,16 @@ async def switch(run: Run) -> str:
     shipped = await run.tools.tool.shipped()
     script = f"{host.release_folder(SHIPPED, shipped.digest)}/scripts/run_play.py"
     environment = {
+        "ID": run.key,
+        "GUARD": host.GUARD,
+        "RESTART_NEEDED": host.RESTART_NEEDED,
         "UNIT": f"myx-upgrade-{run.key}",
         "LOG": f"{host.UPGRADES}/{run.key}.log",
         "STAGE": f"{host.STAGING}/upgrade-{run.key}",
         "SPEC": f"{host.STAGING}/upgrade-{run.key}/play.json",
         "PLAY": shlex.join([host.ANSIBLE_PYTHON, script]),
     }
+    environment |= {"FORCE": "yes"} if run.deployment.plan.force else {}
     spec = CommandSpec("/bin/sh", ("-c", _FOLLOW), env=environment, timeout_s=_BUILD_S + _MARGIN_S)
     await run.tell(upgrade_state="preparing")
     limit_s = _BUILD_S + run.tools.times.upgrade_confirm_s + _MARGIN_S
