@@ -6,12 +6,23 @@ from myx_kit.files import write_private
 from myx_standalone.home import Home
 
 
+FOLDERS = {
+    "spool": "spool",
+    "deployment_tool": "deployment-tool",
+    "staging": "staging",
+    "files": "files",
+    "ansible": "ansible",
+    "releases": "releases",
+    "upgrade": "upgrade",
+}
+
+
 def agent_places(home: Home) -> dict[str, str]:
     """The settings of the agent that name files of the home."""
     return {
         "certificate_path": str(home.agent / "ssl" / "agent.crt"),
         "key_path": str(home.agent / "ssl" / "agent.key"),
-        "spool_dir": str(home.agent / "spool"),
+        **{f"{name}_dir": str(home.agent / folder) for name, folder in FOLDERS.items()},
     }
 
 
