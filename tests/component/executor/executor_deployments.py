@@ -25,7 +25,7 @@ class Deployments(Client):
         self.deployments = deployment_service_pb2_grpc.DeploymentServiceStub(self.channel)
         self.playbooks = playbook_service_pb2_grpc.PlaybookServiceStub(self.channel)
 
-    async def create(self, server, kind="playbook", *, vars=None, timeout_s=None, requested_by="token:test", **fields):
+    async def create(self, server, kind="playbook", *, vars=None, timeout_s=None, requested_by="token:test", **fields):  # noqa: A002
         request = deployment_service_pb2.CreateDeploymentRequest(
             server=server, kind=kind, requested_by=requested_by, **fields
         )

@@ -1,8 +1,8 @@
 """A registry that answers from a JSON file: python executor_fake_registry.py LISTEN TLS_DIR FILE.
 
 `{"<server name or id>": {fields of AgentEndpoint, "_": {"status", "has_credential", "repair_policy"}}}`, read again for
-each call; null: a server without agent, one without `rpc_port` gets its agent by AllocateAgent. What the executor changes
-is kept in memory.
+each call; null: a server without agent, one without `rpc_port` gets its agent by AllocateAgent. What the executor
+changes is kept in memory.
 """
 
 import asyncio
@@ -119,7 +119,8 @@ class Agents(agent_service_pb2_grpc.AgentServiceServicer):
 
     async def ListAgents(self, request, context):
         unique = {entry["server_id"]: entry for entry in self._world.entries().values() if entry}
-        agents = [agent_of(entry) for entry in unique.values() if "rpc_port" in entry]
+        whole = [entry | self._world.allocated.get(entry["server_id"], {}) for entry in unique.values()]
+        agents = [agent_of(entry) for entry in whole if "rpc_port" in entry]
         return agent_service_pb2.ListAgentsResponse(agents=agents)
 
     async def BeginRotation(self, request, context):
@@ -178,7 +179,9 @@ class Servers(server_service_pb2_grpc.ServerServiceServicer):
         hops = (entry or {}).get("_", {}).get("hops")
         if not hops:
             raise FailedPrecondition("NO_SSH_CREDENTIAL", f"server {request.server} has no SSH credential")
-        return server_service_pb2.GetSshAccessResponse(hops=[ParseDict(hop, server_service_pb2.SshHop()) for hop in hops])
+        return server_service_pb2.GetSshAccessResponse(
+            hops=[ParseDict(hop, server_service_pb2.SshHop()) for hop in hops]
+        )
 
     async def RecordHostKey(self, request, context):
         self._world.find(request.server)

@@ -140,6 +140,11 @@ class Registry:
         self.put(entry | {"_": {"has_credential": True, "hops": hops, **extra}})
         return server_id
 
+    def mark(self, server_id, **extra):
+        """Changes what the registry says of a server beside its endpoint."""
+        entry = self.servers[server_id]
+        self.put(entry | {"_": entry.get("_", {}) | extra})
+
     def put_without_agent(self, name):
         self.servers[name] = None
         self._write()

@@ -1,18 +1,20 @@
 """The agent's life on a real host, driven by the executor: over SSH and by the agent itself."""
 
-from contextlib import contextmanager
+import asyncio
 
 import pytest
 from executor_deployments import Deployments, steps
-from executor_tool import PLAYBOOKS, SHIPPED, make_tool
+from executor_tool import PLAYBOOKS, SHIPPED, project
+from executor_world import Executor
 
 from myx.executor.v1 import command_pb2 as pb
 from myx.executor.v1 import deployment_pb2
+from myx.registry.v1 import agent_pb2
 from myx_executor.app import MIGRATIONS
 from myx_executor.models import SCHEMA
 from myx_kit.db import migrate
 from myx_testkit.bundle import agent_bundle
-from executor_world import Executor
+from myx_testkit.wait import until
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -48,7 +50,8 @@ def client(executor, tls_dir):
 def enrol(registry, host, name, **hop):
     trusted = {"hostKey": {"fingerprint": host.fingerprint}, "user": "root"}
     password = {"secret": {"password": host.account(hop.get("user", "root")).password}}
-    return registry.put_host(name, host.address, trusted | password | hop)
+    fields = {key: value for key, value in (trusted | password | hop).items() if value is not None}
+    return registry.put_host(name, host.address, fields)
 
 
 def demand(final, log):
@@ -90,3 +93,109 @@ async def test_install_run_upgrade_rotate_uninstall(client, registry, host):
         log = await one.log(gone.id)
         demand(final, log)
     assert host.inventory() == before
+
+
+async def test_a_pushed_playbook_has_the_same_recap_by_both_ways(client, registry, host):
+    enrol(registry, host, "both-ways")
+    async with client() as one:
+        await one.push_project("greetings", project(hello=PLAYBOOKS["hello.yml"]))
+        request = {"project": "greetings", "playbook": "hello.yml", "vars": {"target": "/root/greeting"}}
+        over_ssh = await one.create("both-ways", **request)
+        final = await one.ended(over_ssh.id, 60)
+        log = await one.log(over_ssh.id)
+        demand(final, log)
+        assert final.method_used == deployment_pb2.DEPLOYMENT_METHOD_SSH
+        assert "no agent" in final.details["method_reason"]
+        assert host.exec("cat /root/greeting; rm /root/greeting").stdout == "world"
+        assert (await one.events(over_ssh.id)).events[-1].event["type"] == "recap"
+
+        installed = await one.ended((await one.create("both-ways", kind="install_agent")).id, 120)
+        assert installed.status == pb.COMMAND_STATUS_SUCCESS, installed
+        by_agent = await one.create("both-ways", **request)
+        log = await one.log(by_agent.id)
+        other = await one.deployment(by_agent.id)
+        demand(other, log)
+        assert other.method_used == deployment_pb2.DEPLOYMENT_METHOD_AGENT
+    counts = ("ok", "changed", "failed", "skipped", "unreachable")
+    assert [getattr(final.recap, name) for name in counts] == [getattr(other.recap, name) for name in counts]
+
+
+async def test_a_play_over_ssh_is_cancelled_with_its_processes(client, registry, host):
+    enrol(registry, host, "cancelled")
+    async with client() as one:
+        await one.push_project("slow", project(slow=PLAYBOOKS["slow.yml"]))
+        made = await one.create("cancelled", project="slow", playbook="slow.yml", vars={"seconds": 4321})
+
+        async def sleeps():
+            return host.exec("pgrep -f '[s]leep 4321'", check=False).stdout or None
+
+        await until(sleeps, 60)
+        await one.cancel_deployment(made.id)
+        final = await one.ended(made.id, 60)
+        assert final.status == pb.COMMAND_STATUS_CANCELLED
+        assert not await sleeps()
+
+
+async def test_a_play_over_ssh_that_lost_its_replica_says_so(replica, registry, host, tls_dir):
+    enrol(registry, host, "left-alone")
+    first, second = replica("a", "b", lease_s=2, lease_renew_s=0.5, playbooks_dir=SHIPPED)
+    async with (
+        Deployments(f"127.0.0.1:{first.port}", tls_dir) as one,
+        Deployments(f"127.0.0.1:{second.port}", tls_dir) as two,
+    ):
+        await one.push_project("slow", project(slow=PLAYBOOKS["slow.yml"]))
+        made = await one.create("left-alone", project="slow", playbook="slow.yml", vars={"seconds": 300})
+
+        async def task():
+            return any(e.event["type"] == "task_started" for e in (await one.events(made.id)).events) or None
+
+        await until(task, 60)
+        first.program.kill9(with_children=True)
+        final = await two.ended(made.id, 60)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_LOST, "lost")
+    assert "run it again" in final.cure
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"secret": {"password": "wrong"}}, "ssh_auth_failed"),
+        ({"hostKey": {"fingerprint": "SHA256:" + "A" * 43}}, "host_key_changed"),
+        ({"hostKey": None}, "host_key_unknown"),
+        ({"user": "nosudo"}, "sudo_not_allowed"),
+    ],
+)
+async def test_a_login_that_is_refused_ends_the_install_with_a_cure(client, registry, host, changes, reason):
+    name = f"refused-{reason.replace('_', '-')}"
+    enrol(registry, host, name, **changes)
+    async with client() as one:
+        final = await one.ended((await one.create(name, kind="install_agent")).id, 60)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_FAILED, reason)
+    assert final.message
+    assert final.cure
+    assert steps(final)["connect"] == "failed"
+
+
+async def test_an_agent_that_broke_is_repaired_by_itself(client, registry, host, tls_dir, replica, bundle):
+    server_id = enrol(registry, host, "broken")
+    executor = replica("a", playbooks_dir=SHIPPED, agent_bundle_dir=bundle, repair_interval_s=1)
+    async with Deployments(f"127.0.0.1:{executor.port}", tls_dir) as one:
+        installed = await one.ended((await one.create("broken", kind="install_agent")).id, 120)
+        assert installed.status == pb.COMMAND_STATUS_SUCCESS, installed
+        host.exec("systemctl disable --now myx-agent; rm -rf /opt/myx-agent/current")
+        registry.mark(server_id, status=agent_pb2.AGENT_STATUS_OFFLINE, cause="refused")
+
+        async def repair():
+            found = (await one.list_deployments(server="broken", kind="repair_agent")).deployments
+            return found[0] if found else None
+
+        made = await until(repair, 30)
+        assert made.requested_by == "system:repair"
+        final = await one.ended(made.id, 120)
+        log = await one.log(made.id)
+        demand(final, log)
+        assert final.details["diagnosis"] == "refused"
+        assert (await one.log((await one.run("broken", "true")).id)).final.status == pb.COMMAND_STATUS_SUCCESS
+        # Still said to be offline: the next one waits for its pause.
+        await asyncio.sleep(3)
+        assert len((await one.list_deployments(server="broken", kind="repair_agent")).deployments) == 1
