@@ -1,6 +1,7 @@
 """The agent's life on a real host, driven by the executor: over SSH and by the agent itself."""
 
 import asyncio
+import shutil
 
 import pytest
 from executor_deployments import Deployments, steps
@@ -13,7 +14,8 @@ from myx.registry.v1 import agent_pb2
 from myx_executor.app import MIGRATIONS
 from myx_executor.models import SCHEMA
 from myx_kit.db import migrate
-from myx_testkit.bundle import agent_bundle
+from myx_kit.errors import FailedPrecondition
+from myx_testkit.bundle import CHECKOUT, agent_bundle, variant
 from myx_testkit.wait import until
 
 pytestmark = pytest.mark.timeout(400)
@@ -199,3 +201,60 @@ async def test_an_agent_that_broke_is_repaired_by_itself(client, registry, host,
         # Still said to be offline: the next one waits for its pause.
         await asyncio.sleep(3)
         assert len((await one.list_deployments(server="broken", kind="repair_agent")).deployments) == 1
+
+
+@pytest.fixture
+def upgrades(tmp_path, bundle, replica):
+    """An executor whose bundle is changed by `offer(folder)`."""
+    link = tmp_path / "bundle"
+
+    def offer(folder):
+        draft = tmp_path / "bundle.new"
+        draft.symlink_to(folder)
+        draft.replace(link)
+
+    offer(bundle)
+    executor = replica("a", playbooks_dir=SHIPPED, agent_bundle_dir=link, upgrade_confirm_s=15)
+    return executor, offer
+
+
+def agent_variant(tmp_path, version, **replacements):
+    """A bundle with another agent: `file="old -> new"` for each change of its source."""
+    source = tmp_path / f"agent-{version}"
+    shutil.copytree(CHECKOUT / "agent", source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    for name, change in replacements.items():
+        file = source / "src" / "myx_agent" / f"{name}.py"
+        old, new = change.split(" -> ")
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+    return variant("executor", source, version)
+
+
+async def test_an_agent_without_log_streams_is_not_kept_and_not_tried_again(
+    upgrades, registry, host, tls_dir, tmp_path
+):
+    executor, offer = upgrades
+    enrol(registry, host, "careful")
+    async with Deployments(f"127.0.0.1:{executor.port}", tls_dir) as one:
+        installed = await one.ended((await one.create("careful", kind="install_agent")).id, 120)
+        assert installed.status == pb.COMMAND_STATUS_SUCCESS, installed
+        running = await one.shell("careful", "sleep 45; echo through")
+        release = host.exec("readlink /opt/myx-agent/current").stdout
+
+        offer(agent_variant(tmp_path, "0.2.0", stream="await websocket.accept() -> await asyncio.sleep(3600)"))
+        final = await one.ended((await one.create("careful", kind="upgrade_agent")).id, 200)
+        assert (final.status, final.reason) == (pb.COMMAND_STATUS_FAILED, "upgrade_reverted"), final
+        assert final.details["upgrade_state"] == "reverted"
+        assert "0.1.0 is back" in final.message
+        assert host.exec("readlink /opt/myx-agent/current").stdout == release
+        with pytest.raises(FailedPrecondition) as error:
+            await one.create("careful", kind="upgrade_agent")
+        assert error.value.reason == "VERSION_FAILED_BEFORE"
+
+        offer(agent_variant(tmp_path, "0.3.0"))
+        made = await one.create("careful", kind="upgrade_agent")
+        final = await one.ended(made.id, 200)
+        demand(final, await one.log(made.id))
+        assert final.details["previous_version"] == "0.1.0"
+        assert final.details["target_version"] == "0.3.0"
+        assert (await one.log(running.id)).data == b"through\n"
