@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from myx_executor.domain.deployment import PLAYBOOKS, Method, StepFailed
+from myx_executor.domain.deployment import PLAYBOOKS, Kind, Method, StepFailed
 from myx_executor.domain.ssh import PlaySpec
 from myx_executor.usecases.deployments import deliveries, host, maintenance, ssh_work
 from myx_executor.usecases.deployments.action import Action
@@ -69,7 +69,7 @@ async def install(run: Run) -> str:
     identity = await run.tools.registry.allocate(run.server_id)
     spec = PlaySpec(
         project_dir=str(run.tools.tool.shipped_folder()),
-        playbook=PLAYBOOKS[run.deployment.plan.kind.INSTALL_AGENT],
+        playbook=PLAYBOOKS[Kind.INSTALL_AGENT],
         trusted_vars={
             "agent_archive": _archive(release),
             "agent_release": release.name,
@@ -81,6 +81,9 @@ async def install(run: Run) -> str:
         timeout_s=run.left_s,
     )
     end = await ssh_work.run_play(run, spec, announce=f"Installing {release.name}")
+    if end.code == ssh_work.TASK_FAILED and run.deployment.plan.kind is Kind.UPGRADE_AGENT:
+        # The play has put back what was there; this release is not tried here again by itself.
+        await run.tell(upgrade_state="reverted")
     await ssh_work.demand_success(run, end, "the agent could not be installed", _CURE)
     await (await run.session()).run(["rm", "-f", _archive(release)], timeout_s=30)
     run.tools.fleet.forget(run.server_id)
@@ -110,6 +113,8 @@ async def verify(run: Run) -> str:
     release = await run.tools.bundles.release()
     status = await run.tools.fleet.status(run.server_id)
     check_release(status, release)
+    if run.deployment.plan.kind is Kind.UPGRADE_AGENT:
+        await run.tell(upgrade_state="confirmed")
     await run.tools.registry.check_now(run.server_id)
     return f"version {release.version} answers with the certificate that was made for it"
 
