@@ -7,10 +7,11 @@ import signal
 import psycopg
 import pytest
 from executor_deployments import Deployments, steps
-from executor_tool import make_tool
+from executor_tool import make_tool, project
 
 from myx.executor.v1 import command_pb2 as pb
-from myx_kit.errors import FailedPrecondition
+from myx.executor.v1 import playbook_service_pb2
+from myx_kit.errors import FailedPrecondition, InvalidArgument
 from myx_testkit.wait import until
 
 
@@ -159,3 +160,51 @@ async def test_a_deployment_that_waits_is_cancelled_at_once(replica, own_agent, 
         cancelled = await client.cancel_deployment(made.id)
         assert cancelled.status == pb.COMMAND_STATUS_CANCELLED
         await client.cancel(blocker.id, grace_s=0)
+
+
+async def test_a_rotation_is_gone_on_with_by_another_replica(replica, own_agent, tls_dir, tool):
+    first, second = replica("a", "b", lease_s=2, lease_renew_s=0.5, playbooks_dir=tool)
+    async with client_of(first, tls_dir) as one, client_of(second, tls_dir) as two:
+        os.kill(own_agent.program.pid, signal.SIGSTOP)
+        made = await one.create(own_agent.name, kind="rotate_agent")
+
+        async def sending():
+            return steps(await one.deployment(made.id))["send"] == "running" or None
+
+        await until(sending, 30)
+        first.program.kill9()
+        os.kill(own_agent.program.pid, signal.SIGCONT)
+        final = await two.ended(made.id)
+        assert final.status == pb.COMMAND_STATUS_SUCCESS, final
+        assert (await two.log((await two.shell(own_agent.name, "echo on")).id)).data == b"on\n"
+
+
+async def test_old_versions_of_a_project_and_deleted_artifacts_leave_nothing(replica, tls_dir, tool, postgres):
+    executor = replica("a", playbooks_dir=tool, artifact_bytes_max=2 << 20)
+    async with client_of(executor, tls_dir) as client:
+        for number in range(7):
+            text = f"\n- hosts: all\n  tasks: [{{debug: {{msg: {number}}}}}]\n"
+            await client.push_project("often", project(site=text))
+        assert versions(postgres) == [7, 6, 5, 4, 3]
+        first = await client.push_artifact("one", bytes(1_500_000))
+        with pytest.raises(InvalidArgument) as error:
+            await client.push_artifact("two", bytes(range(250)) * 4_000)
+        assert error.value.reason == "ARTIFACT_TOO_LARGE"
+        await client.playbooks.DeleteArtifact(playbook_service_pb2.DeleteArtifactRequest(sha256=first.sha256))
+        await client.playbooks.DeleteProject(playbook_service_pb2.DeleteProjectRequest(name="often"))
+    with psycopg.connect(postgres.url) as connection:
+        assert connection.execute("select count(*) from executor.blob_chunk").fetchone() == (0,)
+
+
+def versions(postgres):
+    with psycopg.connect(postgres.url) as connection:
+        rows = connection.execute("select version from executor.project_version order by version desc").fetchall()
+    return [row[0] for row in rows]
+
+
+async def test_without_a_tool_plays_are_refused_with_a_reason(replica, own_agent, tls_dir):
+    async with client_of(replica("a"), tls_dir) as client:
+        with pytest.raises(FailedPrecondition) as error:
+            await client.create(own_agent.name, kind="caddy")
+        assert error.value.reason == "NO_DEPLOYMENT_TOOL"
+        assert (await client.playbooks.ListProjects(playbook_service_pb2.ListProjectsRequest())).projects == []

@@ -9,7 +9,7 @@ from executor_tool import PLAYBOOKS, SHIPPED, project
 from executor_world import Executor
 
 from myx.executor.v1 import command_pb2 as pb
-from myx.executor.v1 import deployment_pb2
+from myx.executor.v1 import deployment_pb2, deployment_service_pb2
 from myx.registry.v1 import agent_pb2
 from myx_executor.app import MIGRATIONS
 from myx_executor.models import SCHEMA
@@ -122,6 +122,50 @@ async def test_a_pushed_playbook_has_the_same_recap_by_both_ways(client, registr
     assert [getattr(final.recap, name) for name in counts] == [getattr(other.recap, name) for name in counts]
 
 
+ARTIFACT = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.command: "sha256sum {{ artifact_path }}"
+      register: found
+    - ansible.builtin.debug:
+        var: found.stdout
+"""
+
+
+async def test_an_artifact_lies_on_the_host_before_the_play(client, registry, host):
+    enrol(registry, host, "with-artifact")
+    async with client() as one:
+        await one.push_project("artifacts", project(look=ARTIFACT))
+        artifact = await one.push_artifact("tool.tar.gz", bytes(range(256)) * 9_000)
+        request = {"project": "artifacts", "playbook": "look.yml", "artifact_sha256": artifact.sha256}
+        for method in (deployment_pb2.DEPLOYMENT_METHOD_SSH, deployment_pb2.DEPLOYMENT_METHOD_AGENT):
+            if method == deployment_pb2.DEPLOYMENT_METHOD_AGENT:
+                await one.ended((await one.create("with-artifact", kind="install_agent")).id, 120)
+            made = await one.create("with-artifact", method=method, **request)
+            log = await one.log(made.id)
+            demand(await one.deployment(made.id), log)
+            assert artifact.sha256.encode() in log.data
+
+
+async def test_a_replica_that_stops_lets_its_play_over_ssh_end(replica, registry, host, tls_dir):
+    enrol(registry, host, "drained")
+    first, second = replica("a", "b", playbooks_dir=SHIPPED, play_drain_s=30)
+    async with (
+        Deployments(f"127.0.0.1:{first.port}", tls_dir) as one,
+        Deployments(f"127.0.0.1:{second.port}", tls_dir) as two,
+    ):
+        await one.push_project("slow", project(slow=PLAYBOOKS["slow.yml"]))
+        made = await one.create("drained", project="slow", playbook="slow.yml", vars={"seconds": 6})
+
+        async def task():
+            return any(e.event["type"] == "task_started" for e in (await one.events(made.id)).events) or None
+
+        await until(task, 60)
+        await asyncio.to_thread(first.program.stop, timeout_s=40)
+        assert (await two.ended(made.id, 60)).status == pb.COMMAND_STATUS_SUCCESS
+
+
 async def test_a_play_over_ssh_is_cancelled_with_its_processes(client, registry, host):
     enrol(registry, host, "cancelled")
     async with client() as one:
@@ -156,6 +200,15 @@ async def test_a_play_over_ssh_that_lost_its_replica_says_so(replica, registry, 
         final = await two.ended(made.id, 60)
     assert (final.status, final.reason) == (pb.COMMAND_STATUS_LOST, "lost")
     assert "run it again" in final.cure
+
+
+async def test_a_host_key_is_seen_without_a_credential(client, registry, host):
+    server_id = enrol(registry, host, "looked-at")
+    registry.mark(server_id, hops=[], has_credential=False)
+    async with client() as one:
+        shown = await one.deployments.ScanHostKey(deployment_service_pb2.ScanHostKeyRequest(server="looked-at"))
+    assert shown.fingerprint == host.fingerprint
+    assert shown.public_key.startswith(host.host_key)
 
 
 @pytest.mark.parametrize(

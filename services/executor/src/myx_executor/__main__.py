@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     async def begin(stack: AsyncExitStack) -> RpcServer:
         return await start(settings, stack)
 
-    return serve(begin, drain_s=settings.drain_s)
+    return serve(begin, drain_s=settings.drain_s + settings.play_drain_s)
 
 
 if __name__ == "__main__":

@@ -43,8 +43,15 @@ class SshHosts:
         return await self._plays.start(cast("SshSession", session), spec)
 
     async def scan(self, server_id: str) -> ShownKey:
-        """The key that the host shows; nothing is recorded."""
-        return await self._connector.scan_host_key(await self._registry.ssh_access(server_id))
+        """The key that the host shows; nothing is recorded. A host that is reached directly needs no credential."""
+        try:
+            hops = await self._registry.ssh_access(server_id)
+        except FailedPrecondition as error:
+            server = await self._registry.server(server_id)
+            if error.reason != "NO_SSH_CREDENTIAL" or server.has_jump_host:
+                raise
+            hops = [Hop(server.name, server.ssh_address, server.ssh_port, server_id=server_id)]
+        return await self._connector.scan_host_key(hops)
 
     async def _record(self, hop: Hop, shown: ShownKey) -> None:
         await self._registry.record_host_key(hop.server_id, shown.public_key)
