@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from myx_cli.endpoint import Endpoint
 from myx_cli.errors import ApiError, Failure, Unreachable
-from myx_cli.http1 import SWITCHING_PROTOCOLS, Connection, ProtocolError, Response
+from myx_cli.http1 import SWITCHING_PROTOCOLS, Connection, ProtocolError, Response, Upload
 from myx_cli.text import clean
 
 Document = dict[str, Any]
@@ -37,6 +37,25 @@ class Client:
             headers["Idempotency-Key"] = idempotency_key
         return self._document("POST", path, json.dumps(content).encode(), headers)
 
+    def patch(self, path: str, content: Document, etag: str = "") -> Document:
+        """The answer to a PATCH, of the state that `etag` names where one is given."""
+        headers = {"Content-Type": "application/json"}
+        if etag:
+            headers["If-Match"] = f'"{etag}"'
+        return self._document("PATCH", path, json.dumps(content).encode(), headers)
+
+    def put(self, path: str, content: Document) -> Document:
+        """The answer to a PUT."""
+        return self._document("PUT", path, json.dumps(content).encode(), {"Content-Type": "application/json"})
+
+    def delete(self, path: str, **query: Any) -> None:
+        """Removes what is at `path`."""
+        self._document("DELETE", f"{path}?{urlencode(query)}" if query else path)
+
+    def upload(self, method: str, path: str, body: Upload, media_type: str) -> Document:
+        """The answer to a large body, which is sent as it is read."""
+        return self._document(method, path, body, {"Content-Type": media_type})
+
     def upgrade(self, path: str, headers: dict[str, str]) -> tuple[socket.socket, dict[str, str], bytes]:
         """Asks to switch protocols: the socket, the headers of the 101 answer, and what was already read behind it.
 
@@ -57,7 +76,7 @@ class Client:
             self._connection = None
 
     def _document(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+        self, method: str, path: str, body: bytes | Upload | None = None, headers: dict[str, str] | None = None
     ) -> Document:
         response = self._send(method, path, body, headers or {})
         self._check(response)
@@ -69,18 +88,18 @@ class Client:
             raise ApiError(f"{self.endpoint.shown} did not answer as MyX does: is the address right?", status=0)
         return document
 
-    def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Response:
+    def _send(self, method: str, path: str, body: bytes | Upload | None, headers: dict[str, str]) -> Response:
         kept_alive = self._connection is not None
         try:
             return self._send_once(method, path, body, headers)
         except Unreachable:
             # The server may close a kept connection at any time; a fresh one gets the same request, which is harmless:
-            # a read, or a POST that carries its idempotency key or may be repeated.
+            # a read, or a change that carries its idempotency key or may be repeated.
             if not kept_alive:
                 raise
             return self._send_once(method, path, body, headers)
 
-    def _send_once(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Response:
+    def _send_once(self, method: str, path: str, body: bytes | Upload | None, headers: dict[str, str]) -> Response:
         connection = self._connection or self._connect()
         self._connection = connection
         everything = {"Authorization": f"Bearer {self.endpoint.token}", "Accept": "application/json", **headers}

@@ -5,11 +5,15 @@ as all the rest of `myx run`. TLS is imported only when the address asks for it.
 """
 
 import socket
-from typing import NamedTuple
+from contextlib import suppress
+from typing import BinaryIO, NamedTuple
 
 _HEAD_LIMIT_BYTES = 64 * 1024
 _BODY_LIMIT_BYTES = 64 * 1024 * 1024
 _RECEIVE_BYTES = 64 * 1024
+_SEND_BYTES = 256 * 1024
+# For MyX to take what it has not taken yet, and to answer, when a large body was sent.
+_UPLOAD_TIMEOUT_S = 300.0
 SWITCHING_PROTOCOLS = 101
 
 
@@ -23,6 +27,13 @@ class Response(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
+
+
+class Upload(NamedTuple):
+    """A body that is read while it is sent: `size` bytes from the beginning of `file`."""
+
+    file: BinaryIO
+    size: int
 
 
 class Connection:
@@ -46,13 +57,38 @@ class Connection:
         self._buffer = bytearray()
         self.reusable = True
 
-    def request(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> Response:
+    def request(self, method: str, target: str, headers: dict[str, str], body: bytes | Upload | None) -> Response:
         """The answer; a 101 leaves what follows it to `take_over`."""
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body is not None:
-            lines.append(f"Content-Length: {len(body)}")
-        self.sock.sendall("\r\n".join([*lines, "", ""]).encode("ascii") + (body or b""))
+            lines.append(f"Content-Length: {body.size if isinstance(body, Upload) else len(body)}")
+        head = "\r\n".join([*lines, "", ""]).encode("ascii")
+        if isinstance(body, Upload):
+            return self._upload(head, body)
+        self.sock.sendall(head + (body or b""))
+        return self._response()
+
+    def _upload(self, head: bytes, body: Upload) -> Response:
+        """Sends head and body; what was answered before all was taken is the answer, too."""
+        self.sock.settimeout(_UPLOAD_TIMEOUT_S)
+        self.reusable = False
+        try:
+            self.sock.sendall(head)
+            body.file.seek(0)
+            left = body.size
+            while left and (piece := body.file.read(min(_SEND_BYTES, left))):
+                self.sock.sendall(piece)
+                left -= len(piece)
+            if left:
+                raise ProtocolError
+        except OSError as error:
+            with suppress(OSError, ProtocolError):
+                return self._response()
+            raise error from None
+        return self._response()
+
+    def _response(self) -> Response:
         status, answered = self._head()
         while 100 <= status < 200 and status != SWITCHING_PROTOCOLS:
             status, answered = self._head()

@@ -74,7 +74,12 @@ def print_line(text: str) -> None:
 
 def note(text: str) -> None:
     """One line of ours on stderr, `myx: …`. Never fails: stderr may be closed."""
-    line = f"myx: {clean(text)}\n".encode("utf-8", "replace")
+    tell(f"myx: {clean(text)}")
+
+
+def tell(text: str) -> None:
+    """One line on stderr, as it is: `text` is clean already. Never fails."""
+    line = f"{text}\n".encode("utf-8", "replace")
     # No waiting for the lock for ever: the holder may be blocked by a reader that stalls.
     locked = _lock.acquire(timeout=0.2)
     try:

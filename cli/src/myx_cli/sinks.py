@@ -73,8 +73,8 @@ class PrefixSink:
 class JsonSink:
     """Each run of bytes as one JSON object on stdout (docs/cli.md: JSON lines of `run` and `logs`)."""
 
-    def __init__(self, command_id: str, server: str) -> None:
-        self._about = {"command_id": command_id, "server": server}
+    def __init__(self, id_: str, server: str, word: str = "command") -> None:
+        self._about = {f"{word}_id": id_, "server": server}
 
     def data(self, stream: int, offset: int, parts: list[Bytes]) -> None:
         """Writes a `log` object; the bytes are base64, for they need not be text."""

@@ -1,45 +1,61 @@
-"""`myx logs`: the output of a command that was started before."""
+"""`myx logs` and `myx deployment logs`: the output of what was started before."""
 
 from argparse import Namespace
 
 from myx_cli.api import Client, Document, segment
+from myx_cli.deployments import verdict
 from myx_cli.endpoint import find
 from myx_cli.follow import Follower, Patience
 from myx_cli.interrupts import Interrupts
+from myx_cli.nouns import COMMAND, DEPLOYMENT, Noun
 from myx_cli.outcome import FINAL, completeness_sentence, outcome
 from myx_cli.output import note
 from myx_cli.sinks import JsonSink, RawSink, print_json_line
 
 
 def logs(arguments: Namespace) -> int:
-    """Shows what there is; with --follow also what comes, until the command is final."""
+    """Shows what there is of a command; with --follow also what comes, until it is final."""
+    return _logs(arguments, COMMAND)
+
+
+def deployment_logs(arguments: Namespace) -> int:
+    """The same of a deployment."""
+    return _logs(arguments, DEPLOYMENT)
+
+
+def _logs(arguments: Namespace, noun: Noun) -> int:
     endpoint = find(arguments.url, arguments.token_file)
-    command_id = str(arguments.id)
-    interrupts = Interrupts(None, lambda: _leave(command_id, following=arguments.follow))
+    id_ = str(arguments.id)
+    interrupts = Interrupts(None, lambda: _leave(id_, noun, following=arguments.follow))
     interrupts.watch()
     client = Client(endpoint)
-    command = client.get(f"/commands/{segment(command_id)}")
+    document = client.get(f"{noun.path}/{segment(id_)}")
     as_json = arguments.output == "json"
-    sink = JsonSink(command_id, str(command.get("server_name") or "")) if as_json else RawSink()
-    follower = Follower(client, command_id, sink, Patience(arguments.reconnect_timeout), arguments.offset)
-    if arguments.follow or command.get("status") in FINAL:
+    sink = JsonSink(id_, str(document.get("server_name") or ""), noun.word) if as_json else RawSink()
+    follower = Follower(client, id_, sink, Patience(arguments.reconnect_timeout), arguments.offset, noun=noun)
+    if arguments.follow or document.get("status") in FINAL:
         end = follower.run()
     else:
-        end = follower.run(until=max(arguments.offset, int(command.get("log_size_bytes") or 0)))
+        end = follower.run(until=max(arguments.offset, int(document.get("log_size_bytes") or 0)))
     final = end.document
     if as_json:
-        print_json_line({"type": "final" if final else "end", "offset": end.offset, "command": final or command})
+        print_json_line({"type": "final" if final else "end", "offset": end.offset, noun.word: final or document})
     elif final is not None:
-        _tell(final, following=arguments.follow)
-    return outcome(final).exit_code if arguments.follow and final is not None else 0
+        _tell(final, noun, following=arguments.follow)
+    return _exit_code(final, noun) if arguments.follow and final is not None else 0
 
 
-def _tell(command: Document, *, following: bool) -> None:
-    for sentence in (completeness_sentence(command), outcome(command).sentence if following else ""):
+def _exit_code(document: Document, noun: Noun) -> int:
+    return verdict(document).exit_code if noun is DEPLOYMENT else outcome(document).exit_code
+
+
+def _tell(document: Document, noun: Noun, *, following: bool) -> None:
+    sentences = verdict(document).sentences if noun is DEPLOYMENT else [outcome(document).sentence]
+    for sentence in (completeness_sentence(document), *(sentences if following else ())):
         if sentence:
             note(sentence)
 
 
-def _leave(command_id: str, *, following: bool) -> None:
+def _leave(id_: str, noun: Noun, *, following: bool) -> None:
     if following:
-        note(f"left; nothing was cancelled: myx command cancel {command_id} would")
+        note(f"left; nothing was cancelled: {noun.cancel} {id_} would")

@@ -32,7 +32,11 @@ def list_(arguments: Namespace) -> int:
 def show(arguments: Namespace) -> int:
     """Shows all that is known about one server."""
     client = Client(find(arguments.url, arguments.token_file))
-    server = get_server(client, arguments.server)
+    return show_one(get_server(client, arguments.server), arguments)
+
+
+def show_one(server: Document, arguments: Namespace) -> int:
+    """Shows a server as the command line wishes; 0."""
     if arguments.output == "json":
         print_json(server)
     else:
@@ -63,8 +67,11 @@ def _facts(server: Document) -> list[tuple[str, object]]:
         ("address", server.get("address")),
         ("labels", _labels(server)),
         ("added", When(server.get("created_at") or "")),
+        *_access(server),
+        ("maintenance", _maintenance(server)),
         ("agent", Status(agent.get("status") or "no agent")),
         ("since", When(agent.get("status_since") or "")),
+        ("rotating", "yes" if agent.get("rotating") else ""),
         ("cause", agent.get("status_reason")),
         ("message", agent.get("status_message")),
         ("last contact", When(agent.get("last_heartbeat") or "")),
@@ -80,6 +87,28 @@ def _facts(server: Document) -> list[tuple[str, object]]:
         ("memory", _memory(facts)),
         *(("disk", _disk(disk)) for disk in facts.get("disks") or []),
     ]
+
+
+def _access(server: Document) -> list[tuple[str, object]]:
+    ssh = server.get("ssh") or {}
+    if not ssh:
+        return []
+    own = "own" if ssh.get("has_credential") else "none"
+    key = server.get("host_key") or {}
+    unknown = "the first one is accepted" if server.get("accept_new_host_key") else "none yet"
+    return [
+        ("ssh", f"{ssh.get('user') or ''}@{ssh.get('address') or server.get('address')}:{ssh.get('port')}".lstrip("@")),
+        ("credential", ssh.get("credential") or own),
+        ("sudo", ssh.get("sudo")),
+        ("through", ", ".join(map(str, ssh.get("jump_servers") or []))),
+        ("host key", key.get("fingerprint") or unknown),
+        ("repair", server.get("repair_policy")),
+    ]
+
+
+def _maintenance(server: Document) -> str:
+    held = server.get("maintenance") or {}
+    return f"{held.get('kind')} by {held.get('actor')}, deployment {held.get('holder')}" if held else ""
 
 
 def _labels(server: Document) -> str:

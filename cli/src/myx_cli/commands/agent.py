@@ -1,0 +1,58 @@
+"""`myx server enrol`, `myx agent upgrade|rotate|repair|uninstall`."""
+
+from argparse import Namespace
+
+from myx_cli.api import Client, Document
+from myx_cli.deploying import deploy_on
+from myx_cli.endpoint import find
+from myx_cli.host_keys import settle_host_key
+from myx_cli.servers import get_server
+
+
+def enrol(arguments: Namespace) -> int:
+    """Installs agents over SSH; asks about unknown host keys where there is a terminal."""
+    endpoint = find(arguments.url, arguments.token_file)
+    client = Client(endpoint)
+    try:
+        for name in arguments.servers:
+            settle_host_key(client, get_server(client, name, "; nothing was started"))
+    finally:
+        client.close()
+    return deploy_on(endpoint, arguments.servers, _content("install_agent", arguments), arguments)
+
+
+def upgrade(arguments: Namespace) -> int:
+    """Gives agents the newest version."""
+    content = _content("upgrade_agent", arguments)
+    if arguments.force:
+        content["force"] = True
+    if arguments.method:
+        content["method"] = arguments.method
+    return _deploy(content, arguments)
+
+
+def rotate(arguments: Namespace) -> int:
+    """Gives agents a new token, secret and certificate; a new port or path by installing again."""
+    again = {name: True for name in ("new_port", "new_path") if getattr(arguments, name)}
+    return _deploy({**_content("install_agent" if again else "rotate_agent", arguments), **again}, arguments)
+
+
+def repair(arguments: Namespace) -> int:
+    """Installs agents again where they are what is broken."""
+    return _deploy(_content("repair_agent", arguments), arguments)
+
+
+def uninstall(arguments: Namespace) -> int:
+    """Takes agents away with all that belongs to them."""
+    content = _content("uninstall_agent", arguments)
+    if arguments.force:
+        content["force"] = True
+    return _deploy(content, arguments)
+
+
+def _deploy(content: Document, arguments: Namespace) -> int:
+    return deploy_on(find(arguments.url, arguments.token_file), arguments.servers, content, arguments)
+
+
+def _content(kind: str, arguments: Namespace) -> Document:
+    return {"kind": kind} if arguments.timeout is None else {"kind": kind, "timeout_s": arguments.timeout}

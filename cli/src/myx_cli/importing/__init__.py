@@ -1,0 +1,1 @@
+"""Servers from files: YAML, CSV and Ansible inventories."""
