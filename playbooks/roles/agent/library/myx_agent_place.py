@@ -1,0 +1,205 @@
+"""Ansible module: put a built release and its files into place, under the watch of upgrade-guard where an agent ran."""
+
+import contextlib
+import difflib
+import json
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.myx_agent_host import (
+    CONFIG,
+    CURRENT,
+    GUARD,
+    HOME,
+    RELEASES,
+    RESTART_NEEDED,
+    UNIT,
+    UPGRADES,
+    Failure,
+    current_release,
+    process_release,
+    read_file,
+    read_release,
+    restore_labels,
+    run,
+    sync_folder,
+    unit_state,
+    write_file,
+)  # fmt: skip
+
+DOCUMENTATION = """
+module: myx_agent_place
+short_description: Puts a release of the MyX agent and its files into place
+description: Writes what differs, switches, restarts. Nothing is touched and nothing restarts when all is as it should be.
+options:
+  release: {description: name of a complete release, type: str, required: true}
+  guard: {description: the program upgrade-guard, type: str, required: true}
+  files: {description: "list of {path, content, mode}", type: list, elements: dict, required: true}
+  upgrade_id: {description: an upgrade that has begun; empty for an install, type: str, default: ""}
+  confirm_s: {description: until it must be confirmed, type: int, default: 120}
+"""
+_FOLDERS = (("/etc/myx-agent", 0o700), ("/etc/myx-agent/ssl", 0o700), ("/var/lib/myx-agent", 0o700), (UPGRADES, 0o700))
+_SECRET = ("/etc/myx-agent/config.json", "/etc/myx-agent/ssl/agent.key")
+_CHECK_S = 60
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "release": {"type": "str", "required": True},
+            "guard": {"type": "str", "required": True},
+            "files": {"type": "list", "elements": "dict", "required": True, "no_log": True},
+            "upgrade_id": {"type": "str", "default": ""},
+            "confirm_s": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    result = {"changed": False, "guarded": "", "restarted": False, "since": int(time.time())}
+    try:
+        place(params, result, check=module.check_mode)
+    except Failure as failure:
+        module.fail_json(msg=str(failure), **result)
+    except OSError as error:
+        module.fail_json(msg="the agent cannot be put into place: {}".format(error), **result)
+    module.exit_json(**result)
+
+
+def place(params, result, check):
+    """Fills `result`, so that a failure tells how far it came."""
+    release = params["release"]
+    if not check and read_release(release) is None:
+        raise Failure("release {} is not complete".format(release))
+    differing = [item for item in params["files"] if differs(item)]
+    result["diff"] = [diff(item) for item in differing]
+    guard = {"path": GUARD, "content": params["guard"], "mode": "755"}
+    result["changed"] = bool(differing or differs(guard) or needs_restart(release))
+    if check or not result["changed"]:
+        return
+    make_folders()
+    if differs(guard):
+        os.makedirs(os.path.dirname(GUARD), mode=0o755, exist_ok=True)
+        write_file(GUARD, params["guard"].encode(), 0o755)
+    try_configuration(release, params["files"])
+    if not (differing or needs_restart(release)):
+        return
+    result["guarded"] = watch(params, release, result["since"])
+    write_file(RESTART_NEEDED, b"", 0o644)
+    for item in differing:
+        write_file(item["path"], item["content"].encode(), int(item["mode"], 8))
+    restore_labels("/etc/myx-agent", "/etc/systemd/system/" + UNIT, HOME + "/bin")
+    result["restarted"] = True
+    switch(release, result["guarded"])
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(RESTART_NEEDED)
+
+
+def differs(item):
+    """Content, mode or owner are not as they should be; of JSON the meaning counts."""
+    there = read_file(item["path"])
+    if there is None or not same(item, there):
+        return True
+    stat = os.lstat(item["path"])
+    return (stat.st_mode & 0o7777) != int(item["mode"], 8) or stat.st_uid != 0 or stat.st_gid != 0
+
+
+def same(item, there):
+    if item["path"].endswith(".json"):
+        with contextlib.suppress(ValueError):
+            return json.loads(there) == json.loads(item["content"])
+    return there == item["content"].encode()
+
+
+def diff(item):
+    """What changes, without secrets."""
+    there = (read_file(item["path"]) or b"").decode("utf-8", "replace")
+    if item["path"] in _SECRET:
+        return {"prepared": "{} changes (not shown)\n".format(item["path"])}
+    lines = difflib.unified_diff(there.splitlines(True), item["content"].splitlines(True), item["path"], item["path"])
+    return {"prepared": "".join(lines) or "{}: mode or owner\n".format(item["path"])}
+
+
+def needs_restart(release):
+    state = unit_state()
+    return (
+        current_release() != release
+        or os.path.exists(RESTART_NEEDED)
+        or state.get("UnitFileState") != "enabled"
+        or state.get("ActiveState") != "active"
+        or process_release(state["MainPID"]) != release
+    )
+
+
+def make_folders():
+    for path, mode in _FOLDERS:
+        os.makedirs(path, mode=mode, exist_ok=True)
+        os.chmod(path, mode)
+
+
+def try_configuration(release, files):
+    """The new code reads the configuration that it will get, before anything is touched. Raises Failure."""
+    content = next((item["content"] for item in files if item["path"] == CONFIG), None)
+    path = CONFIG
+    if content is not None:
+        path = CONFIG + ".myx-try"
+        write_file(path, content.encode(), 0o600)
+    try:
+        run([RELEASES + "/" + release + "/bin/myx-agent", "--config", path, "--check"], timeout_s=_CHECK_S)
+    except Failure as failure:
+        raise Failure(
+            "the new agent does not take the configuration: {}".format(str(failure).partition(" failed: ")[2])
+        )
+    finally:
+        if content is not None:
+            os.unlink(path)
+
+
+def watch(params, release, now):
+    """Id of the upgrade that watches over the change; empty where there is nothing that could be put back."""
+    upgrade_id = params["upgrade_id"]
+    previous = current_release()
+    if not upgrade_id:
+        if read_release(previous) is None or read_file("/etc/systemd/system/" + UNIT) is None:
+            return ""
+        upgrade_id = "install-%d" % now
+        version = read_release(release)["version"]
+        argv = [GUARD, "begin", upgrade_id, release, version, "300", str(params["confirm_s"])]
+        run(argv, env={"MYX_GUARD_TAKEOVER": "1"})
+    back_up(UPGRADES + "/backup-" + upgrade_id, [item["path"] for item in params["files"]])
+    run([GUARD, "arm", upgrade_id])
+    return upgrade_id
+
+
+def back_up(folder, paths):
+    """Copies of what is there, for the guard; `complete` comes last."""
+    if os.path.exists(folder + "/complete"):
+        return
+    for path in paths:
+        content = read_file(path)
+        if content is not None:
+            copy = folder + path
+            os.makedirs(os.path.dirname(copy), mode=0o700, exist_ok=True)
+            write_file(copy, content, os.stat(path).st_mode & 0o7777)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    write_file(folder + "/complete", b"", 0o600)
+
+
+def switch(release, upgrade_id):
+    if upgrade_id:
+        run([GUARD, "activate", upgrade_id], timeout_s=180)
+        return
+    if current_release() != release:
+        temporary = CURRENT + ".new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.symlink("releases/" + release, temporary)
+        os.replace(temporary, CURRENT)
+        sync_folder(HOME)
+    run(["systemctl", "daemon-reload"])
+    run(["systemctl", "enable", "--quiet", UNIT])
+    run(["systemctl", "restart", UNIT])
+
+
+if __name__ == "__main__":
+    main()
