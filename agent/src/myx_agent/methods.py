@@ -84,7 +84,13 @@ class Methods:
             "deployment_tool": tool.describe(Path(self._config.deployment_tool_dir)),
             "ansible": playbooks.version_of_ansible(self._config.ansible_dir),
             "bundle": self._bundle,
+            "folders": self._folders(),
         }
+
+    def _folders(self) -> dict[str, str]:
+        """Where what is sent lies on this host."""
+        names = ("deployment_tool", "staging", "files", "ansible", "upgrade")
+        return {name: str(getattr(self._config, f"{name}_dir")) for name in names}
 
     async def get_port(self) -> dict[str, Any]:
         return {"rpc_port": self._config.rpc_port}

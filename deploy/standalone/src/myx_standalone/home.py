@@ -35,6 +35,7 @@ class Home:
         self.agent = self.path / "agent"
         self.postgres = self.path / "postgres"
         self.nats = self.path / "nats"
+        self.work = self.path / "work"
         self.admin_token_file = self.secrets / "admin.token"
         self.agent_config = self.agent / "config.json"
         self.server_id_file = self.agent / "server.id"
@@ -57,7 +58,7 @@ class Home:
     def prepare(self) -> None:
         """Make or repair the folders (mode 700). StandaloneError: not ours, or not writable."""
         place.claim(self.path)
-        for folder in (self.tls, self.secrets, self.logs, self.agent, self.postgres, self.nats):
+        for folder in (self.tls, self.secrets, self.logs, self.agent, self.postgres, self.nats, self.work):
             private_folder(folder)
 
     def refuse_if_in_use(self) -> None:

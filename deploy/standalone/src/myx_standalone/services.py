@@ -62,7 +62,13 @@ class Services:
 
     def executor(self) -> Service:
         """What runs."""
-        settings = {"LISTEN": self._target("executor"), "REGISTRY_TARGET": self._target("registry")}
+        settings = {
+            "LISTEN": self._target("executor"),
+            "REGISTRY_TARGET": self._target("registry"),
+            "HEARTBEAT_TARGET": self._target("heartbeat"),
+            "WORK_DIR": str(self.home.work),
+            "PLAY_DRAIN_S": "0",  # Ctrl-C stops in seconds; a play over SSH is then run again
+        }
         return self._python("executor", self._database("executor") | self._bus() | settings | _deployment_folders())
 
     def gateway(self) -> Service:

@@ -46,6 +46,8 @@ async def send_artifact(run: Run) -> str:
     sha256 = run.deployment.plan.artifact_sha256
     async with _artifact(run) as upload:
         await run.tools.fleet.put_file(run.server_id, upload, root=host.FILES_ROOT, path=f"artifacts/{sha256}")
+    status = await run.tools.fleet.status(run.server_id)
+    await run.remember(artifact_path=f"{host.folder(status, 'files')}/artifacts/{sha256}")
     return f"sent {sha256[:12]}"
 
 
@@ -59,7 +61,8 @@ async def put_artifact(run: Run) -> str:
 
 def artifact_path(run: Run) -> str:
     """Where the artifact lies on the host."""
-    return f"{host.FILES}/artifacts/{run.deployment.plan.artifact_sha256}"
+    path: str = run.state("artifact_path") or f"{host.FILES}/artifacts/{run.deployment.plan.artifact_sha256}"
+    return path
 
 
 async def ensure_ansible(run: Run) -> str:
@@ -72,11 +75,12 @@ async def ensure_ansible(run: Run) -> str:
     name = f"ansible-{pack.sha256[:16]}.tar"
     await run.tools.fleet.put_file(run.server_id, pack, root=host.STAGING_ROOT, path=name)
     shipped = await run.tools.tool.shipped()
-    script = f"{host.release_folder(SHIPPED, shipped.digest)}/scripts/install_ansible.sh"
+    tool = host.release_folder(SHIPPED, shipped.digest, host.folder(status, "deployment_tool"))
+    variables = {"MYX_ANSIBLE_DIR": host.folder(status, "ansible"), "MYX_INDEX_URL": run.tools.index_url}
     spec = CommandSpec(
         "/bin/sh",
-        (script, f"{host.STAGING}/{name}"),
-        env={"MYX_INDEX_URL": run.tools.index_url} if run.tools.index_url else {},
+        (f"{tool}/scripts/install_ansible.sh", f"{host.folder(status, 'staging')}/{name}"),
+        env={key: value for key, value in variables.items() if value},
         timeout_s=_INSTALL_ANSIBLE_S,
     )
     end = await run_command(run, "install_ansible", spec, announce="Installing Ansible on the host …")

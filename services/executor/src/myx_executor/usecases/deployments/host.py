@@ -1,5 +1,8 @@
 """Where things lie on a managed host (docs/operations: what the agent does on a host)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 STAGING = "/var/lib/myx-agent/staging"
 FILES = "/var/lib/myx-agent/files"
 UPGRADES = "/var/lib/myx-agent/upgrade"
@@ -12,6 +15,21 @@ RESTART_NEEDED = "/opt/myx-agent/restart-needed"
 STAGING_ROOT, FILES_ROOT, TOOL_ROOT = "agent-staging", "files", "deployment-tool"
 
 
-def release_folder(tool: str, digest: str) -> str:
+_FOLDERS = {
+    "deployment_tool": TOOL,
+    "staging": STAGING,
+    "files": FILES,
+    "ansible": "/opt/myx-agent/ansible",
+}
+
+
+def folder(status: Mapping[str, Any], name: str) -> str:
+    """The folder that an agent's `get_status` names, else where every installed agent has it."""
+    folders = status.get("folders")
+    told = folders.get(name) if isinstance(folders, Mapping) else None
+    return told if isinstance(told, str) and told.startswith("/") else _FOLDERS[name]
+
+
+def release_folder(tool: str, digest: str, root: str = TOOL) -> str:
     """Where an unpacked tool or project lies, whatever is current."""
-    return f"{TOOL}/{tool}/releases/{digest[:16]}"
+    return f"{root}/{tool}/releases/{digest[:16]}"
