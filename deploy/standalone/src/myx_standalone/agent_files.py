@@ -5,7 +5,6 @@ import json
 from myx_kit.files import write_private
 from myx_standalone.home import Home
 
-
 FOLDERS = {
     "spool": "spool",
     "deployment_tool": "deployment-tool",

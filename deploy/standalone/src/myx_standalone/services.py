@@ -141,7 +141,7 @@ class Services:
 
 
 def _deployment_folders() -> dict[str, str]:
-    """Where the deployment tool and the agent's bundle lie: in this checkout unless MYX_PLAYBOOKS_DIR, MYX_AGENT_BUNDLE_DIR say."""
+    """Where tool and bundle lie: in this checkout unless MYX_PLAYBOOKS_DIR and MYX_AGENT_BUNDLE_DIR say."""
     return {
         "PLAYBOOKS_DIR": os.environ.get("MYX_PLAYBOOKS_DIR", str(CHECKOUT / "playbooks")),
         "AGENT_BUNDLE_DIR": os.environ.get("MYX_AGENT_BUNDLE_DIR", str(CHECKOUT / "build" / "agent-bundle")),
