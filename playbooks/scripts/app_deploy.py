@@ -17,10 +17,11 @@ from typing import Any
 
 import app_artifact
 from app_artifact import BadArtifact
-from app_host import MARK, NOBODY, Account, Done, Host, HostError, lock, unit_of
+from app_host import MARK, NOBODY, Account, Done, Host, HostError, lock, remove_tree, unit_of
 from app_place import Generation, Place, digest, now, read_json, write_json
 from app_request import ACTIONS, ONE_RUN, REMEMBERED, Request, Source, given_config, merge, read_request, read_source
 from app_switch import (
+    Cancelled,
     Switch,
     cancel_by_signal,
     erase,
@@ -236,6 +237,9 @@ def answer(app: App, document: Any) -> int:
         outcome, code = deploy(app, document, secrets), OK
     except BadVariable as error:
         outcome, code = {"failed": True, "changed": False, "message": str(error)}, BAD_INPUT
+    except Cancelled:
+        words = "the deployment was cancelled before anything was changed"
+        outcome, code = {"failed": True, "changed": False, "message": words}, FAILED
     except (HostError, BadArtifact, OSError) as error:
         outcome, code = {"failed": True, "changed": False, "message": str(error)}, FAILED
     text = json.dumps(_masked(outcome, secrets), ensure_ascii=False)
@@ -411,12 +415,24 @@ def _apply(run: Run, candidate: Candidate, first: bool) -> dict[str, Any]:
     else:
         (generation, release), fresh = _settle(run, candidate, facts), True
     switch = Switch(generation, run.current, how, fresh, release, first, candidate.account, candidate.request.probing)
-    _remember_foreign_unit(run.place)
-    make(run.app, run.place, switch)
+    try:
+        _remember_foreign_unit(run.place)
+        make(run.app, run.place, switch)
+    except BaseException:
+        _drop_unused(run, switch)
+        raise
     run.app.forget(run.place, run.place.prune(candidate.request.keep))
     done = {"start": "started", "reload": "reloaded", "restart": "restarted"}[how]
     words = f"{run.app.title} {candidate.release.version} was {done} and passes its probe"
     return {**outcome, "generation": generation.path.name, "message": words}
+
+
+def _drop_unused(run: Run, switch: Switch) -> None:
+    """Remove what was brought for a switch that was not even begun; one that was, removes it itself."""
+    if not run.place.attempt.exists() and switch.fresh_generation:
+        remove_tree(switch.new.path)
+        if switch.fresh_release:
+            remove_tree(run.place.releases / switch.fresh_release)
 
 
 def _remember_foreign_unit(place: Place) -> None:

@@ -201,3 +201,21 @@ async def test_jinja_from_a_user_is_data(ready):
 
     assert played.code == 0, played.text
     assert page(ready) == words
+
+
+async def test_a_full_disk_is_a_sentence_and_the_old_page_stays(host_lab, caddy):
+    with host_lab.host(disk_mb=256) as host:
+        host.write(BINARY, caddy)
+        await by_ssh(host, PLAY, {"artifact_path": BINARY, "caddy_config": site("one")})
+        pid = main_pid(host, "caddy")
+        host.fill_disk()
+
+        full = await by_ssh(host, PLAY, {"caddy_config": site("two")})
+        host.free_disk()
+
+        assert full.code == 2
+        assert "No space left on device" in full.message
+        assert (page(host), main_pid(host, "caddy")) == ("one", pid)
+        after = await by_ssh(host, PLAY, {"caddy_config": site("two")})
+        assert after.code == 0, after.text
+        assert page(host) == "two"
