@@ -19,7 +19,18 @@ import app_artifact
 from app_artifact import BadArtifact
 from app_host import MARK, NOBODY, Account, Done, Host, HostError, lock, remove_tree, unit_of
 from app_place import Generation, Place, digest, now, read_json, write_json
-from app_request import ACTIONS, ONE_RUN, REMEMBERED, Request, Source, given_config, merge, read_request, read_source
+from app_request import (
+    ACTIONS,
+    ONE_RUN,
+    REMEMBERED,
+    Request,
+    Source,
+    given_config,
+    merge,
+    read_request,
+    read_source,
+    split_singles,
+)
 from app_switch import (
     Cancelled,
     Switch,
@@ -64,6 +75,7 @@ class Run:
     current: Generation | None = None
     warnings: list[str] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
+    singles: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def host(self) -> Host:
@@ -262,10 +274,12 @@ def _masked(value: Any, secrets: set[str]) -> Any:
 def deploy(app: App, document: Any, secrets: set[str]) -> dict[str, Any]:
     """The outcome of one request; `secrets` is filled with what must not be shown."""
     cancel_by_signal()
-    given = Variables(document["variables"], app.prefix, app.known)
+    plain, singles = split_singles(document["variables"], app.known)
+    given = Variables(plain, app.prefix, app.known)
     place = Place(Host(), given.name(app.name), app.kind)
     run = Run(app, place, given, document.get("files", {}), bool(document.get("check")), bool(document.get("diff")))
     run.secrets = secrets
+    run.singles = singles
     action = given.choice("action", "deploy", ACTIONS)
     place.host.must_have_systemd()
     place.must_be_ours(app.prefix)
@@ -302,7 +316,11 @@ def _deploy(run: Run) -> dict[str, Any]:
 def _request(run: Run) -> Request:
     app, remembered = run.app, run.current.variables() if run.current else {}
     given = {name: run.given.get(name) for name in app.known}
-    merged = Variables(merge(given, given_config(run.given, run.files), remembered), app.prefix, app.known)
+    together = merge(given, given_config(run.given, run.files), remembered)
+    for name, entries in run.singles.items():
+        if entries:
+            together[name] = {**(Variables(together, app.prefix, app.known).mapping(name) or {}), **entries}
+    merged = Variables(together, app.prefix, app.known)
     if run.current is not None:
         run.secrets |= _remembered_values(remembered, "config_values") | _remembered_values(remembered, "environment")
     request = read_request(merged, app.remembered)

@@ -13,6 +13,7 @@ from check_service import BadProbe, HttpCheck, address, http_check
 ACTIONS = ("deploy", "rollback", "remove")
 ARTIFACT = ("version", "url", "sha256", "artifact_path")
 ONE_RUN = ("name", "action", "config_file", "config_path", "keep", "takeover", "purge")
+SINGLES = (("value_", "config_values"), ("env_", "environment"))
 REMEMBERED = (
     "config",
     "config_format",
@@ -55,6 +56,16 @@ class Request:
 
     def secrets(self) -> set[str]:
         return set(self.values.values()) | set(self.environment.values())
+
+
+def split_singles(values: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The variables without `value_NAME` and `env_NAME`, and these as entries of `config_values` and `environment`."""
+    plain, singles = dict(values), {}
+    for begin, whole in SINGLES:
+        if whole in known:
+            names = [name for name in plain if name.startswith(begin)]
+            singles[whole] = {name[len(begin) :]: plain.pop(name) for name in names}
+    return plain, singles
 
 
 def given_config(variables: Variables, files: dict[str, str]) -> dict[str, Any]:

@@ -211,6 +211,17 @@ def test_values_are_filled_in_and_never_shown(host, port):
         assert "other-secret" not in json.dumps(answer)
 
 
+def test_single_values_are_given_by_name_and_change_only_themselves(host, port):
+    template = config(port, "@@ONE@@ @@TWO@@")
+    deployed(host, port, config=template, config_values={"ONE": "first"}, value_TWO="second")
+
+    answer = host.run("deploy_xray", {"value_TWO": "other-value", **QUICK})
+
+    assert answer["changed"], answer
+    assert greeting(port) == "1.8.24 first other-value"
+    assert "other-value" not in str(answer)
+
+
 def test_a_hidden_configuration_is_not_in_the_diff_nor_in_the_errors(host, port):
     deployed(host, port, hide_config=True)
 
