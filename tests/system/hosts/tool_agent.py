@@ -202,10 +202,12 @@ class Machine:
             return state if state.get("state") in states else {}
 
         try:
-            return until_sync(settled, timeout_s, interval_s=0.3, what=f"upgrade {upgrade_id} is {states}")
+            state = until_sync(settled, timeout_s, interval_s=0.3, what=f"upgrade {upgrade_id} is {states}")
         except AssertionError as late:
             log = self.host.exec(f"cat {UPGRADES}/{upgrade_id}.log; {GUARD} status", check=False).stdout
             raise AssertionError(f"{late}\n{self.state(upgrade_id)}\n{log}") from None
+        self.host.exec(f"flock {UPGRADES}/lock true")  # the guard has tidied up
+        return state
 
     def upgrade(self, folder: Path, upgrade_id: str, **options: Any) -> dict[str, Any]:
         """A whole upgrade up to the moment at which the control plane is asked, or its failure."""

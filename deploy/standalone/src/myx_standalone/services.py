@@ -118,7 +118,9 @@ class Services:
     def _settings(self, name: str, settings: Mapping[str, str]) -> dict[str, str]:
         common = {"TLS_DIR": str(self.home.tls), "DRAIN_S": str(DRAIN_S), "LOG_LEVEL": self.log_level}
         prefix = f"MYX_{name.upper()}_"
-        return self._environment(name) | {prefix + key: value for key, value in {**common, **settings}.items()}
+        given = {key: value for key, value in os.environ.items() if key.startswith(prefix)}
+        ours = {prefix + key: value for key, value in {**common, **settings}.items()}
+        return self._environment(name) | given | ours
 
     def _environment(self, name: str) -> dict[str, str]:
         return passed_on(PASSED_ON) | {TAG: f"{name}:{self.home.path}", "PYTHONUNBUFFERED": "1"}
