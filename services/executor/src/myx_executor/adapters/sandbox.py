@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from myx_executor.adapters import sandbox_caps, sandbox_landlock, sandbox_seccomp
+from myx_executor.adapters import sandbox_caps, sandbox_landlock, sandbox_seccomp, sandbox_shm
 
 _PROGRAMS = ("/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/libexec")
 _LIBRARIES = ("/lib", "/lib64", "/usr/share", "/usr/local/bin", "/usr/local/lib", "/usr/local/lib64")
@@ -58,6 +58,7 @@ def interpreter_paths() -> list[str]:
 def enter(limits: Limits) -> None:
     """Locks this process and all it starts in, for good. OSError when any part of it is not to be had."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sandbox_shm.make_private()
     sandbox_landlock.no_new_privileges()
     sandbox_caps.drop()
     sandbox_landlock.restrict(_rights(limits))

@@ -53,7 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    supervisor = os.getppid()
+    # As it will be again after exec; until then the files of /proc/self are ours.
+    _prctl(_PR_SET_DUMPABLE, 1)
     try:
         if options.pty:
             pair = os.openpty()
@@ -68,6 +70,10 @@ def _run(options: argparse.Namespace) -> None:
         sys.stderr.write(f"the play cannot be isolated: {error}\n")
         sys.stderr.flush()
         os._exit(126)
+    # Last: a change of rights forgets it.
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:
+        os._exit(128 + signal.SIGKILL)
     try:
         os.execv(options.program[0], options.program)  # noqa: S606 - no shell is wanted
     except OSError as error:

@@ -1,8 +1,11 @@
 """SSH connections to hosts: typed errors, checked host keys, root by sudo, no file of the user's."""
 
 import asyncio
+import getpass
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncssh
@@ -50,6 +53,7 @@ class SshConnector:
     """Opens sessions. One is enough for a process."""
 
     def __init__(self, *, connect_timeout_s: float = 10.0, login_timeout_s: float = 20.0) -> None:
+        _name_this_user()
         self._connect_timeout_s = connect_timeout_s
         self._login_timeout_s = login_timeout_s
 
@@ -225,6 +229,18 @@ class _Client(asyncssh.SSHClient):
             return True
         self.other = key
         return False
+
+
+def _name_this_user() -> None:
+    """A container may run us under a number without a name; asyncssh wants both of these, though it uses neither."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = "myx"
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"
 
 
 def _tunnel(before: Sequence[asyncssh.SSHClientConnection]) -> asyncssh.SSHClientConnection | None:
