@@ -34,6 +34,7 @@ sed -i "s|^root:x:0:0:root:/root:.*|root:x:0:0:root:$1/home/root:/bin/sh|" /etc/
 cp "$1/sudoers" /etc/sudoers; chmod 440 /etc/sudoers; rm -rf /etc/sudoers.d/*
 mkdir -p /run/sshd "$1/small"
 mount -t tmpfs -o size=64k tmpfs "$1/small"
+. "$1/before"
 exec /usr/sbin/sshd -D -f "$1/sshd_config" -E "$1/log"
 """
 
@@ -52,6 +53,8 @@ class Sshd:
     port: int = 0
     options: str = ""
     sftp: str = "internal-sftp"
+    # Shell commands in its mount namespace, before it starts.
+    before: str = ""
     key_types: tuple[str, ...] = ("ed25519", "ecdsa", "rsa")
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -77,6 +80,7 @@ class Sshd:
             (self.folder / "home").chmod(0o755)
         users = "".join(f"{name}:{47100 + index}\n" for index, name in enumerate(["root", *USERS]) if index)
         (self.folder / "users").write_text(users)
+        (self.folder / "before").write_text(self.before)
         (self.folder / "sudoers").write_text("root ALL=(ALL) ALL\n" + "\n".join(USERS.values()) + "\n")
         self.port = self.port or _free_port()
         host_keys = "".join(f"HostKey {self.folder}/host_{kind}\n" for kind in self.key_types)

@@ -129,7 +129,8 @@ def hostile(folder, aims):
         f"lookup('lines', 'cat {secret}')",
         "lookup('env', 'MYX_EXECUTOR_CANARY')",
     ):
-        tasks.append({"ansible.builtin.debug": {"msg": "lookup: {{ " + lookup + " }}"}, "ignore_errors": True})
+        say = {"msg": "lookup: {{ " + lookup + " }}"}
+        tasks += [{"ansible.builtin.debug": say, "ignore_errors": True}]
     tasks += [
         {"ansible.builtin.include_vars": {"file": secret}, "ignore_errors": True},
         {"ansible.builtin.template": {"src": secret, "dest": "/dev/null"}, "ignore_errors": True},

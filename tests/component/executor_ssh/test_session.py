@@ -111,6 +111,14 @@ async def test_more_commands_than_the_server_has_sessions_for(session):
     assert [result.text for result in results] == [f"{n}\n" for n in range(40)]
 
 
+async def test_a_host_that_allows_few_sessions(connector, own_sshd):
+    own_sshd.options = "MaxSessions 2"
+    own_sshd.start()
+    async with connector.session([own_sshd.hop()]) as session:
+        results = await asyncio.gather(*(session.run(["echo", str(n)]) for n in range(20)))
+    assert [result.text for result in results] == [f"{n}\n" for n in range(20)]
+
+
 async def test_lost_connection_is_an_error_of_its_own(connector, own_sshd):
     own_sshd.start()
     async with connector.session([own_sshd.hop()]) as session:

@@ -5,7 +5,7 @@ import socket
 
 import asyncssh
 
-from myx_executor.domain.ssh import Hop, HostUnreachable, LoginRefused, SessionLost, SshError
+from myx_executor.domain.ssh import Hop, HostUnreachable, LoginRefused, RemoteFailed, SessionLost, SshError
 from myx_executor.domain.text import clean
 
 _CURES = {
@@ -33,6 +33,16 @@ def lost(hop: Hop) -> SessionLost:
         "SSH_CONNECTION_LOST",
         f"the SSH connection to {where(hop)} broke",
         "see whether the host restarted or lost its network, then run it again",
+        host=hop.name,
+    )
+
+
+def no_channel(hop: Hop) -> RemoteFailed:
+    """The host lets nothing more be started on the connection."""
+    return RemoteFailed(
+        "SSH_COMMAND_FAILED",
+        f"{where(hop)} opens no session for another command",
+        "raise MaxSessions of its sshd (10 by default)",
         host=hop.name,
     )
 

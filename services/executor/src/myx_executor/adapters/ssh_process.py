@@ -8,13 +8,15 @@ from typing import Any
 
 import asyncssh
 
-from myx_executor.adapters.ssh_errors import lost
+from myx_executor.adapters.ssh_errors import lost, no_channel
 from myx_executor.adapters.ssh_root import Elevation, Means, asks_again, no_shell, refusal
 from myx_executor.domain.ssh import Hop, SshError
 
 _NOISE_BYTES = 64 * 1024
 _READ_BYTES = 64 * 1024
 _SUDO_S = 30.0
+_CHANNEL_S = 60.0
+_CHANNEL_PAUSE_S = 0.1
 
 
 class RemoteProcess:
@@ -46,12 +48,7 @@ class RemoteProcess:
     ) -> "RemoteProcess":
         """Opens a channel and runs the command; returns when sudo took its password. RootRefused, SessionLost."""
         mark = secrets.token_hex(12)
-        try:
-            process: asyncssh.SSHClientProcess[bytes] = await connection.create_process(
-                elevation.command_line(argv, mark), encoding=None
-            )
-        except (asyncssh.Error, OSError):
-            raise lost(hop) from None
+        process = await _opened(connection, hop, elevation.command_line(argv, mark))
         started = cls(hop, elevation, process, mark)
         if elevation.means is Means.SUDO_PASSWORD:
             try:
@@ -151,3 +148,21 @@ class RemoteProcess:
         if self._elevation.means in {Means.NONE, Means.IS_ROOT}:
             return no_shell(self._hop, self._noise)
         return refusal(self._hop, self._elevation, self._noise, self._process.exit_status)
+
+
+async def _opened(
+    connection: asyncssh.SSHClientConnection, hop: Hop, command: str
+) -> "asyncssh.SSHClientProcess[bytes]":
+    """A channel; where the host allows fewer at once than we use, as soon as one is free."""
+    deadline = asyncio.get_running_loop().time() + _CHANNEL_S
+    while True:
+        try:
+            return await connection.create_process(command, encoding=None)
+        except asyncssh.ChannelOpenError:
+            if connection.is_closed():
+                raise lost(hop) from None
+            if asyncio.get_running_loop().time() > deadline:
+                raise no_channel(hop) from None
+        except (asyncssh.Error, OSError):
+            raise lost(hop) from None
+        await asyncio.sleep(_CHANNEL_PAUSE_S)
