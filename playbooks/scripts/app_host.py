@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 NOBODY = 65534
 MARK = "# Managed by MyX: changes are lost with the next deployment."
@@ -96,7 +97,9 @@ class Host:
     ) -> Done:
         """Run to the end; a program that cannot be started or takes too long has failed, it does not raise."""
         path = os.environ["PATH"] if not self.is_root and "PATH" in os.environ else STEADY_ENV["PATH"]
-        identity = {"user": account.uid, "group": account.gid, "extra_groups": []} if account and self.is_root else {}
+        identity: dict[str, Any] = (
+            {"user": account.uid, "group": account.gid, "extra_groups": []} if account and self.is_root else {}
+        )
         try:
             done = subprocess.run(
                 list(argv),
@@ -107,7 +110,7 @@ class Host:
                 cwd="/",
                 timeout=timeout_s,
                 check=False,
-                **identity,  # type: ignore[arg-type]
+                **identity,
             )
         except subprocess.TimeoutExpired as error:
             written = error.stdout or b""

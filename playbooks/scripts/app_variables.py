@@ -36,7 +36,7 @@ class Variables:
         return BadVariable(f"{self.prefix}{name} must be {right}")
 
     def has(self, name: str) -> bool:
-        return self._values.get(name, "") != ""
+        return bool(self._values.get(name, "") != "")
 
     def get(self, name: str) -> Any:
         return self._values.get(name)

@@ -31,7 +31,7 @@ class Xray(App):
     name = "xray"
     binary = "xray"
     extras = ("geoip.dat", "geosite.dat")
-    own_variables = ARTIFACT
+    own_variables: tuple[str, ...] = ARTIFACT
     remembered = (*REMEMBERED, "environment", "capabilities", "writable_paths")
     default_url = "https://github.com/XTLS/Xray-core/releases/download/v{version}/Xray-linux-{arch}.zip"
 
