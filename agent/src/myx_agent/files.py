@@ -220,12 +220,17 @@ def _is_file_of(wish: Wish, name: str, folder: int) -> bool:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return False
-    with os.fdopen(fd, "rb") as file:
+    try:
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_size != wish.size or _digest(file) != wish.sha256:
+        if not stat.S_ISREG(found.st_mode) or found.st_size != wish.size:
             return False
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            if _digest(file) != wish.sha256:
+                return False
         os.fchmod(fd, wish.mode)
-    return True
+        return True
+    finally:
+        os.close(fd)
 
 
 def _wish_file(part: Path) -> Path:
