@@ -11,9 +11,10 @@ import re
 import sys
 from typing import Any
 
-from app_deploy import App, Candidate, Release, Run, answer, refused
+from app_deploy import answer
 from app_host import Account, Done, HostError
 from app_place import Generation, Place
+from app_release import App, Candidate, Release, Run, refused
 from app_request import ARTIFACT, REMEMBERED, Request
 from app_unit import unit_text, writable_paths
 from app_variables import listen_port

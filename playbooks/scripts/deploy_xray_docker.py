@@ -19,9 +19,10 @@ from typing import Any
 
 import app_artifact
 from app_artifact import BadArtifact
-from app_deploy import App, Candidate, Release, Run, answer, refused
+from app_deploy import answer
 from app_host import MARK, Account, Done, HostError, unit_of
 from app_place import Generation, Place
+from app_release import App, Candidate, Release, Run, refused
 from app_request import REMEMBERED, Request
 from app_variables import BadVariable, Variables
 from deploy_xray import inbound_addresses, xray_version
