@@ -177,9 +177,7 @@ async def prove(run: Run) -> str:
         run.tools.fleet.forget(run.server_id)
         try:
             state = await _state(run)
-            if state.get("state") in (REVERTED, FAILED):
-                raise _undone(run, state, why)
-            if state.get("state") == CONFIRMED:
+            if state.get("state") in (REVERTED, FAILED, CONFIRMED):
                 break
             await proof.prove(run, release)
             await run.tools.fleet.confirm_upgrade(run.server_id, run.key)
@@ -202,6 +200,7 @@ async def _conclusion(run: Run, why: str) -> str:
                 await run.tools.registry.check_now(run.server_id)
                 return f"{run.deployment.details.get('target_version')} runs and has proved itself"
             if state.get("state") in (REVERTED, FAILED):
+                await run.tools.registry.check_now(run.server_id)  # it may have been seen with the new version
                 raise _undone(run, state, why)
         run.tools.fleet.forget(run.server_id)
         await asyncio.sleep(_POLL_S)
