@@ -82,7 +82,7 @@ class AgentBundle:
         if self._folder is None or not (self._folder / "manifest.json").is_file():
             raise FailedPrecondition(
                 "NO_AGENT_BUNDLE",
-                "there is no agent bundle here: `make agent-bundle` builds it (MYX_EXECUTOR_AGENT_BUNDLE_DIR says where)",
+                "there is no agent bundle: `make agent-bundle` builds one (MYX_EXECUTOR_AGENT_BUNDLE_DIR says where)",
             )
         try:
             manifest: dict[str, Any] = json.loads((self._folder / "manifest.json").read_bytes())
