@@ -20,14 +20,15 @@ from myx_kit.ids import new_id
 from myx_kit.tls import make_agent_certificate
 
 EXCHANGES = Path(__file__).parent / "exchanges"
+METHODS = ("commands.json", "files.json", "plays.json", "identity.json")
 
 
 def pytest_asyncio_loop_factories(config, item):
     return {"uvloop": uvloop.new_event_loop}
 
 
-def load(name: str) -> list[dict]:
-    return json.loads((EXCHANGES / name).read_text(encoding="utf-8"))
+def load(*names: str) -> list[dict]:
+    return [one for name in names for one in json.loads((EXCHANGES / name).read_text(encoding="utf-8"))]
 
 
 def with_fresh_id(exchange: dict) -> dict:
@@ -72,7 +73,7 @@ async def test_the_agent_keeps_to_json_rpc(module_agent, exchange):
         assert matches(exchange["answer"], json.loads(answer)), answer
 
 
-@pytest.mark.parametrize("exchange", load("commands.json"), ids=lambda one: one["name"])
+@pytest.mark.parametrize("exchange", load(*METHODS), ids=lambda one: one["name"])
 async def test_the_agent_answers_as_agreed(module_agent, exchange):
     for number, step in enumerate(with_fresh_id(exchange)["steps"]):
         call = {"jsonrpc": "2.0", "id": number, "method": step["method"], "params": step["params"]}
@@ -107,7 +108,7 @@ async def scripted_agent(tmp_path):
     await runner.cleanup()
 
 
-@pytest.mark.parametrize("exchange", load("commands.json"), ids=lambda one: one["name"])
+@pytest.mark.parametrize("exchange", load(*METHODS), ids=lambda one: one["name"])
 async def test_the_client_asks_and_understands_as_agreed(scripted_agent, exchange):
     target, answers, asked = scripted_agent
     async with AgentClient(timeout_s=5) as client:

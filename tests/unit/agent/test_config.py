@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from myx_agent.config import Config, ConfigError, load, parse
+from myx_agent.config import Config, ConfigError, load, parse, write
 
 GOOD = {"agent_token": "t" * 32, "secret_key": "s" * 32, "rpc_port": 24351, "rpc_path": "a3f8b9c2d1e4f607"}
 
@@ -57,6 +57,10 @@ def test_a_missing_or_empty_key_is_named(key, value):
         ("require_signature", "yes"),
         ("log_level", "loud"),
         ("max_running", 0),
+        ("files_dir", "relative"),
+        ("upgrade_guard_path", "relative"),
+        ("max_uploads", 0),
+        ("previous", {"agent_token": "o" * 32}),
     ],
 )
 def test_a_malformed_value_is_named_by_its_key_and_not_shown(key, value):
@@ -73,6 +77,59 @@ def test_a_malformed_value_is_named_by_its_key_and_not_shown(key, value):
 def test_an_unknown_key_is_named():
     with pytest.raises(ConfigError, match=r"config\.json: rpc_prot is not a known key"):
         parsed(rpc_prot=1)
+
+
+class TestIgnorable:
+    """What a newer release wrote must not keep an older one, that came back, from serving."""
+
+    def test_a_key_that_is_named_there_is_skipped(self):
+        assert parsed(newer=1, newest={"a": 1}, ignorable=["newer", "newest"]) == Config(
+            **GOOD, ignorable=("newer", "newest")
+        )
+
+    def test_a_key_that_is_not_named_there_is_still_refused(self):
+        with pytest.raises(ConfigError, match=r"config\.json: newest is not a known key"):
+            parsed(newer=1, newest=1, ignorable=["newer"])
+
+    def test_a_key_that_is_known_is_checked_all_the_same(self):
+        with pytest.raises(ConfigError, match="max_running must be positive"):
+            parsed(max_running=0, ignorable=["max_running"])
+        with pytest.raises(ConfigError, match="agent_token is malformed"):
+            parsed(agent_token="short", ignorable=["agent_token"])
+
+    @pytest.mark.parametrize("value", ["newer", [1], {}])
+    def test_what_is_no_list_of_names_is_refused(self, value):
+        with pytest.raises(ConfigError, match=r"config\.json: ignorable "):
+            parsed(ignorable=value)
+
+
+class TestPrevious:
+    PAIR = {"certificate_path": "/c", "key_path": "/k"}  # noqa: RUF012 - only read
+
+    def test_it_may_hold_what_a_newer_release_put_there(self):
+        before = {"agent_token": "o" * 32, "secret_key": "p" * 32, **self.PAIR, "newer": 1}
+
+        assert parsed(previous=before, rotation_id="r").previous.agent_token == "o" * 32
+
+    @pytest.mark.parametrize("secret", ["short", "with blanks in it, long enough"])
+    def test_its_secrets_are_checked_and_not_shown(self, secret):
+        with pytest.raises(ConfigError) as caught:
+            parsed(previous={"agent_token": "o" * 32, "secret_key": secret, **self.PAIR})
+
+        assert str(caught.value) == "config.json: previous is malformed"
+
+
+def test_a_document_is_written_whole_and_private_or_not_at_all(tmp_path):
+    path = tmp_path / "config.json"
+    assert write(path, GOOD | {"newer": 1, "ignorable": ["newer"]}) == load(path)
+    assert json.loads(path.read_text())["newer"] == 1
+    assert path.stat().st_mode & 0o777 == 0o600
+
+    before = path.read_bytes()
+    with pytest.raises(ConfigError):
+        write(path, GOOD | {"rpc_port": 0})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe"])
