@@ -79,8 +79,7 @@ free=$(df -Pm "$BASE" | awk 'NR == 2 { print $4 }')
 rm -rf -- "$place"
 tar -xf "$archive" -C "$parts" --no-same-owner || die "$archive is not a whole archive"
 uv=$parts/uv
-[ -f "$uv" ] || uv=/opt/myx-agent/bin/uv
-chmod 755 "$uv"
+chmod 700 "$uv"
 export UV_CACHE_DIR="$parts/cache" UV_NO_CONFIG=1 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=hardlink UV_NO_PROGRESS=1 HOME="$parts" TMPDIR="$parts"
 "$uv" venv --quiet --no-project --python "$found" "$place"
 if [ -n "$index" ]; then

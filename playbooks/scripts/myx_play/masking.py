@@ -10,6 +10,7 @@ from typing import Any
 MASK = "********"
 SHORTEST = 4
 _SHORTEST_LINE = 8
+_SHORTEST_NUMBER = 6
 
 
 class Masker:
@@ -34,15 +35,17 @@ class Masker:
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    """Every value in a document as text; names are no secrets, true and false hide nothing."""
+    """Every value in a document as text. Names are no secrets, nor are true, false and short numbers (ports)."""
     if isinstance(value, dict):
         for item in value.values():
             yield from _leaves(item)
     elif isinstance(value, list):
         for item in value:
             yield from _leaves(item)
-    elif value is not None and not isinstance(value, bool):
-        yield value if isinstance(value, str) else json.dumps(value)
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, int | float) and not isinstance(value, bool) and len(json.dumps(value)) >= _SHORTEST_NUMBER:
+        yield json.dumps(value)
 
 
 def _forms(value: str) -> Iterator[str]:

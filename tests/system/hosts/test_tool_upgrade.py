@@ -148,7 +148,7 @@ def test_only_one_upgrade_is_under_way(machine, sources):
 
 
 def test_a_full_disk_fails_the_upgrade_and_nothing_else(host_lab, sources, tmp_path):
-    with host_lab.host(disk_mb=400) as host:
+    with host_lab.host(disk_mb=700) as host:
         machine = Machine(host, tmp_path)
         done = asyncio.run(machine.install())
         assert done.code == 0, done.text
@@ -163,7 +163,7 @@ def test_a_full_disk_fails_the_upgrade_and_nothing_else(host_lab, sources, tmp_p
         else:
             assert "room" in end["reason"] or "space" in end["reason"]
         assert machine.run("echo sound") == (0, "sound\n")
-        host.fill_disk(leave_mb=60)
+        host.fill_disk(leave_mb=300)
         (host.root / "var/lib/myx-agent/staging").mkdir(exist_ok=True)
         end = machine.upgrade(good(sources), "room2")
         assert end["state"] == "failed"

@@ -9,6 +9,11 @@ from myx_testkit.bundle import variant
 AGENT = REPOSITORY / "agent"
 GOOD = "9.0.0"
 
+OTHER_CERTIFICATE = """    import msgspec
+    config = msgspec.structs.replace(config, certificate_path='/run/x.crt', key_path='/run/x.key')
+    ensure_certificate(config)
+"""
+
 # Name → (file below myx_agent, text, what takes its place).
 BREAKS = {
     "no-import": ("agent.py", "import asyncio\n", "import asyncio\nimport no_such_package\n"),
@@ -22,9 +27,7 @@ BREAKS = {
     "wrong-certificate": (
         "tls.py",
         '    """The server\'s TLS context. Raises CertificateError."""\n',
-        "    import dataclasses, msgspec\n"
-        "    config = msgspec.structs.replace(config, certificate_path='/run/x.crt', key_path='/run/x.key')\n"
-        "    ensure_certificate(config)\n",
+        OTHER_CERTIFICATE,
     ),
     "schema": ("config.py", '_REQUIRED = ("agent_token",', '_REQUIRED = ("new_key", "agent_token",'),
     "no-commands": (

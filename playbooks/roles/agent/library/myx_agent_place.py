@@ -1,10 +1,13 @@
 """Ansible module: put a built release and its files into place, under the watch of upgrade-guard where an agent ran."""
 
+from __future__ import annotations
+
 import contextlib
 import difflib
 import json
 import os
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.myx_agent_host import (
@@ -31,7 +34,7 @@ from ansible.module_utils.myx_agent_host import (
 DOCUMENTATION = """
 module: myx_agent_place
 short_description: Puts a release of the MyX agent and its files into place
-description: Writes what differs, switches, restarts. Nothing is touched and nothing restarts when all is as it should be.
+description: Writes what differs, switches, restarts; when all is as it should be, nothing is touched.
 options:
   release: {description: name of a complete release, type: str, required: true}
   guard: {description: the program upgrade-guard, type: str, required: true}
@@ -44,7 +47,7 @@ _SECRET = ("/etc/myx-agent/config.json", "/etc/myx-agent/ssl/agent.key")
 _CHECK_S = 60
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "release": {"type": "str", "required": True},
@@ -62,15 +65,15 @@ def main():
     except Failure as failure:
         module.fail_json(msg=str(failure), **result)
     except OSError as error:
-        module.fail_json(msg="the agent cannot be put into place: {}".format(error), **result)
+        module.fail_json(msg=f"the agent cannot be put into place: {error}", **result)
     module.exit_json(**result)
 
 
-def place(params, result, check):
+def place(params: dict[str, Any], result: dict[str, Any], *, check: bool) -> None:
     """Fills `result`, so that a failure tells how far it came."""
     release = params["release"]
     if not check and read_release(release) is None:
-        raise Failure("release {} is not complete".format(release))
+        raise Failure(f"release {release} is not complete")
     differing = [item for item in params["files"] if differs(item)]
     result["diff"] = [diff(item) for item in differing]
     guard = {"path": GUARD, "content": params["guard"], "mode": "755"}
@@ -95,7 +98,7 @@ def place(params, result, check):
         os.unlink(RESTART_NEEDED)
 
 
-def differs(item):
+def differs(item: dict[str, str]) -> bool:
     """Content, mode or owner are not as they should be; of JSON the meaning counts."""
     there = read_file(item["path"])
     if there is None or not same(item, there):
@@ -104,23 +107,23 @@ def differs(item):
     return (stat.st_mode & 0o7777) != int(item["mode"], 8) or stat.st_uid != 0 or stat.st_gid != 0
 
 
-def same(item, there):
+def same(item: dict[str, str], there: bytes) -> bool:
     if item["path"].endswith(".json"):
         with contextlib.suppress(ValueError):
-            return json.loads(there) == json.loads(item["content"])
+            return bool(json.loads(there) == json.loads(item["content"]))
     return there == item["content"].encode()
 
 
-def diff(item):
+def diff(item: dict[str, str]) -> dict[str, str]:
     """What changes, without secrets."""
     there = (read_file(item["path"]) or b"").decode("utf-8", "replace")
     if item["path"] in _SECRET:
-        return {"prepared": "{} changes (not shown)\n".format(item["path"])}
+        return {"prepared": f"{item['path']} changes (not shown)\n"}
     lines = difflib.unified_diff(there.splitlines(True), item["content"].splitlines(True), item["path"], item["path"])
-    return {"prepared": "".join(lines) or "{}: mode or owner\n".format(item["path"])}
+    return {"prepared": "".join(lines) or f"{item['path']}: mode or owner\n"}
 
 
-def needs_restart(release):
+def needs_restart(release: str) -> bool:
     state = unit_state()
     return (
         current_release() != release
@@ -131,13 +134,13 @@ def needs_restart(release):
     )
 
 
-def make_folders():
+def make_folders() -> None:
     for path, mode in _FOLDERS:
         os.makedirs(path, mode=mode, exist_ok=True)
         os.chmod(path, mode)
 
 
-def try_configuration(release, files):
+def try_configuration(release: str, files: list[dict[str, str]]) -> None:
     """The new code reads the configuration that it will get, before anything is touched. Raises Failure."""
     content = next((item["content"] for item in files if item["path"] == CONFIG), None)
     path = CONFIG
@@ -147,31 +150,29 @@ def try_configuration(release, files):
     try:
         run([RELEASES + "/" + release + "/bin/myx-agent", "--config", path, "--check"], timeout_s=_CHECK_S)
     except Failure as failure:
-        raise Failure(
-            "the new agent does not take the configuration: {}".format(str(failure).partition(" failed: ")[2])
-        )
+        raise Failure(f"the new agent does not take the configuration: {str(failure).partition(' failed: ')[2]}")
     finally:
         if content is not None:
             os.unlink(path)
 
 
-def watch(params, release, now):
+def watch(params: dict[str, Any], release: str, now: int) -> str:
     """Id of the upgrade that watches over the change; empty where there is nothing that could be put back."""
     upgrade_id = params["upgrade_id"]
     previous = current_release()
     if not upgrade_id:
         if read_release(previous) is None or read_file("/etc/systemd/system/" + UNIT) is None:
             return ""
-        upgrade_id = "install-%d" % now
-        version = read_release(release)["version"]
+        upgrade_id = f"install-{now}"
+        version = (read_release(release) or {})["version"]
         argv = [GUARD, "begin", upgrade_id, release, version, "300", str(params["confirm_s"])]
         run(argv, env={"MYX_GUARD_TAKEOVER": "1"})
     back_up(UPGRADES + "/backup-" + upgrade_id, [item["path"] for item in params["files"]])
     run([GUARD, "arm", upgrade_id])
-    return upgrade_id
+    return str(upgrade_id)
 
 
-def back_up(folder, paths):
+def back_up(folder: str, paths: list[str]) -> None:
     """Copies of what is there, for the guard; `complete` comes last."""
     if os.path.exists(folder + "/complete"):
         return
@@ -185,7 +186,7 @@ def back_up(folder, paths):
     write_file(folder + "/complete", b"", 0o600)
 
 
-def switch(release, upgrade_id):
+def switch(release: str, upgrade_id: str) -> None:
     if upgrade_id:
         run([GUARD, "activate", upgrade_id], timeout_s=180)
         return

@@ -1,8 +1,11 @@
 """Ansible module: ask the agent on its own host what the control plane will ask it."""
 
+from __future__ import annotations
+
 import json
 import time
 import uuid
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.myx_agent_host import (
@@ -32,7 +35,7 @@ _CRASHES = 3
 _WORD = "myx-probe"
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "release": {"type": "str", "required": True},
@@ -51,8 +54,8 @@ def main():
     module.exit_json(changed=False, version=version)
 
 
-def probe(release, timeout_s):
-    """The version that answers. Raises Failure with the last cause when none does in time, at once when it keeps crashing."""
+def probe(release: str, timeout_s: int) -> str:
+    """The version that answers. Failure: none does in time, with the last cause; at once when it keeps crashing."""
     deadline = time.monotonic() + timeout_s
     crashes = unit_state()["NRestarts"]
     while True:
@@ -62,30 +65,30 @@ def probe(release, timeout_s):
         except Failure as failure:
             cause = str(failure)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            cause = "its configuration cannot be used: {}".format(error)
+            cause = f"its configuration cannot be used: {error}"
         if state.get("ActiveState") == "failed" or state["NRestarts"] - crashes >= _CRASHES:
-            raise Failure("the agent does not stay up (%d starts)" % (state["NRestarts"] - crashes + 1))
+            raise Failure(f"the agent does not stay up ({state['NRestarts'] - crashes + 1} starts)")
         if time.monotonic() > deadline:
-            raise Failure("the agent did not answer as it should within %d s: %s" % (timeout_s, cause))
+            raise Failure(f"the agent did not answer as it should within {timeout_s} s: {cause}")
         time.sleep(_PAUSE_S)
 
 
-def ask(release, state):
+def ask(release: str, state: dict[str, Any]) -> str:
     config = json.loads(read_file(CONFIG))
     agent = Agent(config, read_file(CERTIFICATE).decode())
-    wanted = read_release(release)["version"]
+    wanted: str = (read_release(release) or {})["version"]
     version = agent.call("heartbeat", timestamp=time.time()).get("version")
     if version != wanted:
-        raise Failure("version {} answers instead of {}".format(version, wanted))
+        raise Failure(f"version {version} answers instead of {wanted}")
     if process_release(state["MainPID"]) != release:
-        raise Failure("the process of the unit is not of release {}".format(release))
+        raise Failure(f"the process of the unit is not of release {release}")
     run_command(agent)
-    return version
+    return wanted
 
 
-def run_command(agent):
+def run_command(agent: Agent) -> None:
     """A command's way through the agent: start, output, exit code, release."""
-    command_id = "probe-{}".format(uuid.uuid4())
+    command_id = f"probe-{uuid.uuid4()}"
     agent.call("execute_command", command="/bin/echo", args=[_WORD], command_id=command_id, timeout=30)
     answer = agent.call("get_command_log", command_id=command_id, offset=0, wait=8)
     text, end = decode(answer.get("log_data")), answer
@@ -95,8 +98,10 @@ def run_command(agent):
         end = agent.call("get_command_log", command_id=command_id, offset=end.get("new_offset", len(text)), wait=8)
         text += decode(end.get("log_data"))
     result = end.get("result") or {}
+    if (result.get("stdout") or {}).get("dropped"):
+        raise Failure("it keeps no output of commands: the disk is nearly full")
     if text.strip() != _WORD or result.get("return_code") != 0:
-        raise Failure("a command run by it gives {!r} and exit code {}".format(text[:40], result.get("return_code")))
+        raise Failure(f"a command run by it gives {text[:40]!r} and exit code {result.get('return_code')}")
     agent.call("release_command", command_id=command_id)
 
 

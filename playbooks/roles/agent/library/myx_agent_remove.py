@@ -1,11 +1,14 @@
 """Ansible module: take the agent off the host with everything that it made."""
 
+from __future__ import annotations
+
 import contextlib
 import glob
 import os
 import shutil
 import signal
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.myx_agent_host import CONFIG, CURRENT, HOME, UNIT, Failure, read_file, run, running_commands
@@ -23,15 +26,15 @@ _REVERT = ("myx-agent-revert.timer", "myx-agent-revert.service")
 _WAIT_S = 15
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(argument_spec={"force": {"type": "bool", "default": False}}, supports_check_mode=True)
     try:
-        module.exit_json(**remove(module.params["force"], module.check_mode))
+        module.exit_json(**remove(force=module.params["force"], check=module.check_mode))
     except (Failure, OSError) as failure:
         module.fail_json(msg=str(failure))
 
 
-def remove(force, check):
+def remove(*, force: bool, check: bool) -> dict[str, Any]:
     if "MYX_COMMAND_ID" in os.environ:
         raise Failure("the agent cannot remove itself: use SSH")
     there = [path for path in (*_FOLDERS, *units()) if os.path.lexists(path)]
@@ -39,7 +42,7 @@ def remove(force, check):
     commands = running_commands()
     if commands and not force:
         some = ", ".join(commands[:5]) + (" …" if len(commands) > 5 else "")
-        raise Failure("%d commands run on this host (%s): wait, cancel them, or use force" % (len(commands), some))
+        raise Failure(f"{len(commands)} commands run on this host ({some}): wait, cancel them, or use force")
     if check or not result["changed"]:
         return result
     result["cancelled"] = commands
@@ -56,24 +59,24 @@ def remove(force, check):
         delete(path)
     left = [path for path in (*_FOLDERS, *units()) if os.path.lexists(path)]
     if left:
-        raise Failure("cannot be removed: {}".format(", ".join(left)))
+        raise Failure(f"cannot be removed: {', '.join(left)}")
     return result
 
 
-def units():
+def units() -> list[str]:
     names = (UNIT, UNIT + ".d", *_REVERT)
     links = [path for name in names for path in glob.glob(_UNITS + "*.wants/" + name)]
     return [path for path in (_UNITS + name for name in names) if os.path.lexists(path)] + links
 
 
-def stop_commands():
+def stop_commands() -> None:
     """By the agent's own program when it works, so that their ends are collected; end_helpers takes the rest."""
     with contextlib.suppress(Failure):
         run([CURRENT + "/bin/myx-agent", "--config", CONFIG, "--stop-commands", "--grace", "5"], timeout_s=90)
 
 
-def helpers():
-    """Processes of ours: whatever runs an interpreter below our folder, and commands that nobody supervises any more."""
+def helpers() -> list[int]:
+    """Processes of ours: what runs an interpreter below our folder, and commands that nobody supervises."""
     found = []
     commands = set(running_commands())
     for folder in glob.glob("/proc/[0-9]*"):
@@ -86,7 +89,7 @@ def helpers():
     return found
 
 
-def end_helpers():
+def end_helpers() -> None:
     for number, wait_s in ((signal.SIGTERM, 1), (signal.SIGKILL, _WAIT_S)):
         for pid in helpers():
             with contextlib.suppress(OSError):
@@ -96,10 +99,10 @@ def end_helpers():
             time.sleep(0.1)
     left = helpers()
     if left:
-        raise Failure("processes {} do not end".format(", ".join(map(str, left))))
+        raise Failure(f"processes {', '.join(map(str, left))} do not end")
 
 
-def delete(path):
+def delete(path: str) -> None:
     if os.path.islink(path) or os.path.isfile(path):
         os.unlink(path)
     elif os.path.isdir(path):

@@ -1,5 +1,7 @@
 """Ansible module: build a release of the agent from an uploaded archive, beside what runs."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import json
@@ -9,12 +11,14 @@ import re
 import shutil
 import tarfile
 import time
+from collections.abc import Iterator
+from typing import IO, Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.myx_agent_host import (
     CURRENT,
-    HOME,
     RELEASES,
+    SPOOL,
     Failure,
     current_release,
     read_release,
@@ -42,12 +46,12 @@ _PARTS = (
     re.compile(r"RELEASE\.json"),
 )
 _LARGEST = 1 << 30
-_ROOM_FACTOR = 3
-_ROOM_BYTES = 64 << 20
+_ROOM_BYTES = 32 << 20
+_OUTPUT_BYTES = 260 << 20  # the agent keeps no output with less than 256 MB
 _BUILD_S = 600
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "archive": {"type": "path", "required": True},
@@ -62,16 +66,16 @@ def main():
     except Failure as failure:
         module.fail_json(msg=str(failure))
     except OSError as error:
-        module.fail_json(msg="the new release cannot be built: {}".format(error))
+        module.fail_json(msg=f"the new release cannot be built: {error}")
 
 
-def build(params, check=False):
+def build(params: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
     os.umask(0o022)
     archive = params["archive"]
     facts = read_archive(archive)
     name = release_name(facts)
     if params["release"] and params["release"] != name:
-        raise Failure("{} holds {}, not {}".format(archive, name, params["release"]))
+        raise Failure(f"{archive} holds {name}, not {params['release']}")
     check_arch(facts)
     result = {"changed": False, "release": name, "version": facts["version"], "previous": current_release()}
     if is_whole(name, facts):
@@ -86,7 +90,7 @@ def build(params, check=False):
     return result
 
 
-def read_archive(path):
+def read_archive(path: str) -> dict[str, str]:
     """RELEASE.json of the archive. Raises Failure."""
     try:
         with tarfile.open(path) as archive:
@@ -96,29 +100,36 @@ def read_archive(path):
                     or not any(part.fullmatch(member.name) for part in _PARTS)
                     or member.size > _LARGEST
                 ):
-                    raise Failure("{}: {} has no place in it".format(path, member.name))
-            document = json.load(archive.extractfile("RELEASE.json"))
+                    raise Failure(f"{path}: {member.name} has no place in it")
+            document: dict[str, str] = json.loads(_content(archive, "RELEASE.json").read())
     except OSError as error:
-        raise Failure("{}: {}".format(path, error.strerror or error))
+        raise Failure(f"{path}: {error.strerror or error}")
     except (tarfile.TarError, KeyError, ValueError, EOFError) as error:
-        raise Failure("{} is not a whole archive of the agent ({})".format(path, error))
+        raise Failure(f"{path} is not a whole archive of the agent ({error})")
     for key in ("version", "digest", "arch", "python"):
         if not isinstance(document.get(key), str) or not _NAME.fullmatch(document[key]):
-            raise Failure("{}: its RELEASE.json says no {}".format(path, key))
+            raise Failure(f"{path}: its RELEASE.json says no {key}")
     return document
 
 
-def release_name(facts):
-    return "{}-{}".format(facts["version"], facts["digest"][:12])
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo | str) -> IO[bytes]:
+    file = archive.extractfile(member)
+    if file is None:
+        raise KeyError(str(member))
+    return file
 
 
-def check_arch(facts):
+def release_name(facts: dict[str, str]) -> str:
+    return f"{facts['version']}-{facts['digest'][:12]}"
+
+
+def check_arch(facts: dict[str, str]) -> None:
     machine = platform.machine()
     if facts["arch"] not in ("any", machine):
-        raise Failure("the archive is for {}, this host is {}".format(facts["arch"], machine))
+        raise Failure(f"the archive is for {facts['arch']}, this host is {machine}")
 
 
-def is_whole(name, facts):
+def is_whole(name: str, facts: dict[str, str]) -> bool:
     """Complete, of this very bundle, and its interpreter still there."""
     done = read_release(name)
     if done is None or any(done.get(key) != facts[key] for key in ("version", "digest", "python")):
@@ -126,24 +137,33 @@ def is_whole(name, facts):
     return runs(name, facts["version"])
 
 
-def runs(name, version):
+def runs(name: str, version: str) -> bool:
     with contextlib.suppress(Failure):
         code, text = run([RELEASES + "/" + name + "/bin/myx-agent", "--version"], timeout_s=60, check=False)
-        return code == 0 and text.split()[-1:] == [version]
+        return bool(code == 0 and text.split()[-1:] == [version])
     return False
 
 
-def check_room(archive):
-    folder = next(path for path in (RELEASES, HOME, os.path.dirname(HOME), "/") if os.path.isdir(path))
-    needed = os.stat(archive).st_size * _ROOM_FACTOR + _ROOM_BYTES
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise Failure(
-            "not enough room in %s: %d MB are free, %d MB are needed" % (folder, free >> 20, -(-needed >> 20))
-        )
+def check_room(archive: str) -> None:
+    """Enough for the build, and for the output of commands, which the agent drops when less is left. Raises Failure."""
+    build, spool = existing(RELEASES), existing(SPOOL)
+    needed = {build: os.stat(archive).st_size * 2 + _ROOM_BYTES, spool: _OUTPUT_BYTES}
+    if os.stat(build).st_dev == os.stat(spool).st_dev:
+        needed = {build: sum(needed.values())}
+    for folder, bytes_needed in needed.items():
+        free = shutil.disk_usage(folder).free
+        if free < bytes_needed:
+            asked = -(-bytes_needed >> 20)
+            raise Failure(f"not enough room in {folder}: {free >> 20} MB are free, {asked} MB are needed")
 
 
-def find_python(given, wanted):
+def existing(folder: str) -> str:
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def find_python(given: str, wanted: str) -> str:
     """The interpreter for the wheels in the archive. Raises Failure."""
     choices = [given] if given else [CURRENT + "/bin/python", "python" + wanted, "python3"]
     for choice in choices:
@@ -151,18 +171,20 @@ def find_python(given, wanted):
         if path and version_of(path) == wanted:
             return os.path.realpath(path)
     if given:
-        raise Failure("{} is not the Python {} that the archive is for".format(given, wanted))
-    raise Failure("there is no Python {} on this host".format(wanted))
+        raise Failure(f"{given} is not the Python {wanted} that the archive is for")
+    raise Failure(f"there is no Python {wanted} on this host")
 
 
-def version_of(python):
+def version_of(python: str) -> str:
     with contextlib.suppress(Failure):
-        code, text = run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], timeout_s=30, check=False)
+        code, text = run(
+            [python, "-c", "import sysconfig; print(sysconfig.get_python_version())"], timeout_s=30, check=False
+        )
         return text if code == 0 else ""
     return ""
 
 
-def make(archive, name, facts, python, index_url):
+def make(archive: str, name: str, facts: dict[str, str], python: str, index_url: str) -> None:
     place = RELEASES + "/" + name
     parts = RELEASES + "/." + name + ".parts"
     sweep()
@@ -171,7 +193,7 @@ def make(archive, name, facts, python, index_url):
         unpack(archive, parts)
         install(place, parts, python, index_url)
         if not runs(name, facts["version"]):
-            raise Failure("the new agent does not start: {}".format(why_not(place)))
+            raise Failure(f"the new agent does not start: {why_not(place)}")
         document = {"version": facts["version"], "digest": facts["digest"], "arch": platform.machine()}
         document.update(python=facts["python"], installed_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         restore_labels(place)
@@ -185,16 +207,16 @@ def make(archive, name, facts, python, index_url):
         remove(parts)
 
 
-def sweep():
+def sweep() -> None:
     """Remove what builds left that were killed."""
     for entry in list(os.scandir(RELEASES)):
-        if entry.is_dir(follow_symlinks=False) and entry.name != current_release():
-            if entry.name.startswith(".") or not os.path.exists(entry.path + "/RELEASE.json"):
-                remove(entry.path)
+        half_made = entry.name.startswith(".") or not os.path.exists(entry.path + "/RELEASE.json")
+        if half_made and entry.is_dir(follow_symlinks=False) and entry.name != current_release():
+            remove(entry.path)
 
 
 @contextlib.contextmanager
-def one_at_a_time():
+def one_at_a_time() -> Iterator[None]:
     fd = os.open(RELEASES, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -205,23 +227,19 @@ def one_at_a_time():
         os.close(fd)
 
 
-def unpack(archive, parts):
+def unpack(archive: str, parts: str) -> None:
     os.mkdir(parts, 0o700)
     os.mkdir(parts + "/wheels")
     with tarfile.open(archive) as tar:
         for member in tar:  # read_archive has seen that there is nothing else in it
             if member.isfile() and any(part.fullmatch(member.name) for part in _PARTS):
                 with open(parts + "/" + member.name, "wb") as file:
-                    shutil.copyfileobj(tar.extractfile(member), file)
+                    shutil.copyfileobj(_content(tar, member), file)
 
 
-def install(place, parts, python, index_url):
+def install(place: str, parts: str, python: str, index_url: str) -> None:
     uv = parts + "/uv"
-    if os.path.exists(uv):
-        os.chmod(uv, 0o755)
-        os.makedirs(HOME + "/bin", mode=0o755, exist_ok=True)
-    else:
-        uv = HOME + "/bin/uv"
+    os.chmod(uv, 0o700)
     env = {"UV_CACHE_DIR": parts + "/cache", "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     env.update(UV_LINK_MODE="hardlink", TMPDIR=parts, HOME=parts, UV_CONCURRENT_BUILDS="1")
     run([uv, "venv", "--quiet", "--no-project", "--python", python, place], env=env)
@@ -233,14 +251,14 @@ def install(place, parts, python, index_url):
     run([*pip, "--only-binary", ":all:", *source, "-r", parts + "/requirements.txt"], timeout_s=_BUILD_S, env=env)
 
 
-def why_not(place):
+def why_not(place: str) -> str:
     with contextlib.suppress(Failure):
         _code, text = run([place + "/bin/myx-agent", "--version"], timeout_s=60, check=False)
         return text.splitlines()[-1][-300:] if text else "it says nothing"
     return "it cannot be executed"
 
 
-def remove(path):
+def remove(path: str) -> None:
     if os.path.islink(path) or os.path.isfile(path):
         os.unlink(path)
     elif os.path.isdir(path):

@@ -1,5 +1,7 @@
 """What the agent's modules share: paths, processes, files that are whole or not there, and a client of the agent."""
 
+from __future__ import annotations
+
 import base64
 import contextlib
 import glob
@@ -13,6 +15,7 @@ import socket
 import ssl
 import subprocess
 import time
+from typing import Any
 
 HOME = "/opt/myx-agent"
 RELEASES = HOME + "/releases"
@@ -30,10 +33,12 @@ class Failure(Exception):
     """One sentence for the operator."""
 
 
-def run(argv, timeout_s=120, env=None, check=True, cwd=None):
-    """(exit code, output of both kinds). Failure when it cannot be started or does not end; with `check` when it fails."""
-    environment = dict(os.environ, LC_ALL="C.UTF-8")
-    environment.update(env or {})
+def run(
+    argv: list[str], timeout_s: float = 120, env: dict[str, str] | None = None, *, check: bool = True
+) -> tuple[int, str]:
+    """(exit code, output of both kinds). Failure: it cannot be started or does not end; with `check` when it fails."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
+    name = " ".join(argv[:3])
     try:
         done = subprocess.run(
             argv,
@@ -42,27 +47,26 @@ def run(argv, timeout_s=120, env=None, check=True, cwd=None):
             stderr=subprocess.STDOUT,
             env=environment,
             timeout=timeout_s,
-            cwd=cwd,
             check=False,
         )
     except OSError as error:
-        raise Failure("{} cannot be run: {}".format(argv[0], error.strerror))
+        raise Failure(f"{argv[0]} cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise Failure("%s did not end within %d s" % (" ".join(argv[:3]), timeout_s))
+        raise Failure(f"{name} did not end within {timeout_s:.0f} s") from None
     text = done.stdout.decode("utf-8", "replace").strip()
     if check and done.returncode:
-        raise Failure("{} failed: {}".format(" ".join(argv[:3]), tail(text) or "exit code %d" % done.returncode))
+        raise Failure(f"{name} failed: {tail(text) or f'exit code {done.returncode}'}")
     return done.returncode, text
 
 
-def tail(text, lines=6, limit=900):
+def tail(text: str, lines: int = 6, limit: int = 900) -> str:
     """The end of an output, where programs say what went wrong."""
     return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())[-limit:]
 
 
-def write_file(path, content, mode):
+def write_file(path: str, content: bytes, mode: int) -> None:
     """The whole file, durable, or the old one."""
-    temporary = "{}.myx-new".format(path)
+    temporary = f"{path}.myx-new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(content)
@@ -74,7 +78,7 @@ def write_file(path, content, mode):
     sync_folder(os.path.dirname(path))
 
 
-def sync_folder(path):
+def sync_folder(path: str) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -82,7 +86,7 @@ def sync_folder(path):
         os.close(fd)
 
 
-def read_file(path):
+def read_file(path: str) -> bytes | None:
     """Bytes, or None when there is no such file."""
     try:
         with open(path, "rb") as file:
@@ -91,17 +95,17 @@ def read_file(path):
         return None
 
 
-def read_release(name):
+def read_release(name: str) -> dict[str, str] | None:
     """RELEASE.json of a release that was completed; None of any other."""
     try:
-        with open("{}/{}/RELEASE.json".format(RELEASES, name)) as file:
+        with open(f"{RELEASES}/{name}/RELEASE.json") as file:
             document = json.load(file)
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) and document.get("version") else None
 
 
-def current_release():
+def current_release() -> str:
     """Name of the release that `current` points to; empty when there is none."""
     try:
         return os.path.basename(os.readlink(CURRENT))
@@ -109,36 +113,36 @@ def current_release():
         return ""
 
 
-def restore_labels(*paths):
+def restore_labels(*paths: str) -> None:
     """SELinux labels, where the host has them."""
     if os.path.exists("/sys/fs/selinux/enforce"):
         with contextlib.suppress(Failure):
             run(["restorecon", "-R", *paths], check=False)
 
 
-def unit_state():
+def unit_state() -> dict[str, Any]:
     """ActiveState, SubState, MainPID (int), NRestarts (int), UnitFileState of the agent's unit."""
     names = ["ActiveState", "SubState", "MainPID", "NRestarts", "UnitFileState", "LoadState"]
     _code, text = run(["systemctl", "show", UNIT, "--property=" + ",".join(names)], check=False)
-    state = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
+    state: dict[str, Any] = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
     for name in ("MainPID", "NRestarts"):
         value = state.get(name, "")
         state[name] = int(value) if value.isdigit() else 0
     return state
 
 
-def process_release(pid):
+def process_release(pid: int) -> str:
     """The release whose interpreter a process runs; empty when it is none of ours."""
-    first = (read_file("/proc/%d/cmdline" % pid) or b"").split(b"\0")[0].decode("utf-8", "replace")
+    first = (read_file(f"/proc/{pid}/cmdline") or b"").split(b"\0")[0].decode("utf-8", "replace")
     prefix = RELEASES + "/"
     return first[len(prefix) :].split("/")[0] if first.startswith(prefix) else ""
 
 
-def last_words(since=None):
+def last_words(since: int | None = None) -> str:
     """What the agent wrote last, for the reason of a failure."""
     argv = ["journalctl", "--no-pager", "--output=cat", "--lines=12", "--unit=" + UNIT]
     if since is not None:
-        argv.append("--since=@%d" % since)
+        argv.append(f"--since=@{since}")
     with contextlib.suppress(Failure):
         code, text = run(argv, timeout_s=20, check=False)
         lines = [line for line in text.splitlines() if not line.startswith(("--", "Start", "Stop", UNIT, "Hint"))]
@@ -147,7 +151,7 @@ def last_words(since=None):
     return ""
 
 
-def running_commands():
+def running_commands() -> list[str]:
     """Ids of commands that run under the agent, from its spool."""
     found = []
     boot = (read_file("/proc/sys/kernel/random/boot_id") or b"").decode().strip()
@@ -155,9 +159,7 @@ def running_commands():
         fields = (read_file(folder + "/pid") or b"").decode("utf-8", "replace").split()
         if os.path.exists(folder + "/result.json") or len(fields) < 5 or fields[4] != boot:
             continue
-        stat = (
-            (read_file("/proc/{}/stat".format(fields[0])) or b"").decode("utf-8", "replace").rpartition(")")[2].split()
-        )
+        stat = (read_file(f"/proc/{fields[0]}/stat") or b"").decode("utf-8", "replace").rpartition(")")[2].split()
         if len(stat) > 19 and stat[0] not in "ZX" and stat[19] == fields[1]:
             found.append(os.path.basename(folder))
     return sorted(found)
@@ -166,29 +168,29 @@ def running_commands():
 class Agent:
     """A client of the agent on this host: pinned certificate, token, signature. Raises Failure."""
 
-    def __init__(self, config, certificate_pem, timeout_s=10):
+    def __init__(self, config: dict[str, Any], certificate_pem: str, timeout_s: float = 10) -> None:
         self._config = config
         self._pin = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate_pem)).digest()
         self._timeout_s = timeout_s
-        self._path = "/{}/rpc".format(config["rpc_path"])
+        self._path = f"/{config['rpc_path']}/rpc"
 
-    def call(self, method, **params):
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         try:
             status, answer = self._post(body)
         except (OSError, http.client.HTTPException) as error:
-            raise Failure("port %d: %s" % (self._config["rpc_port"], str(error) or type(error).__name__))
+            raise Failure(f"port {self._config['rpc_port']}: {str(error) or type(error).__name__}") from None
         if status != 200:
-            raise Failure("it answers %s with HTTP %d" % (method, status))
+            raise Failure(f"it answers {method} with HTTP {status}")
         try:
             document = json.loads(answer)
         except ValueError:
-            raise Failure("its answer to {} is no JSON".format(method))
+            raise Failure(f"its answer to {method} is no JSON")
         if "error" in document:
-            raise Failure("{}: {}".format(method, document["error"].get("message", "refused")))
+            raise Failure(f"{method}: {document['error'].get('message', 'refused')}")
         return document.get("result") or {}
 
-    def _post(self, body):
+    def _post(self, body: bytes) -> tuple[int, bytes]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # the pin is compared before a byte is sent
@@ -198,23 +200,23 @@ class Agent:
         with contextlib.closing(plain), context.wrap_socket(plain) as tls:
             shown = tls.getpeercert(binary_form=True) or b""
             if not hmac.compare_digest(hashlib.sha256(shown).digest(), self._pin):
-                raise Failure("the certificate that it shows is not the one in {}".format(CERTIFICATE))
+                raise Failure(f"the certificate that it shows is not the one in {CERTIFICATE}")
             connection = http.client.HTTPConnection(address, timeout=self._timeout_s)
             connection.sock = tls
             connection.request("POST", self._path, body, self._headers(body))
             response = connection.getresponse()
             return response.status, response.read()
 
-    def _headers(self, body):
+    def _headers(self, body: bytes) -> dict[str, str]:
         stamp, nonce = str(int(time.time())), secrets.token_hex(16)
         text = "\n".join(["POST", self._path, stamp, nonce, hashlib.sha256(body).hexdigest()])
         mac = hmac.new(self._config["secret_key"].encode(), text.encode(), hashlib.sha256).hexdigest()
         return {
             "Content-Type": "application/json",
             "X-Agent-Token": self._config["agent_token"],
-            "X-Agent-Signature": "v1;t={};n={};s={}".format(stamp, nonce, mac),
+            "X-Agent-Signature": f"v1;t={stamp};n={nonce};s={mac}",
         }
 
 
-def decode(text):
+def decode(text: str | None) -> str:
     return base64.b64decode(text or "").decode("utf-8", "replace")
