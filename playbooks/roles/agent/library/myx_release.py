@@ -18,6 +18,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.myx_agent_host import (
     CURRENT,
     RELEASES,
+    RESTART_NEEDED,
     SPOOL,
     Failure,
     current_release,
@@ -188,6 +189,9 @@ def make(archive: str, name: str, facts: dict[str, str], python: str, index_url:
     place = RELEASES + "/" + name
     parts = RELEASES + "/." + name + ".parts"
     sweep()
+    if name == current_release():
+        # systemd may start the agent from what is half made again; it must not stay.
+        write_file(RESTART_NEEDED, b"", 0o644)
     remove(place)
     try:
         unpack(archive, parts)
