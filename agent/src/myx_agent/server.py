@@ -17,6 +17,8 @@ from myx_agent.tls import Identity
 KEEP_ALIVE_S = 300
 PING_INTERVAL_S = 30.0
 GRACEFUL_S = 1
+_REPLY_S = 0.7
+_REPLY_CHECK_S = 0.01
 # A head with its trailers, and what else is no body. Beyond the piece in which the limit is reached nothing is kept.
 MAX_HEAD_BYTES = 32 * 1024
 MAX_FIELDS = 100
@@ -194,7 +196,15 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for door in self._doors:
             door.close()
+        await self._until_replied()
         await super().shutdown(sockets)
+
+    async def _until_replied(self) -> None:
+        """Streams that were told to come back reply to it; uvicorn would hang up before and some would not hear it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REPLY_S):
+                while any(getattr(one, "close_sent", False) for one in self.server_state.connections):  # noqa: ASYNC110
+                    await asyncio.sleep(_REPLY_CHECK_S)  # it tells nobody when a connection is gone
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
