@@ -11,12 +11,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from myx.registry.v1 import agent_pb2, server_service_pb2
 from myx.registry.v1 import agent_service_pb2 as pb
-from myx_kit.db.engine import psycopg_url
+from myx_kit.db.engine import create_engine, psycopg_url
+from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.ids import new_id
+from myx_kit.master_keys import add_key
 from myx_kit.secretbox import SecretBox
 from myx_registry import models
 from myx_registry.domain import ports
 from myx_registry.domain.agents import AgentSecrets
+from myx_registry.usecases.resealing import Resealing
 from myx_registry.usecases.vault import Vault
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -146,3 +149,21 @@ async def test_a_fleet_is_read_in_pages_and_reported_in_batches_at_sane_cost(reg
     assert shown_s < 20
     assert rounds["steady"] < 20
     assert rounds["outage"] < 20
+
+
+async def test_a_fleet_is_sealed_again_while_its_heartbeats_are_reported(registry, fleet, record_property) -> None:
+    client = registry.client("heartbeat").agents
+    engine = create_engine(registry.database.url, 1)
+    resealing = Resealing(UnitOfWork(engine), SecretBox.from_file(registry.settings.master_key_file))
+    key_id = add_key(registry.settings.master_key_file)
+    started, second, slowest_s = time.monotonic(), 10, 0.0
+    while set(await resealing.counts()) != {key_id}:
+        second += 1
+        for first in range(0, FLEET, 500):
+            request = reports(fleet[first : first + 500], second, agent_pb2.AGENT_STATUS_ONLINE)
+            before = time.monotonic()
+            assert not (await client.ReportHeartbeats(request)).unknown_agent_ids
+            slowest_s = max(slowest_s, time.monotonic() - before)
+        assert second < 100
+    record_property("seconds", {"resealed": time.monotonic() - started, "slowest_batch": slowest_s})
+    await engine.dispose()

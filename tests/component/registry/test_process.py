@@ -1,6 +1,7 @@
 """The registry as its own process: start, stop, and life without its database or its event bus."""
 
 import asyncio
+import json
 import os
 import ssl
 import subprocess
@@ -17,8 +18,9 @@ from myx.events.v1.events_pb2 import Event
 from myx.registry.v1 import agent_service_pb2 as agent_pb
 from myx.registry.v1 import server_service_pb2 as pb
 from myx.registry.v1.agent_service_pb2_grpc import AgentServiceStub
+from myx.registry.v1.credential_pb2 import CredentialSecret
 from myx.registry.v1.server_service_pb2_grpc import ServerServiceStub
-from myx_kit.errors import MyxError, Unavailable
+from myx_kit.errors import InvalidArgument, MyxError, Unavailable
 from myx_kit.events.subjects import EVENT_STREAM
 from myx_kit.rpc.client import open_channel
 from myx_kit.secretbox import SecretBox
@@ -77,6 +79,12 @@ async def create(stub: ServerServiceStub, name: str) -> str:
     return (await stub.CreateServer(pb.CreateServerRequest(name=name, address="192.0.2.7"), timeout=10)).server.id
 
 
+def verb(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A verb of the program, run to its end."""
+    command = [sys.executable, "-m", "myx_registry", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
 async def http_status(environment: dict[str, str], path: str) -> int:
     host, port = environment["MYX_REGISTRY_HTTP_LISTEN"].split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -103,8 +111,7 @@ async def test_it_waits_for_its_schema_serves_and_stops_cleanly(program, channel
     program.start()
     await until(lambda: "SCHEMA_MISSING" in program.output() or "retry" in program.output(), 20)
     assert program.is_running()
-    migrate = [sys.executable, "-m", "myx_registry", "migrate"]
-    done = subprocess.run(migrate, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = verb(environment, "migrate")
     assert done.returncode == 0, done.stderr
     await until(lambda: answers(stub), 20)
     assert await http_status(environment, "/readyz") == 200
@@ -152,6 +159,15 @@ async def test_no_secret_is_logged(program, channel, environment, postgres) -> N
     await until(lambda: answers(stub), 20)
     await create(stub, "web-1")
     made = await AgentServiceStub(channel).AllocateAgent(agent_pb.AllocateAgentRequest(server="web-1"), timeout=10)
+    own = CredentialSecret(password="hidden-password", sudo_password="hidden-sudo")
+    await stub.CreateServer(pb.CreateServerRequest(name="web-2", address="192.0.2.8", own_credential=own), timeout=10)
+    bad = CredentialSecret(private_key="hidden-key", passphrase="hidden-phrase")
+    with pytest.raises(InvalidArgument):
+        await stub.CreateServer(
+            pb.CreateServerRequest(name="web-3", address="192.0.2.8", own_credential=bad), timeout=10
+        )
+    assert verb(environment, "rotate-master-key").returncode == 0
+    await until(lambda: "resealing_ended" in program.output(), 20)
     postgres.kill9()
     assert not await answers(stub)
     postgres.restart()
@@ -159,5 +175,35 @@ async def test_no_secret_is_logged(program, channel, environment, postgres) -> N
     program.stop()
     output = program.log.read_text()
     password = postgres.url.split(":")[2].split("@")[0]
-    for secret in (made.agent_token, made.secret_key, made.rpc_path, made.private_key_pem.splitlines()[1], password):
+    agent = (made.agent_token, made.secret_key, made.rpc_path, made.private_key_pem.splitlines()[1])
+    keys = json.loads(Path(environment["MYX_REGISTRY_MASTER_KEY_FILE"]).read_text())["keys"].values()
+    for secret in (*agent, *keys, password, "hidden-password", "hidden-sudo", "hidden-key", "hidden-phrase"):
         assert secret not in output
+
+
+async def test_an_operator_rotates_the_master_key_of_a_running_registry(
+    program, channel, environment, postgres
+) -> None:
+    migrations.upgrade(postgres.url)
+    stub, agents = ServerServiceStub(channel), AgentServiceStub(channel)
+    request = agent_pb.AllocateAgentRequest(server="web-1")
+    program.start()
+    await until(lambda: answers(stub), 20)
+    await create(stub, "web-1")
+    made = await agents.AllocateAgent(request, timeout=10)
+    assert verb(environment, "check-keys").stdout == "k1 (primary): 4 in agent\n"
+    added = verb(environment, "rotate-master-key")
+    assert (added.returncode, added.stderr) == (0, "")
+    key_id = added.stdout.split()[0]
+    await until(lambda: "k1: nothing; may be dropped" in verb(environment, "check-keys").stdout, 30)
+    assert verb(environment, "rotate-master-key", "--drop", "k1").returncode == 0
+    assert verb(environment, "check-keys").stdout == f"{key_id} (primary): 4 in agent\n"
+    refused = verb(environment, "rotate-master-key", "--drop", key_id)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "MASTER_KEY_IN_USE" in refused.stderr
+    program.kill9()
+    program.start()
+    await until(lambda: answers(stub), 20)
+    made.created = False
+    assert await agents.AllocateAgent(request, timeout=10) == made
+    assert program.stop() == 0

@@ -45,3 +45,20 @@ def test_wrong_settings_are_a_line_each_and_exit_2(files: Path, monkeypatch: pyt
         "MYX_REGISTRY_TLS_DIR",
         "MYX_REGISTRY_TYPO",
     ]
+
+
+def test_a_key_is_added_staged_and_used(files: Path, capsys) -> None:
+    assert main(["rotate-master-key", "--add-only"]) == 0
+    staged = capsys.readouterr().out.split()[0]
+    assert SecretBox.from_file(files / "master.json").primary == "k1"
+    assert main(["rotate-master-key", "--use", staged]) == 0
+    assert SecretBox.from_file(files / "master.json").primary == staged
+    assert main(["rotate-master-key"]) == 0
+    assert SecretBox.from_file(files / "master.json").primary not in ("k1", staged)
+
+
+def test_an_unknown_key_is_one_line_and_exit_1(files: Path, capsys) -> None:
+    assert main(["rotate-master-key", "--use", "k9"]) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert "MASTER_KEY_UNKNOWN" in told.err

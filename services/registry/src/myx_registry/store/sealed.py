@@ -80,11 +80,17 @@ async def reseal_batch(
     )
     rows = (await connection.execute(query)).all()
     changed = 0
+    updates: list[dict[str, object]] = []
     for row in rows:
-        values = _resealed(row[0], dict(zip(sealed.columns, row[1:], strict=True)), header, reseal)
-        if values:
-            await connection.execute(sa.update(table).where(table.c.id == row[0]).values(**values))
-            changed += len(values)
+        values = dict(zip(sealed.columns, row[1:], strict=True))
+        again = _resealed(row[0], values, header, reseal)
+        if again:
+            changed += len(again)
+            updates.append({"row_id": row[0], **values, **again})
+    if updates:
+        values_of: dict[str, object] = {name: sa.bindparam(name) for name in sealed.columns}
+        statement = sa.update(table).where(table.c.id == sa.bindparam("row_id")).values(**values_of)
+        await connection.execute(statement, updates)
     return (rows[-1][0] if rows else None), changed
 
 
