@@ -81,9 +81,11 @@ class Machine:
     def bundle(self, folder: Path | None = None) -> BundleInfo:
         return AgentBundle(folder or agent_bundle(), self.cache).info()
 
-    def send(self, kind: str, place: str, folder: Path | None = None, *, arch: str = "x86_64") -> str:
+    def send(
+        self, kind: str, place: str, folder: Path | None = None, *, arch: str = "x86_64", index: bool = False
+    ) -> str:
         """The pack for this host, as put_file or SFTP would leave it there."""
-        pack = AgentBundle(folder or agent_bundle(), self.cache).pack(kind, arch, self.python)
+        pack = AgentBundle(folder or agent_bundle(), self.cache).pack(kind, arch, self.python, index=index)
         self.host.write(place, pack.path.read_bytes(), 0o600)
         return place
 
@@ -91,7 +93,7 @@ class Machine:
 
     async def install(self, folder: Path | None = None, **changes: Any) -> Played:
         """install_agent.yml over SSH."""
-        archive = self.send("agent", f"{STAGING}/agent.tar", folder)
+        archive = self.send("agent", f"{STAGING}/agent.tar", folder, index=changes.pop("index", False))
         trusted = {
             "agent_archive": archive,
             "agent_release": self.bundle(folder).release,
