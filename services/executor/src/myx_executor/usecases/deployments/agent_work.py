@@ -305,5 +305,8 @@ def demand_success(end: AgentEnd, reason: str, what: str, cure: str) -> None:
 
 
 def recap_of(end: AgentEnd) -> Any:
-    """The recap of a play's end."""
-    return recap_from_wire(end.recap)
+    """The recap of a play's end; how long it took is what the agent measured."""
+    recap, outcome = recap_from_wire(end.recap), end.outcome
+    if recap is None or recap.duration_s or outcome.started_at is None or outcome.ended_at is None:
+        return recap
+    return replace(recap, duration_s=max((outcome.ended_at - outcome.started_at).total_seconds(), 0.0))

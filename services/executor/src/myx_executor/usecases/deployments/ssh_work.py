@@ -1,6 +1,7 @@
 """Plays over SSH: they run beside us, so that nobody can go on with them when this replica dies."""
 
 import asyncio
+from dataclasses import replace
 
 from myx_executor.domain.deployment import DeploymentLost, StepCancelled, StepFailed, recap_from_wire
 from myx_executor.domain.log import STDERR, STDOUT
@@ -40,7 +41,8 @@ async def run_play(run: Run, spec: PlaySpec, *, announce: str) -> PlayEnd:
     finally:
         run.dies_with_us = False
     await run.remember(**{_UNDER_WAY: None})
-    await run.set_recap(recap_from_wire(dict(end.recap)) if end.recap else None)
+    recap = recap_from_wire(dict(end.recap)) if end.recap else None
+    await run.set_recap(recap and replace(recap, duration_s=recap.duration_s or end.duration_s))
     if run.wish.asked.is_set() and end.code != 0:
         raise StepCancelled
     return end
