@@ -140,12 +140,12 @@ def process_release(pid: int) -> str:
 
 def last_words(since: int | None = None) -> str:
     """What the agent wrote last, for the reason of a failure."""
-    argv = ["journalctl", "--no-pager", "--output=cat", "--lines=12", "--unit=" + UNIT]
+    argv = ["journalctl", "--no-pager", "--output=cat", "--lines=12", "_SYSTEMD_UNIT=" + UNIT, "_TRANSPORT=stdout"]
     if since is not None:
         argv.append(f"--since=@{since}")
     with contextlib.suppress(Failure):
         code, text = run(argv, timeout_s=20, check=False)
-        lines = [line for line in text.splitlines() if not line.startswith(("--", "Start", "Stop", UNIT, "Hint"))]
+        lines = [line for line in text.splitlines() if not line.startswith("--")]
         if not code:
             return tail("\n".join(lines), lines=4, limit=500)
     return ""
