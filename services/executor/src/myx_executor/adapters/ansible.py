@@ -1,6 +1,7 @@
 """Plays over SSH: Ansible beside the executor, in a process that holds no credential."""
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -62,8 +63,8 @@ class PlayOverSsh:
         if isolated:
             readable = [spec.project_dir, str(run_play.parent), str(_PLUGINS), sandbox_pty.__file__]
             limits = [part for path in readable for part in ("--read", path)] + ["--write", str(work)]
-        launcher = [sys.executable, "-I", "-m", "myx_executor.adapters.sandbox_main", "--pty", *limits]
-        return [*launcher, "--", sys.executable, "-I", sandbox_pty.__file__, str(run_play)]
+        launcher = [sys.executable, "-I", "-m", "myx_executor.adapters.sandbox_main", "--parent", str(os.getpid())]
+        return [*launcher, "--pty", *limits, "--", sys.executable, "-I", sandbox_pty.__file__, str(run_play)]
 
 
 def _environment(work: Path) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Runs one program locked in, and takes all of it along when it ends or is ended. Standard library only.
 
-python -m …sandbox_main [--open] [--pty] [--read PATH]… [--write PATH]… -- PROGRAM …
+python -m …sandbox_main [--parent PID] [--open] [--pty] [--read PATH]… [--write PATH]… -- PROGRAM …
 
 SIGTERM is passed on; SIGINT kills everything at once. Standard input goes to the program. `--open` locks nothing in;
-`--pty` opens a terminal for sandbox_pty.
+`--pty` opens a terminal for sandbox_pty. With `--parent` nothing is started once that process is gone.
 Exit codes: the program's; 128 + n: ended by signal n; 126: it cannot be locked in; 127: it cannot be started.
 """
 
@@ -26,7 +26,7 @@ _PAUSE_S = 0.01
 def main(arguments: list[str] | None = None) -> int:
     """Parent of the program: small, outside of the lock, without a secret."""
     options = _parsed(sys.argv[1:] if arguments is None else arguments)
-    parent = os.getppid()
+    parent = options.parent or os.getppid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
     if os.getppid() != parent:
         return 128 + signal.SIGKILL
@@ -115,6 +115,7 @@ def _children() -> list[int]:
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sandbox_main")
+    parser.add_argument("--parent", type=int, default=0)
     parser.add_argument("--open", action="store_true")
     parser.add_argument("--pty", action="store_true")
     parser.add_argument("--read", action="append", default=[])
