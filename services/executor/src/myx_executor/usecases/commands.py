@@ -7,14 +7,12 @@ from myx_executor.domain.command import Command, Completeness, Outcome, RowKind
 from myx_executor.domain.states import Status
 from myx_executor.store.commands import CommandStore
 from myx_executor.usecases import events
+from myx_executor.usecases.lists import newest_first, server_filter
 from myx_executor.usecases.ports import Servers
 from myx_executor.usecases.runner import Runner
-from myx_kit.errors import InvalidArgument, MyxError, NotFound
+from myx_kit.errors import InvalidArgument, NotFound
 from myx_kit.ids import parse_id
-from myx_kit.pagination import clamp, decode_token, encode_token
 
-DEFAULT_PAGE = 100
-MAX_PAGE = 1000
 DEFAULT_GRACE_S = 10.0
 MAX_GRACE_S = 3600.0
 
@@ -37,39 +35,17 @@ class ReadCommands:
         self, *, page_size: int, page_token: str, server: str, statuses: Sequence[Status]
     ) -> tuple[Sequence[Command], str]:
         """Newest first, and the token of the next page (empty on the last). InvalidArgument `PAGE_TOKEN_INVALID`."""
-        size = clamp(page_size, DEFAULT_PAGE, MAX_PAGE)
-        before = _before(page_token)
-        server_id, server_name = await self._filter(server)
-        commands = await self._store.page(
-            limit=size + 1, before=before, server_id=server_id, server_name=server_name, statuses=statuses
-        )
-        if len(commands) <= size:
-            return commands, ""
-        return commands[:size], encode_token(str(commands[size - 1].id))
 
-    async def _filter(self, server: str) -> tuple[str | None, str | None]:
-        if not server:
-            return None, None
-        try:
-            return str(UUID(server)), None
-        except ValueError:
-            pass
-        try:
-            return (await self._servers.resolve(server)).server_id, None
-        except MyxError:
-            # Deleted, without an agent, or the registry is away: the name that the commands remember.
-            return None, server
+        async def read(limit: int, before: UUID | None) -> Sequence[Command]:
+            server_id, server_name = await server_filter(server, self._id_of)
+            return await self._store.page(
+                limit=limit, before=before, server_id=server_id, server_name=server_name, statuses=statuses
+            )
 
+        return await newest_first(read, page_size, page_token)
 
-def _before(page_token: str) -> UUID | None:
-    if not page_token:
-        return None
-    (text,) = decode_token(page_token, 1)
-    try:
-        return UUID(text)
-    except ValueError:
-        message = "page_token is not one that MyX gave"
-        raise InvalidArgument("PAGE_TOKEN_INVALID", message, field="page_token") from None
+    async def _id_of(self, server: str) -> str:
+        return (await self._servers.resolve(server)).server_id
 
 
 class CancelCommand:

@@ -1,6 +1,5 @@
 """RunCommand: check, store once, begin."""
 
-import asyncio
 import base64
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 
 from myx_executor.domain.command import Command, CommandSpec, Completeness, Secrets
 from myx_executor.domain.states import Status
-from myx_executor.store.commands import CommandStore, NewCommand, Owned
+from myx_executor.store.commands import CommandStore, NewCommand
 from myx_executor.usecases.ports import Servers
 from myx_executor.usecases.runner import Runner
 from myx_executor.usecases.sealing import content_digest, open_digest, seal_digest, seal_secrets
@@ -118,32 +117,22 @@ class RunCommand:
     async def _store_and_start(self, request: RunRequest, command: Command) -> Command:
         sealed = seal_secrets(self._box, command.id, Secrets(request.secret_env, request.stdin))
         digest = seal_digest(self._box, command.id, _digest(request)) if request.request_id else None
-        leased_at = asyncio.get_running_loop().time()
-        reserved = self._runner.reserve()
-        stored: Command | None = None
-        try:
-            stored = await self._store.insert(
+
+        def insert(owner: str | None) -> Awaitable[Command | None]:
+            return self._store.insert(
                 NewCommand(
                     command=command,
                     sealed=sealed,
                     request_id=request.request_id or None,
                     sealed_request_digest=digest,
-                    owner=self._runner.owner if reserved else None,
+                    owner=owner,
                     lease_s=self._runner.lease_s,
                 )
             )
-        finally:
-            if reserved and stored is None:
-                self._runner.cancel_reservation()
+
+        stored = await self._runner.accept(insert, sealed, self._on_waiting) or await self._earlier(request)
         if stored is None:
-            known = await self._earlier(request)
-            if known is None:
-                raise Internal("REQUEST_ID_VANISHED", "the first command of this request id is gone")
-            return known
-        if reserved:
-            self._runner.start_reserved(Owned(stored, sealed), leased_at)
-        else:
-            await self._on_waiting()
+            raise Internal("REQUEST_ID_VANISHED", "the first command of this request id is gone")
         return stored
 
     async def _earlier(self, request: RunRequest) -> Command | None:

@@ -1,7 +1,7 @@
 """Which commands this replica works on: slots, leases, takeovers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -68,23 +68,35 @@ class Runner:
         self._more_waits = False
         self._closing = False
 
-    def reserve(self) -> bool:
-        """Takes a slot for a command that is about to be stored; false: it must wait in the database."""
+    async def accept(
+        self,
+        insert: Callable[[str | None], Awaitable[Command | None]],
+        sealed: bytes | None,
+        on_waiting: Callable[[], Awaitable[None]],
+    ) -> Command | None:
+        """Stores a new row, leased to us while there is room, and begins work on it; None when `insert` stored none.
+
+        `insert` is given the owner: None when the row must wait in the database, and then `on_waiting` is called.
+        """
+        leased_at = asyncio.get_running_loop().time()
+        reserved = self._reserve()
+        try:
+            row = await insert(self.owner if reserved else None)
+        finally:
+            if reserved:
+                self._reserved -= 1
+        if row is not None and not reserved:
+            await on_waiting()
+        elif row is not None and not self._closing:
+            self._start(Owned(row, sealed), leased_at)
+        return row
+
+    def _reserve(self) -> bool:
         if self._closing or len(self._work) + self._reserved >= self._max_active:
             self._more_waits = True
             return False
         self._reserved += 1
         return True
-
-    def cancel_reservation(self) -> None:
-        """Gives the slot back: nothing was stored."""
-        self._reserved -= 1
-
-    def start_reserved(self, owned: Owned, leased_at: float) -> None:
-        """Begins work on a command stored with our lease; `leased_at`: the loop's time before it was stored."""
-        self._reserved -= 1
-        if not self._closing:
-            self._start(owned, leased_at)
 
     def request_cancel(self, command_id: UUID, grace_s: float) -> bool:
         """Cancels a command of this replica; false when another works on it, or none."""

@@ -1,6 +1,5 @@
 """CreateDeployment: check, store once, begin."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +17,6 @@ from myx_executor.domain.deployment import (
     Step,
 )
 from myx_executor.domain.states import Status
-from myx_executor.store.commands import Owned
 from myx_executor.store.deployments import NewDeployment
 from myx_executor.usecases.deployments.checks import CreateRequest, check
 from myx_executor.usecases.deployments.kinds import upgrade
@@ -164,33 +162,26 @@ class CreateDeployment:
     async def _store_and_start(self, request: CreateRequest, deployment: Deployment) -> Deployment:
         sealed = seal_secrets(self._box, deployment.id, Secrets(request.secret_vars))
         digest = seal_digest(self._box, deployment.id, _digest(request)) if request.request_id else None
-        leased_at = asyncio.get_running_loop().time()
-        reserved = self._runner.reserve()
-        row: Command | None = None
-        try:
-            row = await self._store.insert(
+
+        def insert(owner: str | None) -> Awaitable[Command | None]:
+            return self._store.insert(
                 NewDeployment(
                     deployment=deployment,
                     sealed=sealed,
                     request_id=request.request_id or None,
                     sealed_request_digest=digest,
-                    owner=self._runner.owner if reserved else None,
+                    owner=owner,
                     lease_s=self._runner.lease_s,
                 )
             )
-        finally:
-            if reserved and row is None:
-                self._runner.cancel_reservation()
-        if row is None:
-            known = await self._earlier(request)
-            if known is None:
-                raise Internal("REQUEST_ID_VANISHED", "the first deployment of this request id is gone")
-            return known
-        if reserved:
-            self._runner.start_reserved(Owned(row, sealed), leased_at)
-        else:
-            await self._on_waiting()
-        return replace(deployment, row=row)
+
+        row = await self._runner.accept(insert, sealed, self._on_waiting)
+        if row is not None:
+            return replace(deployment, row=row)
+        known = await self._earlier(request)
+        if known is None:
+            raise Internal("REQUEST_ID_VANISHED", "the first deployment of this request id is gone")
+        return known
 
     async def _earlier(self, request: CreateRequest) -> Deployment | None:
         if not request.request_id:

@@ -15,13 +15,11 @@ from myx_executor.usecases.deployments.checks import CreateRequest
 from myx_executor.usecases.deployments.create import CreateDeployment
 from myx_executor.usecases.deployments.events import DeploymentFacts
 from myx_executor.usecases.deployments.ports import Registry
+from myx_executor.usecases.lists import newest_first, server_filter
 from myx_executor.usecases.runner import Runner
 from myx_kit.errors import FailedPrecondition, InvalidArgument, MyxError, NotFound
 from myx_kit.ids import parse_id
-from myx_kit.pagination import clamp, decode_token, encode_token
 
-DEFAULT_PAGE = 100
-MAX_PAGE = 1000
 GRACE_S = 10.0
 MAX_WAIT_S = 30.0
 _EVENTS_AT_ONCE = 1000
@@ -64,33 +62,23 @@ class ReadDeployments:
         self, *, page_size: int, page_token: str, server: str, kind: str, statuses: Sequence[Status]
     ) -> tuple[Sequence[Deployment], str]:
         """Newest first, and the token of the next page. InvalidArgument `PAGE_TOKEN_INVALID`, `KIND_INVALID`."""
-        size = clamp(page_size, DEFAULT_PAGE, MAX_PAGE)
-        before = _before(page_token)
-        wanted = _kind(kind)
-        server_id, server_name = await self._filter(server)
-        found = await self._store.page(
-            limit=size + 1,
-            before=before,
-            server_id=server_id,
-            server_name=server_name,
-            kind=wanted,
-            statuses=statuses,
-        )
-        if len(found) <= size:
-            return found, ""
-        return found[:size], encode_token(str(found[size - 1].id))
 
-    async def _filter(self, server: str) -> tuple[str | None, str | None]:
-        if not server:
-            return None, None
-        try:
-            return str(UUID(server)), None
-        except ValueError:
-            pass
-        try:
-            return (await self._registry.server(server)).server_id, None
-        except MyxError:
-            return None, server
+        async def read(limit: int, before: UUID | None) -> Sequence[Deployment]:
+            wanted = _kind(kind)
+            server_id, server_name = await server_filter(server, self._id_of)
+            return await self._store.page(
+                limit=limit,
+                before=before,
+                server_id=server_id,
+                server_name=server_name,
+                kind=wanted,
+                statuses=statuses,
+            )
+
+        return await newest_first(read, page_size, page_token)
+
+    async def _id_of(self, server: str) -> str:
+        return (await self._registry.server(server)).server_id
 
 
 class CancelDeployment:
@@ -209,17 +197,6 @@ def deployment_id_of(text: str) -> UUID:
         return parse_id(text, "deployment_id")
     except InvalidArgument:
         raise not_found(text) from None
-
-
-def _before(page_token: str) -> UUID | None:
-    if not page_token:
-        return None
-    (text,) = decode_token(page_token, 1)
-    try:
-        return UUID(text)
-    except ValueError:
-        message = "page_token is not one that MyX gave"
-        raise InvalidArgument("PAGE_TOKEN_INVALID", message, field="page_token") from None
 
 
 def _kind(kind: str) -> Kind | None:
