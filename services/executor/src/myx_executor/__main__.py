@@ -4,7 +4,7 @@ import sys
 from contextlib import AsyncExitStack
 
 from myx_executor.app import MIGRATIONS, NAME, start
-from myx_executor.models import SCHEMA
+from myx_executor.models.base import SCHEMA
 from myx_executor.settings import ExecutorSettings
 from myx_kit import logging
 from myx_kit.db import migrate

@@ -32,7 +32,7 @@ from myx_executor.adapters.tool import DeploymentTool
 from myx_executor.consumers import OfflineAgents
 from myx_executor.domain.command import Command, RowKind
 from myx_executor.loops import Gather, start_deployment_loops, start_loops
-from myx_executor.models import outbox as outbox_table
+from myx_executor.models.base import outbox as outbox_table
 from myx_executor.rpc.commands import CommandServicer
 from myx_executor.rpc.deployments import DeploymentServicer
 from myx_executor.rpc.playbooks import PlaybookServicer

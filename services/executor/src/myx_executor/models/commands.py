@@ -1,15 +1,10 @@
-"""Tables of the schema `executor`. The column `sealed` is a SecretBox envelope bound to table, column and row."""
+"""Commands and their logs. `sealed` is a SecretBox envelope bound to table, column and row."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from myx_executor.domain.states import Status
-from myx_kit.db.base import metadata as new_metadata
-from myx_kit.db.outbox import outbox_table
-
-SCHEMA = "executor"
-
-metadata = new_metadata(SCHEMA)
+from myx_executor.models.base import metadata
 
 _OPEN = "status in ('pending', 'queued', 'running', 'cancelling')"
 
@@ -97,85 +92,3 @@ command_log = sa.Table(
     sa.CheckConstraint("kind in ('bytes', 'gap')", name="kind"),
     sa.CheckConstraint("length > 0", name="length"),
 )
-
-deployment = sa.Table(
-    "deployment",
-    metadata,
-    # That of the row in `command`; secret variables are sealed there until the deployment is final.
-    sa.Column("id", UUID(as_uuid=True), primary_key=True),
-    sa.Column("server_id", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("method", sa.Text, nullable=False),
-    sa.Column("method_used", sa.Text, nullable=False, server_default=""),
-    sa.Column("project", sa.Text, nullable=False),
-    sa.Column("playbook", sa.Text, nullable=False),
-    sa.Column("project_version", sa.Text, nullable=False, server_default=""),
-    sa.Column("project_digest", sa.Text, nullable=False, server_default=""),
-    sa.Column("extra_vars", JSONB, nullable=False),
-    sa.Column("secret_var_names", ARRAY(sa.Text), nullable=False),
-    sa.Column("check_mode", sa.Boolean, nullable=False),
-    sa.Column("diff", sa.Boolean, nullable=False),
-    sa.Column("tags", ARRAY(sa.Text), nullable=False),
-    sa.Column("skip_tags", ARRAY(sa.Text), nullable=False),
-    sa.Column("host_limit", sa.Text, nullable=False),
-    sa.Column("force", sa.Boolean, nullable=False),
-    sa.Column("new_port", sa.Boolean, nullable=False),
-    sa.Column("new_path", sa.Boolean, nullable=False),
-    sa.Column("artifact_sha256", sa.Text, nullable=False),
-    sa.Column("retry_of", UUID(as_uuid=True), nullable=True),
-    sa.Column("cure", sa.Text, nullable=False, server_default=""),
-    sa.Column("steps", JSONB, nullable=False, server_default="[]"),
-    sa.Column("recap", JSONB(none_as_null=True), nullable=True),
-    # What callers see of the kind's own facts.
-    sa.Column("details", JSONB, nullable=False, server_default="{}"),
-    # What the next owner needs to go on; never shown, never secret.
-    sa.Column("state", JSONB, nullable=False, server_default="{}"),
-)
-sa.Index("ix_deployment_server", deployment.c.server_id, deployment.c.id)
-sa.Index("ix_deployment_kind", deployment.c.kind, deployment.c.id)
-
-play_event = sa.Table(
-    "play_event",
-    metadata,
-    sa.Column("deployment_id", UUID(as_uuid=True), primary_key=True),
-    sa.Column("seq", sa.BigInteger, primary_key=True),
-    sa.Column("event", JSONB, nullable=False),
-)
-
-project_version = sa.Table(
-    "project_version",
-    metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
-    # SHA-256 of the archive, lower-case hex.
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("size_bytes", sa.BigInteger, nullable=False),
-    sa.Column("playbooks", ARRAY(sa.Text), nullable=False),
-    sa.Column("blob_id", UUID(as_uuid=True), nullable=False),
-    sa.Column("pushed_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("pushed_by", sa.Text, nullable=False),
-)
-
-artifact = sa.Table(
-    "artifact",
-    metadata,
-    sa.Column("sha256", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("size_bytes", sa.BigInteger, nullable=False),
-    sa.Column("blob_id", UUID(as_uuid=True), nullable=False),
-    sa.Column("pushed_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("pushed_by", sa.Text, nullable=False),
-)
-
-# Content of projects and artifacts in pieces of at most 1 MiB. A blob that no row names is an upload that is under way
-# or was given up; those are swept.
-blob_chunk = sa.Table(
-    "blob_chunk",
-    metadata,
-    sa.Column("blob_id", UUID(as_uuid=True), primary_key=True),
-    sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("data", sa.LargeBinary, nullable=False),
-    sa.Column("stored_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-)
-
-outbox = outbox_table(metadata)
