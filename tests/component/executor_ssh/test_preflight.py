@@ -17,7 +17,7 @@ F=$1
 mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/system /run/sshd
 echo systemd > "$F/comm"; mount --bind "$F/comm" /proc/1/comm
 stub "$F/systemctl" "echo systemd 252"; mkdir -p "$F/bin"; mv "$F/systemctl.stub" "$F/bin/systemctl"
-for d in /opt /var; do mount -t tmpfs -o size=400m tmpfs $d; done
+for d in /opt /var; do mount -t tmpfs -o size=500m tmpfs $d; done
 """
 
 
@@ -64,7 +64,7 @@ async def test_a_fit_host(look, user):
     assert result.facts.python.startswith("/")
     assert result.facts.libc.startswith("glibc")
     assert result.facts.systemd_version == "systemd 252"
-    assert 350 <= result.facts.free_mb["/opt"] <= 400
+    assert 450 <= result.facts.free_mb["/opt"] <= 500
 
 
 NO_PYTHON = """

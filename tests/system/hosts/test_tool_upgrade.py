@@ -161,7 +161,8 @@ def test_a_full_disk_fails_the_upgrade_and_nothing_else(host_lab, sources, tmp_p
         if end["state"] == "switched":  # the disk filled up when all was done
             machine.host.exec(f"{GUARD} revert room x")
         else:
-            assert "room" in end["reason"] or "space" in end["reason"]
+            # Where it struck: while the files were copied, or the new agent's first command had no room for its output.
+            assert any(word in end["reason"] for word in ("room", "space", "disk is nearly full")), end["reason"]
         assert machine.run("echo sound") == (0, "sound\n")
         host.fill_disk(leave_mb=300)
         (host.root / "var/lib/myx-agent/staging").mkdir(exist_ok=True)

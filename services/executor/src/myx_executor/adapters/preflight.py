@@ -14,7 +14,7 @@ from myx_executor.domain.ssh import HostFacts, PreflightResult, Problem, RemoteF
 _SCRIPT_S = 60.0
 _LISTEN_S = 15.0
 _CONNECT_S = 5.0
-_FREE_MB = 300
+_FREE_MB = 400
 # Signed requests are taken when the clocks are this close; before that, a word of warning.
 _CLOCK_FATAL_S = 300.0
 _CLOCK_WARN_S = 60.0
