@@ -1,0 +1,1 @@
+"""Jobs: one command or deployment on many servers."""
