@@ -1,6 +1,7 @@
 """Commands: proto and domain, both ways. Pure."""
 
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -8,16 +9,34 @@ from google.protobuf.message import Message
 from myx.executor.v1 import command_pb2 as pb
 from myx.executor.v1.command_service_pb2 import FollowLogResponse, LogFinal, RunCommandRequest
 from myx.registry.v1.agent_pb2 import CallAttempt
-from myx_executor.domain.command import AgentResult, Attempt, Command, Completeness, StreamCount
+from myx_executor.domain.command import (
+    AgentResult,
+    Attempt,
+    Change,
+    Command,
+    Completeness,
+    LockMode,
+    OfflinePolicy,
+    StreamCount,
+)
 from myx_executor.domain.log import PIECE_BYTES, STDOUT, Piece
+from myx_executor.domain.next_step import next_sentence
 from myx_executor.domain.states import Status
 from myx_executor.usecases.run_command import RunRequest
 from myx_kit.errors import InvalidArgument
+from myx_kit.ids import parse_id
 from myx_kit.wire_time import duration, timestamp
 
 STATUSES = {status: pb.CommandStatus.Value(f"COMMAND_STATUS_{status.name}") for status in Status}
 _FROM_STATUSES: dict[int, Status] = {number: status for status, number in STATUSES.items()}
 COMPLETENESS = {one: pb.LogCompleteness.Value(f"LOG_COMPLETENESS_{one.name}") for one in Completeness}
+
+OFFLINE_POLICIES = {one: pb.OfflinePolicy.Value(f"OFFLINE_POLICY_{one.name}") for one in OfflinePolicy}
+_FROM_POLICIES: dict[int, OfflinePolicy] = {number: one for one, number in OFFLINE_POLICIES.items()} | {
+    0: OfflinePolicy.FAIL
+}
+LOCK_MODES = {one: pb.LockMode.Value(f"LOCK_MODE_{one.name}") for one in LockMode}
+_FROM_LOCKS: dict[int, LockMode] = {number: one for one, number in LOCK_MODES.items()} | {0: LockMode.NONE}
 
 
 def run_request(request: RunCommandRequest) -> RunRequest:
@@ -35,7 +54,27 @@ def run_request(request: RunCommandRequest) -> RunRequest:
         no_output_timeout_s=seconds_or_none(request, "no_output_timeout"),
         request_id=request.request_id,
         requested_by=request.requested_by,
+        offline=offline_policy(request.offline),
+        queue_timeout_s=seconds_or_none(request, "queue_timeout"),
+        connect_timeout_s=seconds_or_none(request, "connect_timeout"),
+        lock=lock_mode(request.lock),
     )
+
+
+def offline_policy(number: int) -> OfflinePolicy:
+    """Unset: FAIL. InvalidArgument for a number that is none."""
+    try:
+        return _FROM_POLICIES[number]
+    except KeyError:
+        raise InvalidArgument("ARGUMENT_INVALID", "offline must be FAIL, SKIP or QUEUE", field="offline") from None
+
+
+def lock_mode(number: int) -> LockMode:
+    """Unset: NONE. InvalidArgument for a number that is none."""
+    try:
+        return _FROM_LOCKS[number]
+    except KeyError:
+        raise InvalidArgument("ARGUMENT_INVALID", "lock must be NONE, SHARED or EXCLUSIVE", field="lock") from None
 
 
 def seconds_or_none(message: Message, field: str) -> float | None:
@@ -52,6 +91,11 @@ def statuses(numbers: Sequence[int]) -> list[Status]:
         return [_FROM_STATUSES[number] for number in numbers]
     except KeyError:
         raise InvalidArgument("ARGUMENT_INVALID", "statuses has a value that is no state", field="statuses") from None
+
+
+def id_filter(text: str, field: str) -> UUID | None:
+    """An id of a filter; None: all. InvalidArgument for what can be none."""
+    return parse_id(text, field) if text else None
 
 
 def command_to_proto(command: Command) -> pb.Command:
@@ -83,9 +127,28 @@ def command_to_proto(command: Command) -> pb.Command:
         log_completeness=COMPLETENESS[command.completeness],
         attempts=[_attempt(attempt) for attempt in command.attempts],
         requested_by=command.requested_by,
+        status_since=timestamp(command.status_since),
+        deadline_at=timestamp(command.deadline_at),
+        owner=command.owner,
+        next=next_sentence(command),
+        changes=[change_to_proto(change) for change in command.changes],
+        offline=OFFLINE_POLICIES[command.offline_policy],
+        queue_timeout=duration(command.queue_timeout_s),
+        connect_timeout=duration(command.connect_timeout_s),
+        lock=LOCK_MODES[command.lock_mode],
+        job_id=str(command.job_id or ""),
+        schedule_id=str(command.schedule_id or ""),
     )
     if command.result is not None:
         out.result.CopyFrom(_result(command.result))
+    return out
+
+
+def change_to_proto(change: Change) -> pb.StatusChange:
+    """One change of state; jobs have the same form."""
+    out = pb.StatusChange(to=change.target, actor=change.actor, cause=change.cause, evidence=change.evidence)
+    out.at.FromDatetime(change.at)
+    setattr(out, "from", change.source)
     return out
 
 

@@ -5,9 +5,19 @@ from typing import Any
 
 from myx.executor.v1 import deployment_pb2 as pb
 from myx.executor.v1.deployment_service_pb2 import CreateDeploymentRequest
-from myx_executor.convert.commands import COMPLETENESS, STATUSES, seconds_or_none
+from myx_executor.convert.commands import (
+    COMPLETENESS,
+    LOCK_MODES,
+    OFFLINE_POLICIES,
+    STATUSES,
+    change_to_proto,
+    lock_mode,
+    offline_policy,
+    seconds_or_none,
+)
 from myx_executor.convert.values import from_struct, to_struct
 from myx_executor.domain.deployment import Deployment, Method, Recap, Step, StepStatus
+from myx_executor.domain.next_step import next_sentence
 from myx_executor.usecases.deployments.checks import CreateRequest
 from myx_kit.errors import InvalidArgument
 from myx_kit.wire_time import duration, timestamp
@@ -41,6 +51,9 @@ def create_request(request: CreateDeploymentRequest) -> CreateRequest:
         artifact_sha256=request.artifact_sha256,
         request_id=request.request_id,
         requested_by=request.requested_by,
+        offline=offline_policy(request.offline),
+        queue_timeout_s=seconds_or_none(request, "queue_timeout"),
+        lock=lock_mode(request.lock),
     )
 
 
@@ -82,6 +95,16 @@ def deployment_to_proto(deployment: Deployment) -> pb.Deployment:
         retry_of=str(deployment.retry_of or ""),
         details=deployment.details,
         timeout=duration(row.spec.timeout_s),
+        status_since=timestamp(row.status_since),
+        deadline_at=timestamp(row.deadline_at),
+        owner=row.owner,
+        next=next_sentence(row),
+        changes=[change_to_proto(change) for change in row.changes],
+        offline=OFFLINE_POLICIES[row.offline_policy],
+        queue_timeout=duration(row.queue_timeout_s),
+        lock=LOCK_MODES[row.lock_mode],
+        job_id=str(row.job_id or ""),
+        schedule_id=str(row.schedule_id or ""),
     )
 
 

@@ -16,6 +16,26 @@ class RowKind(StrEnum):
     DEPLOYMENT = "deployment"
 
 
+class OfflinePolicy(StrEnum):
+    """What becomes of work whose agent cannot be reached."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+    QUEUE = "queue"
+
+
+class LockMode(StrEnum):
+    """What work asks of others on the same server from before it is sent until its end."""
+
+    NONE = "none"
+    SHARED = "shared"
+    EXCLUSIVE = "exclusive"
+
+
+DEFAULT_QUEUE_TIMEOUT_S = 3600.0
+DEFAULT_CONNECT_TIMEOUT_S = 300.0
+
+
 class Completeness(StrEnum):
     """Whether the stored log is all that the process wrote."""
 
@@ -60,6 +80,18 @@ class Attempt:
     cause: str
     message: str
     wait_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of state; `source` is empty at the creation."""
+
+    at: datetime
+    source: str
+    target: str
+    actor: str
+    cause: str
+    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +148,18 @@ class Command:
     fence: int
     revision: int
     kind: RowKind = RowKind.COMMAND
+    # Since when it is in its state, and when the state ends at the latest; None once it is final.
+    status_since: datetime | None = None
+    deadline_at: datetime | None = None
+    # The replica that works on it; empty: nobody.
+    owner: str = ""
+    changes: tuple[Change, ...] = ()
+    offline_policy: OfflinePolicy = OfflinePolicy.FAIL
+    queue_timeout_s: float = DEFAULT_QUEUE_TIMEOUT_S
+    connect_timeout_s: float = DEFAULT_CONNECT_TIMEOUT_S
+    lock_mode: LockMode = LockMode.NONE
+    job_id: UUID | None = None
+    schedule_id: UUID | None = None
 
     @property
     def is_final(self) -> bool:
@@ -136,6 +180,8 @@ class Outcome:
     ended_at: datetime | None = None
     completeness: Completeness = Completeness.UNVERIFIED
     result: AgentResult | None = None
+    # What it was concluded from, for the history; empty: the message says it.
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)

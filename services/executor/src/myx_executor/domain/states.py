@@ -35,6 +35,12 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 } | dict.fromkeys(FINAL, frozenset())
 
 
+# What does not hear from its agent for this long beyond all other limits is lost (setting).
+LOST_AFTER_S = 86_400.0
+# Beside the limits that agents keep themselves: they are given this much more before the control plane acts.
+MARGIN_S = 60.0
+
+
 def sources_of(target: Status) -> list[Status]:
     """The states from which `target` may be entered, sorted."""
     return sorted(source for source, targets in TRANSITIONS.items() if target in targets)

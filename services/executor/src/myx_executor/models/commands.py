@@ -55,7 +55,28 @@ command = sa.Table(
     sa.Column("release_pending", sa.Boolean, nullable=False, server_default=sa.false()),
     # A deployment has a row here (lease, state, log) and one in `deployment` with the same id.
     sa.Column("kind", sa.Text, nullable=False, server_default="command"),
+    sa.Column("status_since", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    # When the state ends at the latest. The default is for replicas of the release before.
+    sa.Column(
+        "deadline_at",
+        sa.DateTime(timezone=True),
+        nullable=True,
+        server_default=sa.text("now() + interval '25 hours'"),
+    ),
+    # [{at, from, to, actor, cause, evidence}], written by the statement that changes the state.
+    sa.Column("changes", JSONB, nullable=False, server_default="[]"),
+    sa.Column("offline_policy", sa.Text, nullable=False, server_default="fail"),
+    sa.Column("queue_timeout_s", sa.Double, nullable=False, server_default="3600"),
+    sa.Column("connect_timeout_s", sa.Double, nullable=False, server_default="300"),
+    sa.Column("lock_mode", sa.Text, nullable=False, server_default="none"),
+    # Since when it has the lock of its server; it has none once it is final.
+    sa.Column("lock_held_at", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("job_id", UUID(as_uuid=True), nullable=True),
+    sa.Column("schedule_id", UUID(as_uuid=True), nullable=True),
     sa.CheckConstraint("kind in ('command', 'deployment')", name="kind"),
+    sa.CheckConstraint(f"not ({_OPEN}) or deadline_at is not null", name="deadline"),
+    sa.CheckConstraint("offline_policy in ('fail', 'skip', 'queue')", name="offline_policy"),
+    sa.CheckConstraint("lock_mode in ('none', 'shared', 'exclusive')", name="lock_mode"),
     sa.CheckConstraint("status in (" + ", ".join(f"'{status}'" for status in Status) + ")", name="status"),
     sa.CheckConstraint("log_completeness in ('open', 'complete', 'incomplete', 'unverified')", name="log_completeness"),
     # No index has a column that the log's progress changes, and pages have room: those updates write no index.
@@ -72,6 +93,14 @@ sa.Index("ix_command_server", command.c.server_id, command.c.id)
 sa.Index("ix_command_open", command.c.id, postgresql_where=sa.text(_OPEN))
 sa.Index("ix_command_cancelling", command.c.id, postgresql_where=sa.text("status = 'cancelling'"))
 sa.Index("ix_command_release", command.c.id, postgresql_where=sa.text("release_pending"))
+sa.Index("ix_command_job", command.c.job_id, postgresql_where=sa.text("job_id is not null"))
+sa.Index(
+    "ix_command_lock",
+    command.c.server_id,
+    command.c.id,
+    postgresql_where=sa.text(f"lock_mode <> 'none' and {_OPEN}"),
+)
+sa.Index("ix_command_queued", command.c.server_id, postgresql_where=sa.text("status = 'queued'"))
 
 command_log = sa.Table(
     "command_log",

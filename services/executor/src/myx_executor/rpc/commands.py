@@ -52,6 +52,7 @@ class CommandServicer(CommandServiceServicer):
             page_token=request.page_token,
             server=request.server,
             statuses=convert.statuses(request.statuses),
+            job_id=convert.id_filter(request.job_id, "job_id"),
         )
         return pb.ListCommandsResponse(
             commands=[convert.command_to_proto(command) for command in commands], next_page_token=token
@@ -64,7 +65,7 @@ class CommandServicer(CommandServiceServicer):
     ) -> pb.CancelCommandResponse:
         """Asks a command to end."""
         grace_s = convert.seconds_or_none(request, "grace")
-        command = await self._cancel.cancel(command_id_of(request.command_id), grace_s)
+        command = await self._cancel.cancel(command_id_of(request.command_id), grace_s, request.requested_by)
         return pb.CancelCommandResponse(command=convert.command_to_proto(command))
 
     async def FollowLog(  # noqa: N802

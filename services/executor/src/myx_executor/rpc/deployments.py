@@ -77,7 +77,7 @@ class DeploymentServicer(DeploymentServiceServicer):
         context: ServicerContext[pb.CancelDeploymentRequest, pb.CancelDeploymentResponse],
     ) -> pb.CancelDeploymentResponse:
         """Asks a deployment to end."""
-        deployment = await self._cancel.cancel(deployment_id_of(request.deployment_id))
+        deployment = await self._cancel.cancel(deployment_id_of(request.deployment_id), request.requested_by)
         return pb.CancelDeploymentResponse(deployment=convert.deployment_to_proto(deployment))
 
     async def RetryDeployment(  # noqa: N802

@@ -10,14 +10,23 @@ from uuid import UUID
 from psycopg.errors import UndefinedTable
 from psycopg.types.json import Jsonb
 
-from myx_executor.domain.command import Command, Head
-from myx_executor.domain.states import OPEN, Status, sources_of
+from myx_executor.domain.command import Attempt, Command, Head
+from myx_executor.domain.states import LOST_AFTER_S, Status, sources_of
+from myx_executor.store.changes import OWNER, entered, first_change, one_more
+from myx_executor.store.jobs_fragment import JOB_TARGET_DONE
 from myx_executor.store.outbox import INSERT_EVENT, OutboxEvent
 from myx_executor.store.pool import Pool
-from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, command_from_row
+from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, attempts_to_json, command_from_row
 from myx_kit.errors import Unavailable
 
-_OPEN = sorted(OPEN)
+_UNSENT: LiteralString = "c.dispatch_at is null and c.status in ('pending', 'queued')"
+_CANCELLED_OR: LiteralString = f"case when {_UNSENT} then 'cancelled' else 'cancelling' end"
+_CANCEL_EVIDENCE: LiteralString = f"case when {_UNSENT} then %(message)s::text else 'the end was asked for' end"
+_CANCEL_DEADLINE: LiteralString = (
+    "now() + make_interval(secs => %(grace_s)s::float8) + make_interval(secs => %(lost_after_s)s::float8)"
+)
+# The row was queued for the same reason until the claim before this write.
+_SAME_WAIT: LiteralString = "(c.changes -> -1 ->> 'from' = 'queued' and c.changes -> -2 ->> 'cause' = %(reason)s::text)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +43,11 @@ class NewCommand:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A command that this replica leases, with what was sealed for it."""
+    """A command that this replica leases, with what was sealed for it. `maybe_sent`: another had it before."""
 
     command: Command
     sealed: bytes | None
+    maybe_sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +62,19 @@ _INSERT: LiteralString = f"""
 insert into executor.command as c (
   id, server_id, server_name, agent_id, command, args, env, secret_env_names, cwd, command_user, timeout_s,
   no_output_timeout_s, sealed, requested_by, request_id, sealed_request_digest, status, owner, lease_until, fence,
-  dispatch_at)
+  dispatch_at, deadline_at, changes, offline_policy, queue_timeout_s, connect_timeout_s, lock_mode, job_id, schedule_id)
 values (
   %(id)s, %(server_id)s, %(server_name)s, %(agent_id)s, %(command)s, %(args)s, %(env)s, %(secret_env_names)s, %(cwd)s,
   %(command_user)s, %(timeout_s)s, %(no_output_timeout_s)s, %(sealed)s, %(requested_by)s, %(request_id)s,
   %(sealed_request_digest)s, 'pending', %(owner)s::text,
   case when %(owner)s::text is not null then now() + make_interval(secs => %(lease_s)s::float8) end,
   case when %(owner)s::text is not null then 1 else 0 end,
-  case when %(owner)s::text is not null then now() end)
+  case when %(owner)s::text is not null then now() end,
+  now() + make_interval(secs => case when %(owner)s::text is null then %(queue_timeout_s)s::float8
+    else %(connect_timeout_s)s::float8 end),
+  {first_change("'pending'", "%(requested_by)s::text", "'accepted'")},
+  %(offline_policy)s, %(queue_timeout_s)s, %(connect_timeout_s)s, %(lock_mode)s, %(job_id)s::uuid,
+  %(schedule_id)s::uuid)
 on conflict (requested_by, request_id) where request_id is not null do nothing
 returning {COMMAND_COLUMNS}"""
 
@@ -73,34 +88,88 @@ _HEAD: LiteralString = "select fence, status, log_size from executor.command whe
 
 _PROGRESS: LiteralString = "select id, status, log_size from executor.command where id = any(%(ids)s)"
 
-_CANCEL_UNSENT: LiteralString = f"""
+# What was never sent ends here and now; whether it was is told by `dispatch_at`, which every owner's row has.
+_CANCEL: LiteralString = f"""
+with m as (
+  update executor.command as c
+  set status = {_CANCELLED_OR}, status_since = now(),
+      changes = {one_more(_CANCELLED_OR, "%(actor)s::text", "'cancel_requested'", _CANCEL_EVIDENCE)},
+      cancel_requested_at = now(), cancel_grace_s = %(grace_s)s::float8,
+      reason = case when {_UNSENT} then 'cancelled' else c.reason end,
+      message = case when {_UNSENT} then %(message)s::text else c.message end,
+      ended_at = case when {_UNSENT} then now() end,
+      log_completeness = case when {_UNSENT} then 'unverified' else c.log_completeness end,
+      sealed = case when {_UNSENT} then null else c.sealed end,
+      revision = c.revision + case when {_UNSENT} then 2 else 0 end,
+      lease_until = case when {_UNSENT} then null else c.lease_until end,
+      deadline_at = case when {_UNSENT} then null
+        when c.status = 'running' then least(c.deadline_at, {_CANCEL_DEADLINE}) else {_CANCEL_DEADLINE} end
+  where c.id = %(id)s and c.status = any(%(sources)s)
+  returning {COMMAND_COLUMNS}),
+c as (select * from m where status = 'cancelled'),
+o as ({INSERT_EVENT} from c){JOB_TARGET_DONE}
+select * from m"""
+
+_EXPIRED: LiteralString = f"""
+select {COMMAND_COLUMNS} from executor.command c
+where c.status in ('pending', 'queued') and c.dispatch_at is null and c.deadline_at <= now()
+order by c.id limit %(limit)s"""
+
+# Rows whose queue deadline has passed; the guard is that still nothing was sent.
+_EXPIRE: LiteralString = f"""
 with c as (
   update executor.command as c
-  set status = 'cancelled', reason = 'cancelled', message = %(message)s, ended_at = now(), cancel_requested_at = now(),
-      log_completeness = 'unverified', sealed = null, revision = revision + 1
-  where c.id = %(id)s and c.fence = 0 and c.status in ('pending', 'queued')
+  set {entered("'failed'", "'executor:' || %(actor)s::text", "'queue_timeout'", "%(message)s::text")},
+      reason = 'queue_timeout', message = %(message)s, ended_at = now(), log_completeness = 'unverified', sealed = null,
+      owner = null, lease_until = null, deadline_at = null, revision = c.revision + 2
+  where c.id = %(id)s and c.status in ('pending', 'queued') and c.dispatch_at is null and c.deadline_at <= now()
   returning {COMMAND_COLUMNS}),
-o as ({INSERT_EVENT} from c)
+o as ({INSERT_EVENT} from c){JOB_TARGET_DONE}
 select * from c"""
 
-_CANCEL: LiteralString = f"""
-update executor.command as c
-set status = 'cancelling', cancel_requested_at = now(), cancel_grace_s = %(grace_s)s
-where c.id = %(id)s and c.status = any(%(sources)s)
-returning {COMMAND_COLUMNS}"""
-
+# Whether a row may have been sent before is told by `dispatch_at` as it was: every owner sets it before it sends.
 _CLAIM: LiteralString = f"""
 with free as (
-  select id from executor.command
+  select id, dispatch_at from executor.command
   where status in ('pending', 'queued', 'running', 'cancelling') and (lease_until is null or lease_until < now())
-    and id <> all(%(held)s)
+    and (dispatch_at is not null or deadline_at > now()) and id <> all(%(held)s)
   order by id limit %(limit)s
   for update skip locked)
 update executor.command as c
 set owner = %(owner)s, lease_until = now() + make_interval(secs => %(lease_s)s), fence = c.fence + 1,
-    dispatch_at = coalesce(c.dispatch_at, now())
+    dispatch_at = coalesce(c.dispatch_at, now()),
+    status = case c.status when 'queued' then 'pending' else c.status end,
+    status_since = case c.status when 'queued' then now() else c.status_since end,
+    changes = case c.status when 'queued'
+      then {one_more("'pending'", "'executor:' || %(owner)s::text", "'claimed'", "'it is tried again'")}
+      else c.changes end,
+    deadline_at = case when c.dispatch_at is null then now() + make_interval(secs => c.connect_timeout_s)
+      else c.deadline_at end
 from free where c.id = free.id
-returning {COMMAND_COLUMNS}, c.sealed"""
+returning {COMMAND_COLUMNS}, c.sealed, free.dispatch_at is not null"""
+
+# Owner's write: certainly nothing was sent. A look that changed nothing leaves no trace in the history.
+_QUEUE: LiteralString = f"""
+update executor.command as c
+set status = 'queued',
+    status_since = case when {_SAME_WAIT} then (c.changes -> -2 ->> 'at')::timestamptz else now() end,
+    changes = case when {_SAME_WAIT} then c.changes - (-1)
+      else {one_more("'queued'", OWNER, "%(reason)s::text", "%(message)s::text")} end,
+    reason = %(reason)s, message = %(message)s, attempts = %(attempts)s, owner = null, dispatch_at = null,
+    lock_held_at = null, deadline_at = c.created_at + make_interval(secs => c.queue_timeout_s),
+    lease_until = least(now() + make_interval(secs => %(look_s)s::float8),
+      c.created_at + make_interval(secs => c.queue_timeout_s))
+where c.id = %(id)s and c.fence = %(fence)s and c.status = 'pending'
+returning {COMMAND_COLUMNS}"""
+
+_WAKE_QUEUED: LiteralString = (
+    "update executor.command set lease_until = now() where server_id = %(server_id)s and status = 'queued'"
+)
+
+_TOUCH: LiteralString = """
+update executor.command as c
+set deadline_at = greatest(c.deadline_at, now() + make_interval(secs => %(lost_after_s)s::float8))
+where c.id = %(id)s and c.fence = %(fence)s and c.status = 'running' and c.timeout_s = 0"""
 
 _RENEW: LiteralString = """
 update executor.command as c set lease_until = now() + make_interval(secs => %(lease_s)s), owner = %(owner)s
@@ -130,8 +199,9 @@ _RELEASED: LiteralString = (
 class CommandStore:
     """Reads and changes of `executor.command` that need no lease, and the leases themselves."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, lost_after_s: float = LOST_AFTER_S) -> None:
         self._pool = pool
+        self._lost_after_s = lost_after_s
 
     async def ping(self) -> None:
         """Unavailable unless the database answers and has the tables."""
@@ -164,6 +234,7 @@ class CommandStore:
                 "sealed_request_digest": new.sealed_request_digest,
                 "owner": new.owner,
                 "lease_s": new.lease_s,
+                **policy_params(command),
             },
         )
         return command_from_row(rows[0]) if rows else None
@@ -196,6 +267,7 @@ class CommandStore:
         server_id: str | None = None,
         server_name: str | None = None,
         statuses: Sequence[Status] = (),
+        job_id: UUID | None = None,
     ) -> Sequence[Command]:
         """Commands by descending id, those before `before`; each filter that is given must match."""
         conditions: list[LiteralString] = ["c.kind = 'command'"]
@@ -207,12 +279,15 @@ class CommandStore:
             conditions.append("c.server_name = %(server_name)s")
         if statuses:
             conditions.append("c.status = any(%(statuses)s)")
+        if job_id is not None:
+            conditions.append("c.job_id = %(job_id)s")
         where: LiteralString = " and ".join(conditions)
         params: dict[str, Any] = {
             "before": before,
             "server_id": server_id,
             "server_name": server_name,
             "statuses": [str(status) for status in statuses],
+            "job_id": job_id,
             "limit": limit,
         }
         rows = await self._pool.rows(
@@ -220,21 +295,70 @@ class CommandStore:
         )
         return [command_from_row(row) for row in rows]
 
-    async def cancel_unsent(self, command_id: UUID, message: str, event: OutboxEvent) -> Command | None:
-        """Ends a command that no replica has ever taken; None when one has, or when it is not waiting."""
-        rows = await self._pool.rows(_CANCEL_UNSENT, {"id": command_id, "message": message, **event.params(0)})
+    async def cancel(
+        self, command_id: UUID, grace_s: float, *, actor: str, message: str, event: OutboxEvent
+    ) -> Command | None:
+        """Ends an open command that was never sent (with `message` and `event`), marks another as cancelling.
+
+        None when it is cancelling already, or final.
+        """
+        values = {
+            "id": command_id,
+            "grace_s": grace_s,
+            "lost_after_s": self._lost_after_s,
+            "actor": actor,
+            "message": message,
+            "sources": [str(status) for status in sources_of(Status.CANCELLING)],
+            **event.params(0),
+        }
+        rows = await self._pool.rows(_CANCEL, values)
         return command_from_row(rows[0]) if rows else None
 
-    async def request_cancel(self, command_id: UUID, grace_s: float) -> Command | None:
-        """Marks an open command as cancelling; None when it is that already or final."""
-        sources = [str(status) for status in sources_of(Status.CANCELLING)]
-        rows = await self._pool.rows(_CANCEL, {"id": command_id, "grace_s": grace_s, "sources": sources})
+    async def expired(self, limit: int) -> list[Command]:
+        """Commands and deployments that waited beyond their deadline and were never sent."""
+        return [command_from_row(row) for row in await self._pool.rows(_EXPIRED, {"limit": limit})]
+
+    async def expire(self, command_id: UUID, actor: str, message: str, event: OutboxEvent) -> Command | None:
+        """Ends one of them; None when something else happened to it first."""
+        values = {"id": command_id, "actor": actor, "message": message, **event.params(0)}
+        rows = await self._pool.rows(_EXPIRE, values)
         return command_from_row(rows[0]) if rows else None
+
+    async def queue(
+        self,
+        command_id: UUID,
+        fence: int,
+        reason: str,
+        message: str,
+        *,
+        attempts: Sequence[Attempt],
+        look_s: float,
+    ) -> Command | None:
+        """Gives an owned command back to wait: nothing was sent. None when the lease is lost or it is cancelling."""
+        values = {
+            "id": command_id,
+            "fence": fence,
+            "reason": reason,
+            "message": message,
+            "attempts": Jsonb(attempts_to_json(attempts)),
+            "look_s": look_s,
+        }
+        rows = await self._pool.rows(_QUEUE, values)
+        return command_from_row(rows[0]) if rows else None
+
+    async def wake_queued(self, server_id: str) -> int:
+        """Lets what waits for a server be claimed at once; how many there are."""
+        return await self._pool.count(_WAKE_QUEUED, {"server_id": server_id})
+
+    async def touch(self, command_id: UUID, fence: int) -> bool:
+        """There was contact: moves the deadline of a running command without a limit; false when there is none."""
+        values = {"id": command_id, "fence": fence, "lost_after_s": self._lost_after_s}
+        return await self._pool.count(_TOUCH, values) > 0
 
     async def claim(self, owner: str, lease_s: float, limit: int, held: Sequence[UUID]) -> list[Owned]:
         """Leases at most `limit` commands that nobody works on, oldest first; never those in `held`."""
         rows = await self._pool.rows(_CLAIM, {"owner": owner, "lease_s": lease_s, "limit": limit, "held": list(held)})
-        return [Owned(command_from_row(row), row[COMMAND_WIDTH]) for row in rows]
+        return [Owned(command_from_row(row), row[COMMAND_WIDTH], row[COMMAND_WIDTH + 1]) for row in rows]
 
     async def renew(self, owner: str, lease_s: float, held: Sequence[tuple[UUID, int]]) -> set[UUID]:
         """Prolongs the leases (command, fence); those that are still ours and open."""
@@ -259,6 +383,18 @@ class CommandStore:
     async def mark_released(self, command_ids: Sequence[UUID]) -> None:
         """The agent keeps nothing of them any more."""
         await self._pool.count(_RELEASED, {"ids": list(command_ids)})
+
+
+def policy_params(command: Command) -> dict[str, Any]:
+    """Parameters of an insert: what a command asks for beside its content."""
+    return {
+        "offline_policy": str(command.offline_policy),
+        "queue_timeout_s": command.queue_timeout_s,
+        "connect_timeout_s": command.connect_timeout_s,
+        "lock_mode": str(command.lock_mode),
+        "job_id": command.job_id,
+        "schedule_id": command.schedule_id,
+    }
 
 
 def _pairs(held: Sequence[tuple[UUID, int]]) -> dict[str, Any]:

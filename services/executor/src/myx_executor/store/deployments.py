@@ -13,6 +13,8 @@ from psycopg.types.json import Jsonb
 from myx_executor.domain.command import Command
 from myx_executor.domain.deployment import Deployment, Kind
 from myx_executor.domain.states import Status
+from myx_executor.store.changes import first_change
+from myx_executor.store.commands import policy_params
 from myx_executor.store.deployment_rows import (
     DEPLOYMENT_COLUMNS,
     deployment_from_row,
@@ -29,7 +31,8 @@ with c as (
   insert into executor.command as c (
     id, kind, server_id, server_name, agent_id, command, args, env, secret_env_names, cwd, command_user, timeout_s,
     sealed, requested_by, request_id, sealed_request_digest, status, reason, message, ended_at, log_completeness, owner,
-    lease_until, fence, dispatch_at)
+    lease_until, fence, dispatch_at, deadline_at, changes, offline_policy, queue_timeout_s, connect_timeout_s,
+    lock_mode, job_id, schedule_id)
   values (
     %(id)s, 'deployment', %(server_id)s, %(server_name)s, %(agent_id)s, '', '{{}}', '{{}}', '{{}}', '', '',
     %(timeout_s)s, %(sealed)s, %(requested_by)s, %(request_id)s, %(sealed_request_digest)s, %(status)s, %(reason)s,
@@ -37,7 +40,12 @@ with c as (
     case when %(status)s::text = 'skipped' then 'complete' else 'open' end, %(owner)s::text,
     case when %(owner)s::text is not null then now() + make_interval(secs => %(lease_s)s::float8) end,
     case when %(owner)s::text is not null then 1 else 0 end,
-    case when %(owner)s::text is not null then now() end)
+    case when %(owner)s::text is not null then now() end,
+    case when %(status)s::text <> 'skipped' then now() + make_interval(secs => case when %(owner)s::text is null
+      then %(queue_timeout_s)s::float8 else %(connect_timeout_s)s::float8 end) end,
+    {first_change("%(status)s::text", "%(requested_by)s::text", "coalesce(nullif(%(reason)s::text, ''), 'accepted')")},
+    %(offline_policy)s, %(queue_timeout_s)s, %(connect_timeout_s)s, %(lock_mode)s, %(job_id)s::uuid,
+    %(schedule_id)s::uuid)
   on conflict (requested_by, request_id) where request_id is not null do nothing
   returning {COMMAND_COLUMNS}),
 d as (
@@ -155,6 +163,7 @@ class DeploymentStore:
                 "sealed_request_digest": new.sealed_request_digest,
                 "owner": new.owner,
                 "lease_s": new.lease_s,
+                **policy_params(one.row),
                 "kind": str(plan.kind),
                 "method": str(plan.method),
                 "project": plan.project,

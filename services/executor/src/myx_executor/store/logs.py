@@ -11,29 +11,46 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from myx_executor.domain.command import Attempt, Command, Outcome
-from myx_executor.domain.states import Status, sources_of
+from myx_executor.domain.states import LOST_AFTER_S, MARGIN_S, Status, sources_of
+from myx_executor.store.changes import OWNER, entered, one_more
 from myx_executor.store.codec import StoredPiece
+from myx_executor.store.jobs_fragment import JOB_TARGET_DONE
 from myx_executor.store.outbox import OutboxEvent, insert_event
 from myx_executor.store.pool import Pool
 from myx_executor.store.rows import COMMAND_COLUMNS, attempts_to_json, command_from_row, result_to_json
 
+_RUNS: LiteralString = one_more("'running'", OWNER, "'confirmed'", "%(confirmed_by)s::text")
+
 _GUARD: LiteralString = "c.id = %(id)s and c.fence = %(fence)s and c.log_size = %(expected)s"
 
-_APPEND: LiteralString = "log_size = %(size)s::bigint"
+# Without a run limit each contact moves the deadline.
+_APPEND: LiteralString = (
+    "log_size = %(size)s::bigint,"
+    " deadline_at = case when c.timeout_s = 0 and c.status = 'running'"
+    " then greatest(c.deadline_at, now() + make_interval(secs => %(lost_after_s)s::float8)) else c.deadline_at end"
+)
 
 _CONFIRM: LiteralString = (
     "log_size = %(size)s::bigint, status = case c.status when 'pending' then 'running' else c.status end,"
+    " status_since = case c.status when 'pending' then now() else c.status_since end,"
+    f" changes = case c.status when 'pending' then {_RUNS} else c.changes end,"
+    " reason = '', message = '',"
+    " deadline_at = case c.status when 'pending' then now() + make_interval(secs => c.timeout_s)"
+    " + make_interval(secs => %(lost_after_s)s::float8) else c.deadline_at end,"
     " started_at = coalesce(c.started_at, now()), revision = c.revision + 1, attempts = %(attempts)s,"
     # A deployment's next owner needs them.
     " sealed = case c.kind when 'deployment' then c.sealed end"
 )
 
 _FINISH: LiteralString = (
-    "log_size = %(size)s::bigint, status = %(status)s, reason = %(reason)s, message = %(message)s,"
+    "log_size = %(size)s::bigint, "
+    + entered("%(status)s::text", OWNER, "coalesce(nullif(%(reason)s::text, ''), 'ended')", "%(evidence)s::text")
+    + ", reason = %(reason)s, message = %(message)s,"
     " exit_code = %(exit_code)s, signal = %(signal)s,"
     " started_at = coalesce(%(started_at)s::timestamptz, c.started_at),"
     " ended_at = coalesce(%(ended_at)s::timestamptz, now()), log_completeness = %(completeness)s, result = %(result)s,"
-    " attempts = %(attempts)s, sealed = null, owner = null, lease_until = null, release_pending = %(release_pending)s,"
+    " attempts = %(attempts)s, sealed = null, owner = null, lease_until = null, deadline_at = null,"
+    " release_pending = %(release_pending)s,"
     " revision = c.revision + 2"
 )
 
@@ -70,7 +87,13 @@ class Write:
 
 @cache
 def _statement(
-    change: LiteralString, extra: LiteralString, returning: LiteralString, pieces: int, events: int
+    change: LiteralString,
+    extra: LiteralString,
+    returning: LiteralString,
+    *,
+    pieces: int,
+    events: int = 0,
+    last: LiteralString = "",
 ) -> LiteralString:
     parts: list[LiteralString] = [
         f"with c as (update executor.command as c set {change} where {_GUARD}{extra} returning {returning})"
@@ -83,25 +106,33 @@ def _statement(
             f" select c.id, v.* from c, (values {values}) as v)"
         )
     parts += [f"o{number} as ({insert_event(number)} from c)" for number in range(events)]
-    return ", ".join(parts) + " select * from c"
+    return ", ".join(parts) + last + " select * from c"
 
 
 class LogStore:
     """Writes under a lease, reads without one. A write that returns None changed nothing: the guard did not hold."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, lost_after_s: float = LOST_AFTER_S) -> None:
         self._pool = pool
+        self._beyond = {"lost_after_s": lost_after_s + MARGIN_S}
 
     async def append(self, write: Write) -> Status | None:
         """Adds pieces; the command's state."""
-        statement = _statement(_APPEND, "", "c.id, c.status", len(write.pieces), 0)
-        rows = await self._pool.rows(statement, _params(write))
+        statement = _statement(_APPEND, "", "c.id, c.status", pieces=len(write.pieces))
+        rows = await self._pool.rows(statement, _params(write) | self._beyond)
         return Status(rows[0][1]) if rows else None
 
-    async def confirm(self, write: Write, attempts: Sequence[Attempt], events: Sequence[OutboxEvent]) -> Command | None:
+    async def confirm(
+        self,
+        write: Write,
+        attempts: Sequence[Attempt],
+        events: Sequence[OutboxEvent],
+        confirmed_by: str = "the agent has it",
+    ) -> Command | None:
         """The agent has the command: RUNNING unless cancelling, its secrets erased, first pieces and events with it."""
         extra: LiteralString = " and c.status in ('pending', 'queued', 'running', 'cancelling')"
-        return await self._run(_CONFIRM, extra, write, {"attempts": Jsonb(attempts_to_json(attempts))}, events)
+        values = {"attempts": Jsonb(attempts_to_json(attempts)), "confirmed_by": confirmed_by, **self._beyond}
+        return await self._run(_CONFIRM, extra, write, values, events)
 
     async def finish(
         self,
@@ -117,6 +148,7 @@ class LogStore:
             "status": str(outcome.status),
             "reason": outcome.reason,
             "message": outcome.message,
+            "evidence": outcome.evidence or outcome.message,
             "exit_code": outcome.exit_code,
             "signal": outcome.signal,
             "started_at": outcome.started_at,
@@ -127,7 +159,7 @@ class LogStore:
             "release_pending": release_pending,
             "sources": [str(status) for status in sources_of(outcome.status)],
         }
-        return await self._run(_FINISH, " and c.status = any(%(sources)s)", write, values, events)
+        return await self._run(_FINISH, " and c.status = any(%(sources)s)", write, values, events, last=JOB_TARGET_DONE)
 
     async def note(self, command_id: UUID, fence: int, message: str, attempts: Sequence[Attempt]) -> bool:
         """Says why nothing comes; false when the lease is lost or the command final."""
@@ -146,11 +178,13 @@ class LogStore:
         write: Write,
         values: dict[str, Any],
         events: Sequence[OutboxEvent],
+        *,
+        last: LiteralString = "",
     ) -> Command | None:
         params = _params(write) | values
         for number, event in enumerate(events):
             params |= event.params(number)
-        statement = _statement(change, extra, COMMAND_COLUMNS, len(write.pieces), len(events))
+        statement = _statement(change, extra, COMMAND_COLUMNS, pieces=len(write.pieces), events=len(events), last=last)
         rows = await self._pool.rows(statement, params)
         return command_from_row(rows[0]) if rows else None
 

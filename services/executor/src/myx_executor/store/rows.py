@@ -7,25 +7,31 @@ from typing import Any, LiteralString
 from myx_executor.domain.command import (
     AgentResult,
     Attempt,
+    Change,
     Command,
     CommandSpec,
     Completeness,
+    LockMode,
+    OfflinePolicy,
     RowKind,
     StreamCount,
 )
-from myx_executor.domain.states import Status
+from myx_executor.domain.states import FINAL, Status
 
 COMMAND_COLUMNS: LiteralString = (
     "c.id, c.server_id, c.server_name, c.agent_id, c.command, c.args, c.env, c.cwd, c.command_user, c.timeout_s,"
     " c.no_output_timeout_s, c.secret_env_names, c.status, c.reason, c.message, c.exit_code, c.signal, c.created_at,"
     " c.dispatch_at, c.started_at, c.ended_at, c.cancel_requested_at, c.cancel_grace_s, c.log_size, c.log_completeness,"
-    " c.result, c.attempts, c.requested_by, c.fence, c.revision, c.kind"
+    " c.result, c.attempts, c.requested_by, c.fence, c.revision, c.kind,"
+    " c.status_since, c.deadline_at, c.owner, c.changes, c.offline_policy, c.queue_timeout_s, c.connect_timeout_s,"
+    " c.lock_mode, c.job_id, c.schedule_id"
 )
-COMMAND_WIDTH = 31
+COMMAND_WIDTH = 41
 
 
 def command_from_row(row: Sequence[Any]) -> Command:
     """The command of a row selected with COMMAND_COLUMNS first."""
+    status = Status(row[12])
     return Command(
         id=row[0],
         server_id=row[1],
@@ -41,7 +47,7 @@ def command_from_row(row: Sequence[Any]) -> Command:
             no_output_timeout_s=row[10],
         ),
         secret_env_names=tuple(row[11]),
-        status=Status(row[12]),
+        status=status,
         reason=row[13],
         message=row[14],
         exit_code=row[15],
@@ -60,7 +66,23 @@ def command_from_row(row: Sequence[Any]) -> Command:
         fence=row[28],
         revision=row[29],
         kind=RowKind(row[30]),
+        status_since=row[31],
+        deadline_at=None if status in FINAL else row[32],
+        owner=row[33] or "",
+        changes=tuple(change_from_json(item) for item in row[34]),
+        offline_policy=OfflinePolicy(row[35]),
+        queue_timeout_s=row[36],
+        connect_timeout_s=row[37],
+        lock_mode=LockMode(row[38]),
+        job_id=row[39],
+        schedule_id=row[40],
     )
+
+
+def change_from_json(item: Mapping[str, Any]) -> Change:
+    """One item of a column `changes`."""
+    at = datetime.fromisoformat(item["at"])
+    return Change(at, item["from"], item["to"], item["actor"], item["cause"], item["evidence"])
 
 
 def attempts_to_json(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:

@@ -32,14 +32,19 @@ class ReadCommands:
         return command
 
     async def list(
-        self, *, page_size: int, page_token: str, server: str, statuses: Sequence[Status]
+        self, *, page_size: int, page_token: str, server: str, statuses: Sequence[Status], job_id: UUID | None = None
     ) -> tuple[Sequence[Command], str]:
         """Newest first, and the token of the next page (empty on the last). InvalidArgument `PAGE_TOKEN_INVALID`."""
 
         async def read(limit: int, before: UUID | None) -> Sequence[Command]:
             server_id, server_name = await server_filter(server, self._id_of)
             return await self._store.page(
-                limit=limit, before=before, server_id=server_id, server_name=server_name, statuses=statuses
+                limit=limit,
+                before=before,
+                server_id=server_id,
+                server_name=server_name,
+                statuses=statuses,
+                job_id=job_id,
             )
 
         return await newest_first(read, page_size, page_token)
@@ -63,7 +68,7 @@ class CancelCommand:
         self._tell_others = tell_others
         self._on_event = on_event
 
-    async def cancel(self, command_id: UUID, grace_s: float | None) -> Command:
+    async def cancel(self, command_id: UUID, grace_s: float | None, requested_by: str = "") -> Command:
         """The command once the wish is stored; a final one as it is. NotFound; InvalidArgument `GRACE_INVALID`."""
         if grace_s is None:
             grace_s = DEFAULT_GRACE_S
@@ -75,23 +80,20 @@ class CancelCommand:
             raise not_found(command_id)
         if command.is_final:
             return command
-        if command.fence == 0:
-            ended = await self._cancel_waiting(command)
-            if ended is not None:
-                return ended
         if command.status is not Status.CANCELLING:
-            command = await self._store.request_cancel(command_id, grace_s) or await self._again(command_id)
+            command = await self._ask(command, grace_s, requested_by) or await self._again(command_id)
         if not command.is_final and not self._runner.request_cancel(command_id, grace_s):
             await self._tell_others()
         return command
 
-    async def _cancel_waiting(self, command: Command) -> Command | None:
+    async def _ask(self, command: Command, grace_s: float, actor: str) -> Command | None:
         message = "cancelled before it was sent to the agent"
         outcome = Outcome(Status.CANCELLED, "cancelled", message, completeness=Completeness.UNVERIFIED)
-        ended = await self._store.cancel_unsent(command.id, message, events.finished(command, outcome))
-        if ended is not None:
+        event = events.finished(command, outcome)
+        asked = await self._store.cancel(command.id, grace_s, actor=actor, message=message, event=event)
+        if asked is not None and asked.is_final:
             self._on_event()
-        return ended
+        return asked
 
     async def _again(self, command_id: UUID) -> Command:
         command = await self._store.get(command_id)

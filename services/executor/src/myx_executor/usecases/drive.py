@@ -100,7 +100,7 @@ class Drive:
         try:
             secrets = open_secrets(tools.box, self._owned.command.id, self._owned.sealed)
         except Internal as error:
-            status = Status.FAILED if self._owned.command.fence == 1 else Status.UNKNOWN
+            status = Status.UNKNOWN if self._owned.maybe_sent else Status.FAILED
             return await self._finish(Outcome(status, error.reason.lower(), error.message), known=False)
         first = await Delivery(
             tools.agents,
@@ -127,8 +127,7 @@ class Drive:
             server_id=command.server_id,
             command_id=command.id,
             send=lambda: agents.execute(command.server_id, command.id, command.spec, secrets, wait_s=SHORT_S),
-            # Another replica had it before: it may have been sent.
-            maybe_sent=command.fence > 1,
+            maybe_sent=self._owned.maybe_sent,
             since=command.dispatch_at or datetime.now(UTC),
         )
 

@@ -5,8 +5,19 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
 
-from myx_executor.domain.command import Command, CommandSpec, Completeness, Secrets
+from myx_executor.domain.command import (
+    DEFAULT_CONNECT_TIMEOUT_S,
+    DEFAULT_QUEUE_TIMEOUT_S,
+    Command,
+    CommandSpec,
+    Completeness,
+    LockMode,
+    OfflinePolicy,
+    Secrets,
+)
 from myx_executor.domain.states import Status
 from myx_executor.store.commands import CommandStore, NewCommand
 from myx_executor.usecases.ports import Servers
@@ -22,6 +33,8 @@ MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 MAX_ARGUMENTS_BYTES = 1024 * 1024
 MAX_ARGUMENTS = 4096
 MAX_REQUEST_ID = 200
+MAX_QUEUE_TIMEOUT_S = 30 * 86_400.0
+MAX_CONNECT_TIMEOUT_S = 86_400.0
 _LONGEST_S = 10.0 * 365 * 86400
 
 
@@ -41,6 +54,12 @@ class RunRequest:
     no_output_timeout_s: float | None = None
     request_id: str = ""
     requested_by: str = ""
+    offline: OfflinePolicy = OfflinePolicy.FAIL
+    # None: the default.
+    queue_timeout_s: float | None = None
+    connect_timeout_s: float | None = None
+    lock: LockMode = LockMode.NONE
+    schedule_id: UUID | None = None
 
 
 class RunCommand:
@@ -55,6 +74,7 @@ class RunCommand:
         *,
         default_timeout_s: float,
         on_waiting: Callable[[], Awaitable[None]],
+        connect_timeout_s: float = DEFAULT_CONNECT_TIMEOUT_S,
     ) -> None:
         self._store = store
         self._servers = servers
@@ -62,6 +82,7 @@ class RunCommand:
         self._box = box
         self._default_timeout_s = default_timeout_s
         self._on_waiting = on_waiting
+        self._connect_timeout_s = connect_timeout_s
 
     async def run(self, request: RunRequest) -> Command:
         """The stored command, new or that of the first call with this request id.
@@ -111,6 +132,11 @@ class RunCommand:
             requested_by=request.requested_by,
             fence=0,
             revision=0,
+            offline_policy=request.offline,
+            queue_timeout_s=or_default(request.queue_timeout_s, DEFAULT_QUEUE_TIMEOUT_S),
+            connect_timeout_s=or_default(request.connect_timeout_s, self._connect_timeout_s),
+            lock_mode=request.lock,
+            schedule_id=request.schedule_id,
         )
         return await self._store_and_start(request, command)
 
@@ -152,9 +178,28 @@ class RunCommand:
         return command
 
 
+def or_default(value: float | None, default: float) -> float:
+    """What was asked for, or else the default."""
+    return default if value is None else value
+
+
+def policy_content(
+    offline: OfflinePolicy, lock: LockMode, queue_timeout_s: float | None, connect_timeout_s: float | None = None
+) -> dict[str, Any]:
+    """What of it is part of a request's content: only what was asked for, as releases before knew none of it."""
+    asked = {
+        "offline": None if offline is OfflinePolicy.FAIL else str(offline),
+        "lock": None if lock is LockMode.NONE else str(lock),
+        "queue_timeout_s": queue_timeout_s,
+        "connect_timeout_s": connect_timeout_s,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
 def _digest(request: RunRequest) -> bytes:
     return content_digest(
-        {
+        policy_content(request.offline, request.lock, request.queue_timeout_s, request.connect_timeout_s)
+        | {
             "server": request.server,
             "command": request.command,
             "args": list(request.args),
@@ -206,6 +251,19 @@ def _check_times(request: RunRequest) -> None:
     for name, value in (("timeout", request.timeout_s), ("no_output_timeout", request.no_output_timeout_s)):
         if value is not None and not (math.isfinite(value) and 0 <= value <= _LONGEST_S):
             message = f"{name} must be from 0 to {_LONGEST_S:.0f} seconds"
+            raise InvalidArgument("TIMEOUT_INVALID", message, field=name)
+    check_waits(request.queue_timeout_s, request.connect_timeout_s)
+
+
+def check_waits(queue_timeout_s: float | None, connect_timeout_s: float | None) -> None:
+    """InvalidArgument `TIMEOUT_INVALID` unless both are limits that end."""
+    limits = (
+        ("queue_timeout", queue_timeout_s, MAX_QUEUE_TIMEOUT_S),
+        ("connect_timeout", connect_timeout_s, MAX_CONNECT_TIMEOUT_S),
+    )
+    for name, value, most in limits:
+        if value is not None and not (math.isfinite(value) and 0 < value <= most):
+            message = f"{name} must be more than 0 and at most {most:.0f} seconds"
             raise InvalidArgument("TIMEOUT_INVALID", message, field=name)
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from myx_executor.domain.command import LockMode, OfflinePolicy
 from myx_executor.domain.deployment import AGENT_KINDS, ONLY_METHOD, PLAYBOOKS, SHIPPED, Kind, Method
+from myx_executor.usecases.run_command import check_waits
 from myx_kit.errors import InvalidArgument
 
 MAX_REQUEST_ID = 200
@@ -81,6 +83,14 @@ class CreateRequest:
     request_id: str = ""
     requested_by: str = ""
     retry_of: UUID | None = None
+    offline: OfflinePolicy = OfflinePolicy.FAIL
+    # None: the default.
+    queue_timeout_s: float | None = None
+    lock: LockMode = LockMode.NONE
+    schedule_id: UUID | None = None
+    # The job that it belongs to, and the id that was reserved for it there.
+    job_id: UUID | None = None
+    deployment_id: UUID | None = None
 
 
 def check(request: CreateRequest) -> Kind:
@@ -190,3 +200,4 @@ def _check_flags(kind: Kind, request: CreateRequest) -> None:
     if timeout_s is not None and not (math.isfinite(timeout_s) and 0 < timeout_s <= MAX_TIMEOUT_S):
         message = f"timeout must be more than 0 and at most {MAX_TIMEOUT_S:.0f} seconds"
         raise InvalidArgument("TIMEOUT_INVALID", message, field="timeout")
+    check_waits(request.queue_timeout_s, None)

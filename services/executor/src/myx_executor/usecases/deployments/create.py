@@ -4,7 +4,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from myx_executor.domain.command import Command, CommandSpec, Completeness, RowKind, Secrets
+from myx_executor.domain.command import (
+    DEFAULT_QUEUE_TIMEOUT_S,
+    Command,
+    CommandSpec,
+    Completeness,
+    RowKind,
+    Secrets,
+)
 from myx_executor.domain.deployment import (
     AGENT_KINDS,
     ONLY_METHOD,
@@ -23,6 +30,7 @@ from myx_executor.usecases.deployments.kinds import upgrade
 from myx_executor.usecases.deployments.kinds.plan import known_at_start
 from myx_executor.usecases.deployments.ports import Project, ServerFacts
 from myx_executor.usecases.deployments.run import DeploymentTools
+from myx_executor.usecases.run_command import or_default, policy_content
 from myx_executor.usecases.runner import Runner
 from myx_executor.usecases.sealing import content_digest, open_digest, seal_digest, seal_secrets
 from myx_kit.errors import Aborted, FailedPrecondition, Internal, MyxError, NotFound
@@ -205,7 +213,7 @@ class CreateDeployment:
 
 def _new_row(server: ServerFacts, request: CreateRequest, timeout_s: float) -> Command:
     return Command(
-        id=new_id(),
+        id=request.deployment_id or new_id(),
         server_id=server.server_id,
         server_name=server.name,
         agent_id=server.agent_id,
@@ -230,12 +238,18 @@ def _new_row(server: ServerFacts, request: CreateRequest, timeout_s: float) -> C
         fence=0,
         revision=0,
         kind=RowKind.DEPLOYMENT,
+        offline_policy=request.offline,
+        queue_timeout_s=or_default(request.queue_timeout_s, DEFAULT_QUEUE_TIMEOUT_S),
+        lock_mode=request.lock,
+        job_id=request.job_id,
+        schedule_id=request.schedule_id,
     )
 
 
 def _digest(request: CreateRequest) -> bytes:
     return content_digest(
-        {
+        policy_content(request.offline, request.lock, request.queue_timeout_s)
+        | {
             "deployment": request.kind,
             "server": request.server,
             "method": str(request.method),

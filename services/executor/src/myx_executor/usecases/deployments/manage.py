@@ -101,32 +101,30 @@ class CancelDeployment:
         self._tell_others = tell_others
         self._on_event = on_event
 
-    async def cancel(self, deployment_id: UUID) -> Deployment:
+    async def cancel(self, deployment_id: UUID, requested_by: str = "") -> Deployment:
         """The deployment once the wish is stored; a final one as it is. NotFound `DEPLOYMENT_NOT_FOUND`."""
         deployment = await self._get(deployment_id)
         if deployment.is_final:
             return deployment
-        if deployment.row.fence == 0 and await self._cancel_waiting(deployment):
-            return await self._get(deployment_id)
         if deployment.row.status is not Status.CANCELLING:
-            await self._commands.request_cancel(deployment_id, GRACE_S)
-        deployment = await self._get(deployment_id)
+            await self._ask(deployment, requested_by)
+            deployment = await self._get(deployment_id)
         if not deployment.is_final and not self._runner.request_cancel(deployment_id, GRACE_S):
             await self._tell_others()
         return deployment
 
-    async def _cancel_waiting(self, deployment: Deployment) -> bool:
+    async def _ask(self, deployment: Deployment, actor: str) -> None:
         message = "cancelled before it was begun"
         outcome = Outcome(Status.CANCELLED, "cancelled", message, completeness=Completeness.UNVERIFIED)
         event = DeploymentFacts(deployment.plan.kind).finished(deployment.row, outcome)
-        if await self._commands.cancel_unsent(deployment.id, message, event) is None:
-            return False
+        asked = await self._commands.cancel(deployment.id, GRACE_S, actor=actor, message=message, event=event)
+        if asked is None or not asked.is_final:
+            return
         self._on_event()
         try:
             await self._registry.release_maintenance(deployment.row.server_id, str(deployment.id))
         except MyxError:
-            return True  # the lease runs out by itself
-        return True
+            return  # the lease runs out by itself
 
     async def _get(self, deployment_id: UUID) -> Deployment:
         deployment = await self._store.get(deployment_id)
