@@ -1,5 +1,7 @@
 """Golden JSON-RPC exchanges: what the agent answers, and what the client sends and makes of it.
 
+The bench's simulated agent is held to those that it plays.
+
 In an expected document "..." stands for anything, an object for any object that has these members too, and `{id}` for
 one fresh command id per exchange.
 """
@@ -8,12 +10,14 @@ import asyncio
 import json
 import ssl
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
 import uvloop
 from aiohttp import web
 
+from bench.simulator.fleet import SimulatedFleet
 from myx_kit.agent_rpc.client import AgentClient, AgentTarget, _headers
 from myx_kit.agent_rpc.errors import JsonRpcError
 from myx_kit.ids import new_id
@@ -63,9 +67,44 @@ async def post(agent, body: bytes) -> bytes:
             return await response.read()
 
 
-@pytest.mark.parametrize("exchange", load("jsonrpc.json"), ids=lambda one: one["name"])
-async def test_the_agent_keeps_to_json_rpc(module_agent, exchange):
-    answer = await post(module_agent, exchange["request"].encode())
+@pytest.fixture(scope="module")
+def simulated_agent():
+    with SimulatedFleet(1) as fleet:
+        identity = fleet.file.agents[0]
+        digest = fleet.file.certificate_sha256
+        target = AgentTarget(
+            agent_id=identity.name,
+            address=identity.address,
+            rpc_port=identity.rpc_port,
+            rpc_path=identity.rpc_path,
+            agent_token=identity.agent_token,
+            secret_key=identity.secret_key,
+            certificate_sha256=digest,
+        )
+        yield SimpleNamespace(
+            address=target.address,
+            rpc_port=target.rpc_port,
+            rpc_path=target.rpc_path,
+            certificate_sha256=digest,
+            target=target,
+        )
+
+
+@pytest.fixture
+def agent(request):
+    return request.getfixturevalue(request.param)
+
+
+def answered_by(**files: tuple[str, ...]) -> pytest.MarkDecorator:
+    """Each exchange of the files with each agent that is to know it."""
+    pairs = [(agent, one) for agent, names in files.items() for one in load(*names)]
+    names = [f"{agent.partition('_')[0]}-{one['name']}" for agent, one in pairs]
+    return pytest.mark.parametrize(("agent", "exchange"), pairs, indirect=["agent"], ids=names)
+
+
+@answered_by(module_agent=("jsonrpc.json",), simulated_agent=("jsonrpc.json",))
+async def test_the_agent_keeps_to_json_rpc(agent, exchange):
+    answer = await post(agent, exchange["request"].encode())
 
     if exchange["answer"] is None:
         assert answer == b""
@@ -73,12 +112,12 @@ async def test_the_agent_keeps_to_json_rpc(module_agent, exchange):
         assert matches(exchange["answer"], json.loads(answer)), answer
 
 
-@pytest.mark.parametrize("exchange", load(*METHODS), ids=lambda one: one["name"])
-async def test_the_agent_answers_as_agreed(module_agent, exchange):
+@answered_by(module_agent=METHODS, simulated_agent=("commands.json",))
+async def test_the_agent_answers_as_agreed(agent, exchange):
     for number, step in enumerate(with_fresh_id(exchange)["steps"]):
         call = {"jsonrpc": "2.0", "id": number, "method": step["method"], "params": step["params"]}
 
-        answer = json.loads(await post(module_agent, json.dumps(call).encode()))
+        answer = json.loads(await post(agent, json.dumps(call).encode()))
 
         expected = {key: step[key] for key in ("result", "error") if key in step}
         assert matches({"jsonrpc": "2.0", "id": number, **expected}, answer), (step, answer)
