@@ -223,3 +223,27 @@ async def test_an_executor_that_dies_in_the_middle_is_a_503(start_gateway: Any, 
             await until(lambda: '"status": 503' in gateway.program.log.read_text())
         finally:
             await backend.start("executor")
+
+
+async def test_an_executor_that_dies_after_the_first_words_does_not_take_the_gateway_along(
+    start_gateway: Any, backend: Any
+) -> None:
+    backend.holds["PushArtifact"] = asyncio.Event()
+    async with start_gateway() as gateway:
+        for count in range(1, 11):
+            gone = asyncio.Event()
+
+            async def body(gone: asyncio.Event) -> AsyncIterator[bytes]:
+                yield bytes(1000)
+                await gone.wait()
+                for _ in range(64):
+                    yield bytes(MB // 2)
+
+            posting = asyncio.create_task(gateway.http.post(ARTIFACTS, data=body(gone)))
+            await until(lambda count=count: len(backend.uploads) == count)
+            await backend.stop("executor")
+            gone.set()
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                assert (await posting).status == 503
+            assert gateway.program.is_running(), gateway.program.output()
+            await backend.start("executor")

@@ -14,7 +14,7 @@ from myx_kit.rpc.status import error_from
 
 DEFAULT_DEADLINE_S = 10.0
 
-# Every method of ours may be repeated (reads, or by request_id); streams only before their first message.
+# Every method of ours may be repeated (reads, or by request_id), but for streams of requests: see `open_channel`.
 _SERVICE_CONFIG = {
     "methodConfig": [
         {
@@ -29,9 +29,9 @@ _SERVICE_CONFIG = {
         }
     ]
 }
+_RETRYING: list[tuple[str, Any]] = [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), ("grpc.enable_retries", 1)]
+_ONCE: list[tuple[str, Any]] = [("grpc.enable_retries", 0)]
 _OPTIONS: list[tuple[str, Any]] = [
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    ("grpc.enable_retries", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 2000),
@@ -47,15 +47,20 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
-def open_channel(target: str, tls_dir: Path, own_name: str, peer_name: str) -> grpc.aio.Channel:
+def open_channel(
+    target: str, tls_dir: Path, own_name: str, peer_name: str, *, retries: bool = True
+) -> grpc.aio.Channel:
     """A channel to the service `peer_name` at `target` ("host:port") as the service `own_name`; connects when used.
 
     Unary calls get a deadline of 10 s when they name none and raise MyxError; iterate streams inside
     `translate_errors()` and give them a timeout. Close the channel with `await channel.close()`.
+
+    Methods that take a stream of requests need a channel without `retries`: gRPC (seen with 1.85.1) aborts the whole
+    process when such a call is written to while it is sent anew ("buffered_call.cc: Check failed: pending == nullptr").
     """
     key, certificate, ca = read_tls(tls_dir, own_name)
     credentials = grpc.ssl_channel_credentials(ca, key, certificate)
-    options = [*_OPTIONS, ("grpc.ssl_target_name_override", peer_name)]
+    options = [*_OPTIONS, *(_RETRYING if retries else _ONCE), ("grpc.ssl_target_name_override", peer_name)]
     return grpc.aio.secure_channel(target, credentials, options=options, interceptors=[_UnaryInterceptor(peer_name)])
 
 

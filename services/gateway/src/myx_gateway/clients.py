@@ -19,7 +19,10 @@ _HEALTH_DEADLINE_S = 2.0
 
 @dataclass(frozen=True)
 class Clients:
-    """Stubs of all services, over one channel each; every unary call has a deadline and raises MyxError."""
+    """Stubs of all services; every unary call has a deadline and raises MyxError.
+
+    One channel to each service, and one more for `uploads`, whose streams of requests must not be retried by gRPC.
+    """
 
     servers: "server_service_pb2_grpc.ServerServiceAsyncStub"
     credentials: "credential_service_pb2_grpc.CredentialServiceAsyncStub"
@@ -28,6 +31,8 @@ class Clients:
     commands: "command_service_pb2_grpc.CommandServiceAsyncStub"
     deployments: "deployment_service_pb2_grpc.DeploymentServiceAsyncStub"
     playbooks: "playbook_service_pb2_grpc.PlaybookServiceAsyncStub"
+    uploads: "playbook_service_pb2_grpc.PlaybookServiceAsyncStub"
+    upload_channel: grpc.aio.Channel
     channels: dict[str, grpc.aio.Channel]
 
     async def healthy(self, service: str) -> bool:
@@ -41,13 +46,14 @@ class Clients:
 
     async def close(self) -> None:
         """Close the channels; calls that are open end."""
-        await asyncio.gather(*(channel.close() for channel in self.channels.values()))
+        await asyncio.gather(*(channel.close() for channel in (self.upload_channel, *self.channels.values())))
 
 
 def connect(tls_dir: Path, *, registry: str, heartbeat: str, executor: str) -> Clients:
     """Clients of the services at these targets ("host:port"); they connect when first used."""
     targets = {"registry": registry, "heartbeat": heartbeat, "executor": executor}
     channels = {name: open_channel(target, tls_dir, OWN_NAME, name) for name, target in targets.items()}
+    upload_channel = open_channel(executor, tls_dir, OWN_NAME, "executor", retries=False)
     return Clients(
         servers=server_service_pb2_grpc.ServerServiceStub(channels["registry"]),
         credentials=credential_service_pb2_grpc.CredentialServiceStub(channels["registry"]),
@@ -56,5 +62,7 @@ def connect(tls_dir: Path, *, registry: str, heartbeat: str, executor: str) -> C
         commands=command_service_pb2_grpc.CommandServiceStub(channels["executor"]),
         deployments=deployment_service_pb2_grpc.DeploymentServiceStub(channels["executor"]),
         playbooks=playbook_service_pb2_grpc.PlaybookServiceStub(channels["executor"]),
+        uploads=playbook_service_pb2_grpc.PlaybookServiceStub(upload_channel),
+        upload_channel=upload_channel,
         channels=channels,
     )

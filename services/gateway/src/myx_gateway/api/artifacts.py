@@ -44,7 +44,7 @@ async def push_artifact(
     refuse_forms(request)
     answer: executor.PushArtifactResponse = await forward(
         request,
-        clients.playbooks.PushArtifact,
+        clients.uploads.PushArtifact,
         executor.PushArtifactRequest(name=name, sha256=sha256, requested_by=principal.name),
         lambda data, last: executor.PushArtifactRequest(data=data, complete=last),
     )

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
-from grpc.aio import AioRpcError, StreamUnaryCall
+from grpc.aio import AioRpcError, InternalError, StreamUnaryCall
 from starlette.requests import ClientDisconnect
 
 from myx_kit.errors import Internal, InvalidArgument, Unavailable
@@ -23,7 +23,7 @@ _DEADLINE_S: Final = 3600.0
 async def forward(
     request: Request, method: Callable[..., Any], head: _Message, piece: Callable[[bytes, bool], _Message]
 ) -> Any:
-    """Send `head` and then the body in pieces to a client-streaming `method`; its answer.
+    """Send `head` and then the body in pieces to a client-streaming `method` of `Clients.uploads`; its answer.
 
     `piece` makes a message of data and whether it is the last; without a last one the service stores nothing.
 
@@ -63,7 +63,7 @@ async def _send_all(
                 held.clear()
         await call.write(piece(bytes(held), True))
         await call.done_writing()
-    except (AioRpcError, asyncio.InvalidStateError):
+    except (AioRpcError, InternalError, asyncio.InvalidStateError):
         return False
     return True
 

@@ -38,7 +38,7 @@ async def push_project(
     require_media_type(request, *_MEDIA_TYPES)
     answer: executor.PushProjectResponse = await forward(
         request,
-        clients.playbooks.PushProject,
+        clients.uploads.PushProject,
         executor.PushProjectRequest(name=name, requested_by=principal.name),
         lambda data, last: executor.PushProjectRequest(data=data, complete=last),
     )
