@@ -22,7 +22,8 @@ RETRIED: tuple[TargetStatus, ...] = (T.FAILED, T.UNREACHABLE, T.TIMEOUT, T.NOT_S
 JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     J.PENDING: frozenset({J.RUNNING, J.PAUSED, J.STOPPING, J.CANCELLING}) | JOB_FINAL,
     J.RUNNING: frozenset({J.PAUSED, J.STOPPING, J.CANCELLING}) | JOB_FINAL,
-    J.PAUSED: frozenset({J.RUNNING, J.STOPPING, J.CANCELLING}) | JOB_FINAL,
+    # PENDING: paused before it was begun.
+    J.PAUSED: frozenset({J.PENDING, J.RUNNING, J.STOPPING, J.CANCELLING}) | JOB_FINAL,
     J.STOPPING: frozenset({J.CANCELLING}) | JOB_FINAL,
     J.CANCELLING: JOB_FINAL,
 } | dict.fromkeys(JOB_FINAL, frozenset())
@@ -53,7 +54,7 @@ class Rule:
 
 JOB_RULES: Mapping[JobStatus, Rule] = {
     J.PENDING: Rule(
-        "who creates it",
+        "who creates it; who resumes it before it was begun",
         "nobody; the first replica with room takes it",
         "the job's own",
         "stopping, reason `deadline`; nothing was started",
