@@ -138,6 +138,7 @@ def command_to_proto(command: Command) -> pb.Command:
         lock=LOCK_MODES[command.lock_mode],
         job_id=str(command.job_id or ""),
         schedule_id=str(command.schedule_id or ""),
+        log_purged_at=timestamp(command.log_purged_at),
     )
     if command.result is not None:
         out.result.CopyFrom(_result(command.result))

@@ -160,6 +160,8 @@ class Command:
     lock_mode: LockMode = LockMode.NONE
     job_id: UUID | None = None
     schedule_id: UUID | None = None
+    # When retention took its log.
+    log_purged_at: datetime | None = None
 
     @property
     def is_final(self) -> bool:

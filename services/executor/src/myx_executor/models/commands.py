@@ -73,6 +73,9 @@ command = sa.Table(
     sa.Column("lock_held_at", sa.DateTime(timezone=True), nullable=True),
     sa.Column("job_id", UUID(as_uuid=True), nullable=True),
     sa.Column("schedule_id", UUID(as_uuid=True), nullable=True),
+    # Retention has taken the log; `pending` while its rows are still being deleted.
+    sa.Column("log_purged_at", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("log_purge_pending", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("kind in ('command', 'deployment')", name="kind"),
     sa.CheckConstraint(f"not ({_OPEN}) or deadline_at is not null", name="deadline"),
     sa.CheckConstraint("offline_policy in ('fail', 'skip', 'queue')", name="offline_policy"),
@@ -93,6 +96,7 @@ sa.Index("ix_command_server", command.c.server_id, command.c.id)
 sa.Index("ix_command_open", command.c.id, postgresql_where=sa.text(_OPEN))
 sa.Index("ix_command_cancelling", command.c.id, postgresql_where=sa.text("status = 'cancelling'"))
 sa.Index("ix_command_release", command.c.id, postgresql_where=sa.text("release_pending"))
+sa.Index("ix_command_log_purge", command.c.id, postgresql_where=sa.text("log_purge_pending"))
 sa.Index("ix_command_job", command.c.job_id, postgresql_where=sa.text("job_id is not null"))
 sa.Index(
     "ix_command_lock",
@@ -120,4 +124,15 @@ command_log = sa.Table(
     sa.Column("gap_reason", sa.Text, nullable=True),
     sa.CheckConstraint("kind in ('bytes', 'gap')", name="kind"),
     sa.CheckConstraint("length > 0", name="length"),
+    # A partition for each day of commands, and one for what belongs to none (store/log_partitions.py).
+    postgresql_partition_by="range (command_id)",
+)
+
+# Background work that one replica does at a time.
+chore = sa.Table(
+    "chore",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
 )

@@ -24,9 +24,9 @@ COMMAND_COLUMNS: LiteralString = (
     " c.dispatch_at, c.started_at, c.ended_at, c.cancel_requested_at, c.cancel_grace_s, c.log_size, c.log_completeness,"
     " c.result, c.attempts, c.requested_by, c.fence, c.revision, c.kind,"
     " c.status_since, c.deadline_at, c.owner, c.changes, c.offline_policy, c.queue_timeout_s, c.connect_timeout_s,"
-    " c.lock_mode, c.job_id, c.schedule_id"
+    " c.lock_mode, c.job_id, c.schedule_id, c.log_purged_at"
 )
-COMMAND_WIDTH = 41
+COMMAND_WIDTH = 42
 
 
 def command_from_row(row: Sequence[Any]) -> Command:
@@ -76,6 +76,7 @@ def command_from_row(row: Sequence[Any]) -> Command:
         lock_mode=LockMode(row[38]),
         job_id=row[39],
         schedule_id=row[40],
+        log_purged_at=row[41],
     )
 
 
