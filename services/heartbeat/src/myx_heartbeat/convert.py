@@ -6,7 +6,7 @@ from typing import Any
 
 from myx.heartbeat.v1 import heartbeat_service_pb2
 from myx.registry.v1 import agent_pb2, agent_service_pb2
-from myx_heartbeat.domain import Endpoint, Report, Status, Try
+from myx_heartbeat.domain import Endpoint, Member, Report, Status, Try
 from myx_kit.agent_rpc.wire import clean
 from myx_kit.wire_time import duration, timestamp
 
@@ -75,6 +75,17 @@ def check_response(one: Report) -> heartbeat_service_pb2.CheckNowResponse:
     )
 
 
+def member(one: Member) -> heartbeat_service_pb2.Member:
+    """A replica that shares the fleet."""
+    return heartbeat_service_pb2.Member(
+        id=one.member_id,
+        address=one.address,
+        joined_at=timestamp(one.joined_at),
+        lease_until=timestamp(one.lease_until),
+        agents=one.agents,
+    )
+
+
 def attempts(tries: Sequence[Try]) -> list[agent_pb2.CallAttempt]:
     """The tries of a call; `wait` is unset for the last one."""
     return [
@@ -91,12 +102,15 @@ def attempts(tries: Sequence[Try]) -> list[agent_pb2.CallAttempt]:
 def facts(status: Mapping[str, Any], reported_at: datetime) -> agent_pb2.AgentFacts:
     """The result of `get_status`; fields that are missing or of a wrong type are left unset."""
     load = _list(status.get("load"))
+    os = _mapping(status.get("os"))
     memory = _mapping(status.get("memory"))
     tool = _mapping(status.get("deployment_tool"))
     bundle = _mapping(status.get("bundle"))
     message = agent_pb2.AgentFacts(
         hostname=_text(status.get("hostname")),
-        os=_text(_mapping(status.get("os")).get("pretty_name")),
+        os=_text(os.get("pretty_name")),
+        os_id=_text(os.get("id")),
+        os_version=_text(os.get("version_id")),
         arch=_text(status.get("arch")),
         kernel=_text(status.get("kernel")),
         python=_text(status.get("python")),

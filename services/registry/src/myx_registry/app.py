@@ -46,6 +46,7 @@ from myx_registry.usecases.readiness import check_master_keys, check_schema
 from myx_registry.usecases.relocations import Relocations
 from myx_registry.usecases.resealing import Resealing
 from myx_registry.usecases.rotations import Rotations
+from myx_registry.usecases.selection import Selection
 from myx_registry.usecases.servers import Servers
 from myx_registry.usecases.ssh_access import SshAccess
 from myx_registry.usecases.vault import Vault
@@ -97,7 +98,11 @@ async def start(settings: RegistrySettings, stack: AsyncExitStack) -> RpcServer:
 def _serve(server: RpcServer, uow: UnitOfWork, outbox: Outbox, vault: Vault, keys: PrivateKeys) -> None:
     own = OwnCredentials(vault, keys)
     servers = ServerServicer(
-        Servers(uow, outbox, vault, own, _utc_now), HostKeys(uow, _utc_now), SshAccess(uow, vault), Leases(uow)
+        Servers(uow, outbox, vault, own, _utc_now),
+        Selection(uow),
+        HostKeys(uow, _utc_now),
+        SshAccess(uow, vault),
+        Leases(uow),
     )
     agents = AgentServicer(
         AgentCases(

@@ -1,6 +1,7 @@
 """gRPC servicers: decode, one use case, encode."""
 # ruff: noqa: N802 - the methods have the names of the protos
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +25,7 @@ from myx_registry.convert.servers import (
     hop_message,
     host_key_message,
     maintenance_message,
+    match_message,
     server_change,
     server_draft,
     server_message,
@@ -40,6 +42,7 @@ from myx_registry.usecases.identities import Identities
 from myx_registry.usecases.maintenance import Leases
 from myx_registry.usecases.relocations import Relocations
 from myx_registry.usecases.rotations import Rotations
+from myx_registry.usecases.selection import Selection
 from myx_registry.usecases.servers import Servers
 from myx_registry.usecases.ssh_access import SshAccess
 
@@ -73,14 +76,20 @@ ALLOWED: Final[dict[str, set[str]]] = {
     f"/{CREDENTIAL_SERVICE}/DeleteCredential": {"gateway"},
 }
 
+# Servers in one piece of a stream: below the 16 MiB that a message may have, whatever their labels are.
+_PIECE: Final = 500
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class ServerServicer(server_service_pb2_grpc.ServerServiceServicer):
     """Managed hosts."""
 
-    def __init__(self, servers: Servers, host_keys: HostKeys, access: SshAccess, leases: Leases) -> None:
+    def __init__(
+        self, servers: Servers, selection: Selection, host_keys: HostKeys, access: SshAccess, leases: Leases
+    ) -> None:
         self._servers = servers
+        self._selection = selection
         self._host_keys = host_keys
         self._access = access
         self._leases = leases
@@ -94,9 +103,17 @@ class ServerServicer(server_service_pb2_grpc.ServerServiceServicer):
         return server_pb.GetServerResponse(server=server_message(await self._servers.get(request.server)))
 
     async def ListServers(self, request: server_pb.ListServersRequest, _: Context) -> server_pb.ListServersResponse:
-        page = await self._servers.list(request.page_size, request.page_token)
+        page = await self._servers.list(request.page_size, request.page_token, request.selector)
         messages = fitting(server_message(view) for view in page.items)
         return server_pb.ListServersResponse(servers=messages, next_page_token=page.token_after(len(messages)))
+
+    async def ResolveServers(
+        self, request: server_pb.ResolveServersRequest, _: Context
+    ) -> AsyncIterator[server_pb.ResolveServersResponse]:
+        found = await self._selection.resolve(request.selector, request.servers)
+        for start in range(0, len(found), _PIECE):
+            messages = [match_message(match) for match in found[start : start + _PIECE]]
+            yield server_pb.ResolveServersResponse(servers=messages)
 
     async def UpdateServer(self, request: server_pb.UpdateServerRequest, _: Context) -> server_pb.UpdateServerResponse:
         view = await self._servers.update(request.server, server_change(request), request.etag)

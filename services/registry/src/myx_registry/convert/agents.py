@@ -34,7 +34,7 @@ _REPORTED: Final[Mapping[int, AgentStatus]] = {
     agent_pb2.AGENT_STATUS_OFFLINE: AgentStatus.OFFLINE,
     agent_pb2.AGENT_STATUS_UNKNOWN: AgentStatus.UNKNOWN,
 }
-_HOST_FACTS: Final = ("hostname", "os", "arch", "kernel", "python", "machine_id", "boot_id")
+_HOST_FACTS: Final = ("hostname", "os", "os_id", "os_version", "arch", "kernel", "python", "machine_id", "boot_id")
 _INSTALLED_FACTS: Final = ("deployment_tool_version", "deployment_tool_digest", "bundle_version", "bundle_digest")
 _TEXT_FACTS: Final = (*_HOST_FACTS, *_INSTALLED_FACTS)
 _NUMBER_FACTS: Final = ("cpus", "memory_total_bytes", "memory_available_bytes")

@@ -11,7 +11,7 @@ from myx_registry.convert.credentials import secret, secret_message
 from myx_registry.convert.wire import seconds
 from myx_registry.domain.host_keys import HostKey, checked_fingerprint
 from myx_registry.domain.maintenance import Claim, Maintenance, checked_claim
-from myx_registry.domain.servers import ServerChange, ServerDraft, ServerView, checked_address, checked_draft
+from myx_registry.domain.servers import Match, ServerChange, ServerDraft, ServerView, checked_address, checked_draft
 from myx_registry.domain.ssh import RepairPolicy, SshDraft, SshHop, SudoMode, checked_ssh, ssh_invalid
 
 _POLICIES: Final[Mapping[RepairPolicy, server_pb2.RepairPolicy.ValueType]] = {
@@ -29,6 +29,18 @@ _POLICY_OF: Final = {number: policy for policy, number in _POLICIES.items()} | {
 _SUDO_OF: Final = {number: mode for mode, number in _SUDO.items()} | {0: SudoMode.AUTO}
 _CHANGEABLE: Final = ("name", "address", "labels", "ssh", "own_credential", "repair_policy", "accept_new_host_key")
 _DEFAULT_TTL_S: Final = 60.0
+
+
+def match_message(match: Match) -> server_service_pb2.ResolvedServer:
+    """A server in a list of targets."""
+    return server_service_pb2.ResolvedServer(
+        id=str(match.id),
+        name=match.name,
+        agent_id="" if match.agent_id is None else str(match.agent_id),
+        labels=match.labels,
+        status=match.status,
+        address=match.address,
+    )
 
 
 def server_message(view: ServerView) -> server_pb2.Server:

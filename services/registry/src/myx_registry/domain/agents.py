@@ -61,6 +61,8 @@ class AgentFacts:
     bundle_version: str = ""
     bundle_digest: str = ""
     capabilities: Sequence[str] = ()
+    os_id: str = ""
+    os_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

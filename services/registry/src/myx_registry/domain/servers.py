@@ -97,6 +97,18 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """What a list of targets holds of a server. `agent_id` is None and `status` empty without an agent."""
+
+    id: UUID
+    name: str
+    address: str
+    labels: Mapping[str, str]
+    agent_id: UUID | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServerView:
     """A server with all that callers see of it. `credential_name` is that of the named one in its SSH settings."""
 
@@ -198,8 +210,7 @@ def checked_labels(labels: Mapping[str, str]) -> dict[str, str]:
     if len(labels) > MAX_LABELS:
         raise InvalidArgument("LABEL_INVALID", f"A server has at most {MAX_LABELS} labels.", field="labels")
     for key, value in labels.items():
-        prefix, slash, name = key.rpartition("/")
-        if not _LABEL_PART.fullmatch(name) or (slash and not _is_domain(prefix)):
+        if not is_label_key(key):
             raise InvalidArgument(
                 "LABEL_INVALID",
                 "A label key has 1 to 63 characters of letters, digits, '-', '_' and '.', begins and ends with a "
@@ -207,7 +218,7 @@ def checked_labels(labels: Mapping[str, str]) -> dict[str, str]:
                 field="labels",
                 key=key[:80],
             )
-        if value and not _LABEL_PART.fullmatch(value):
+        if not is_label_value(value):
             raise InvalidArgument(
                 "LABEL_INVALID",
                 "A label value is empty or has up to 63 characters of letters, digits, '-', '_' and '.', and begins "
@@ -216,6 +227,17 @@ def checked_labels(labels: Mapping[str, str]) -> dict[str, str]:
                 key=key[:80],
             )
     return dict(sorted(labels.items()))
+
+
+def is_label_key(text: str) -> bool:
+    """Whether a label can have this key."""
+    prefix, slash, name = text.rpartition("/")
+    return bool(_LABEL_PART.fullmatch(name)) and (not slash or _is_domain(prefix))
+
+
+def is_label_value(text: str) -> bool:
+    """Whether a label can have this value."""
+    return not text or bool(_LABEL_PART.fullmatch(text))
 
 
 def _is_domain(text: str) -> bool:

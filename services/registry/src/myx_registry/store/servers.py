@@ -5,17 +5,19 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from myx_registry.domain.host_keys import HostKey
 from myx_registry.domain.names import is_id, is_name
-from myx_registry.domain.servers import Server, ServerSpec, ServerView
+from myx_registry.domain.selector import All, Selector
+from myx_registry.domain.servers import Match, Server, ServerSpec, ServerView
 from myx_registry.domain.ssh import RepairPolicy, SshSettings, SudoMode
 from myx_registry.models import agent, credential, maintenance, server
 from myx_registry.store.agents import AGENT_COLUMNS, agent_of
 from myx_registry.store.maintenance import MAINTENANCE_COLUMNS, is_held, maintenance_of
+from myx_registry.store.selectors import condition
 
 SERVER_COLUMNS = (
     server.c.id,
@@ -39,6 +41,8 @@ SERVER_COLUMNS = (
     server.c.host_key_accepted_by,
     server.c.host_key_how,
 )
+
+_EVERY = All()
 
 
 async def insert_server(
@@ -94,10 +98,32 @@ async def find_view(connection: AsyncConnection, reference: str) -> ServerView |
     return None if row is None else _view_of(row)
 
 
-async def list_views(connection: AsyncConnection, *, after_name: str, limit: int) -> list[ServerView]:
-    """Up to `limit` servers after a name, by name."""
-    query = _views().where(server.c.name > after_name).order_by(server.c.name).limit(limit)
+async def list_views(
+    connection: AsyncConnection, *, after_name: str, limit: int, selector: Selector = _EVERY
+) -> list[ServerView]:
+    """Up to `limit` servers after a name that the selector matches, by name."""
+    query = _views().where(server.c.name > after_name, condition(selector)).order_by(server.c.name).limit(limit)
     return [_view_of(row) for row in (await connection.execute(query)).all()]
+
+
+async def select_matches(connection: AsyncConnection, selector: Selector) -> list[Match]:
+    """All servers that the selector matches, as they are at one moment, by name."""
+    return await _matches_where(connection, condition(selector))
+
+
+async def named_matches(connection: AsyncConnection, references: Sequence[str]) -> list[Match]:
+    """The servers of these ids or names that there are, as they are at one moment, each once, by name."""
+    ids = sa.literal([UUID(one) for one in references if is_id(one)], ARRAY(sa.Uuid))
+    names = sa.literal([one for one in references if is_name(one)], ARRAY(sa.Text))
+    return await _matches_where(connection, sa.or_(server.c.id == sa.any_(ids), server.c.name == sa.any_(names)))
+
+
+async def _matches_where(connection: AsyncConnection, wanted: sa.ColumnElement[bool]) -> list[Match]:
+    columns = (server.c.id, server.c.name, server.c.address, server.c.labels, agent.c.id, agent.c.status)
+    joined = server.outerjoin(agent, agent.c.server_id == server.c.id)
+    query = sa.select(*columns).select_from(joined).where(wanted).order_by(server.c.name)
+    rows = (await connection.execute(query)).all()
+    return [Match(*row[:5], status=row[5] or "") for row in rows]
 
 
 async def update_server(connection: AsyncConnection, changed: Server) -> bool:

@@ -1,5 +1,6 @@
 """Managed hosts: add, read, change, remove."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
@@ -11,6 +12,8 @@ from myx_kit.ids import new_id
 from myx_kit.pagination import clamp
 from myx_registry.domain import host_keys
 from myx_registry.domain.maintenance import maintenance_held
+from myx_registry.domain.selector import All
+from myx_registry.domain.selector_parser import parse
 from myx_registry.domain.servers import Server, ServerChange, ServerDraft, ServerView
 from myx_registry.domain.ssh import SshSettings
 from myx_registry.store import agents, maintenance, servers
@@ -66,14 +69,20 @@ class Servers:
         async with self._uow.begin() as connection:
             return await _view(connection, reference)
 
-    async def list(self, page_size: int, page_token: str) -> Page[ServerView]:
-        """A page of all servers, by name. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""
-        after = cursor(page_token, _KIND)
+    async def list(self, page_size: int, page_token: str, selector: str = "") -> Page[ServerView]:
+        """A page of the servers that a selector matches, of all without one, by name.
+
+        Raises InvalidArgument `PAGE_TOKEN_INVALID`, `SELECTOR_INVALID`.
+        """
+        tree = parse(selector) if selector else All()
+        # A page is of one list.
+        kind = f"{_KIND}:{hashlib.sha256(selector.encode()).hexdigest()[:12]}" if selector else _KIND
+        after = cursor(page_token, kind)
         limit = clamp(page_size, 100, 1000)
         async with self._uow.begin() as connection:
-            found = await servers.list_views(connection, after_name=after, limit=limit + 1)
+            found = await servers.list_views(connection, after_name=after, limit=limit + 1, selector=tree)
         items = found[:limit]
-        return Page(_KIND, items, [view.server.spec.name for view in items], more=len(found) > limit)
+        return Page(kind, items, [view.server.spec.name for view in items], more=len(found) > limit)
 
     async def update(self, reference: str, change: ServerChange, etag: str) -> ServerView:
         """The server after the change; a change to the same values changes nothing. Empty etag: last writer wins.
