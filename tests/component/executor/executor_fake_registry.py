@@ -1,8 +1,8 @@
 """A registry that answers from a JSON file: python executor_fake_registry.py LISTEN TLS_DIR FILE.
 
 `{"<server name or id>": {fields of AgentEndpoint, "_": {"status", "has_credential", "repair_policy"}}}`, read again for
-each call; null: a server without agent, one without `rpc_port` gets its agent by AllocateAgent. What the executor
-changes is kept in memory.
+each call; null: a server without agent, one without `rpc_port` gets its agent by AllocateAgent. `_` may hold `labels`.
+What the executor changes is kept in memory. Selectors: `all`, `name=a`, `name in (a,b)`, `key=value`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from myx.registry.v1 import (
     server_service_pb2,
     server_service_pb2_grpc,
 )
-from myx_kit.errors import FailedPrecondition, NotFound
+from myx_kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from myx_kit.lifecycle import notify_ready
 from myx_kit.rpc.server import RpcServer
 from myx_kit.tls import make_agent_certificate
@@ -39,7 +39,20 @@ EXECUTOR = {
         "AbortRotation",
         "RemoveAgent",
     ),
-    SERVERS: ("GetServer", "GetSshAccess", "RecordHostKey", "AcquireMaintenance", "ReleaseMaintenance"),
+    SERVERS: (
+        "GetServer",
+        "ResolveServers",
+        "GetSshAccess",
+        "RecordHostKey",
+        "AcquireMaintenance",
+        "ReleaseMaintenance",
+    ),
+}
+STATUSES = {
+    agent_pb2.AGENT_STATUS_PENDING: "pending",
+    agent_pb2.AGENT_STATUS_ONLINE: "online",
+    agent_pb2.AGENT_STATUS_OFFLINE: "offline",
+    agent_pb2.AGENT_STATUS_UNKNOWN: "unknown",
 }
 
 
@@ -174,6 +187,20 @@ class Servers(server_service_pb2_grpc.ServerServiceServicer):
         whole = entry | self._world.allocated.get(entry["server_id"], {})
         return agent_of(whole) if "rpc_port" in whole else None
 
+    async def ResolveServers(self, request, context):
+        if bool(request.selector) == bool(request.servers):
+            raise InvalidArgument("SELECTOR_INVALID", "a selector or servers", field="selector", position="1")
+        for server in request.servers:
+            self._world.find(server)
+        found = {}
+        for name, entry in self._world.entries().items():
+            one = resolved_of(name, entry, self._world)
+            if one.name in request.servers or one.id in request.servers or fits(request.selector, one):
+                found[one.name] = one
+        servers = [found[name] for name in sorted(found)]
+        for start in range(0, len(servers), 500):
+            yield server_service_pb2.ResolveServersResponse(servers=servers[start : start + 500])
+
     async def GetSshAccess(self, request, context):
         entry = self._world.find(request.server)
         hops = (entry or {}).get("_", {}).get("hops")
@@ -204,6 +231,33 @@ class Servers(server_service_pb2_grpc.ServerServiceServicer):
         if self._world.leases.get(server_id, ("",))[0] == request.holder:
             del self._world.leases[server_id]
         return server_service_pb2.ReleaseMaintenanceResponse()
+
+
+def resolved_of(name, entry, world):
+    if entry is None:
+        return server_service_pb2.ResolvedServer(id=name, name=name)
+    extra = entry.get("_", {})
+    whole = entry | world.allocated.get(entry["server_id"], {})
+    return server_service_pb2.ResolvedServer(
+        id=entry["server_id"],
+        name=entry["server_name"],
+        address=entry["address"],
+        agent_id=whole.get("agent_id", ""),
+        labels=extra.get("labels", {}),
+        status=STATUSES[extra.get("status", agent_pb2.AGENT_STATUS_ONLINE)] if "rpc_port" in whole else "",
+    )
+
+
+def fits(selector, server):
+    if selector in ("", "all"):
+        return selector == "all"
+    key, equals, value = (part.strip() for part in selector.partition("="))
+    if equals:
+        return value == (server.name if key == "name" else server.labels.get(key))
+    head, _, rest = selector.partition("(")
+    if head.split() != ["name", "in"] or not rest.endswith(")"):
+        raise InvalidArgument("SELECTOR_INVALID", f"not understood: {selector}", field="selector", position="1")
+    return server.name in [one.strip() for one in rest[:-1].split(",")]
 
 
 def agent_of(entry):
