@@ -12,7 +12,7 @@ from myx_standalone.home import Home
 from myx_standalone.postgres import Cluster
 
 DATABASE = "myx"
-SERVICES = ("registry", "executor")
+SERVICES = ("registry", "executor", "heartbeat")
 
 
 def write_urls(home: Home, cluster: Cluster, port: int) -> None:

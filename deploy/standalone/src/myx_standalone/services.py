@@ -58,7 +58,7 @@ class Services:
     def heartbeat(self) -> Service:
         """Who is alive."""
         settings = {"LISTEN": self._target("heartbeat"), "REGISTRY_TARGET": self._target("registry")}
-        return self._python("heartbeat", self._bus() | settings)
+        return self._python("heartbeat", self._database_url("heartbeat") | self._bus() | settings)
 
     def executor(self) -> Service:
         """What runs."""
@@ -94,8 +94,9 @@ class Services:
 
     def migrate(self, service: str) -> tuple[list[str], dict[str, str]]:
         """Command line and environment that bring a service's tables up to date and end."""
-        settings = self._database(service) | self._bus() | {"LISTEN": self._target(service)}
-        if service == "executor":
+        database = self._database_url if service == "heartbeat" else self._database
+        settings = database(service) | self._bus() | {"LISTEN": self._target(service)}
+        if service != "registry":
             settings["REGISTRY_TARGET"] = self._target("registry")
         argv = bound_to_parent([sys.executable, "-m", f"myx_{service}", "migrate"], signal.SIGKILL)
         return argv, self._settings(service, settings)
@@ -132,10 +133,10 @@ class Services:
         return {"NATS_URL": f"tls://127.0.0.1:{self.ports['nats']}"}
 
     def _database(self, service: str) -> dict[str, str]:
-        return {
-            "DATABASE_URL_FILE": str(self.home.database_url_file(service)),
-            "MASTER_KEY_FILE": str(self.home.master_key_file(service)),
-        }
+        return self._database_url(service) | {"MASTER_KEY_FILE": str(self.home.master_key_file(service))}
+
+    def _database_url(self, service: str) -> dict[str, str]:
+        return {"DATABASE_URL_FILE": str(self.home.database_url_file(service))}
 
     def _clear_postgres(self) -> None:
         kill(postgres_of(self.home))

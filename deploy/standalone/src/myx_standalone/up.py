@@ -118,7 +118,6 @@ class Standalone:
                 await _together(
                     self._start_child(services.nats()),
                     self._start_child(services.gateway()),
-                    self._start_child(services.heartbeat()),
                     self._start_with_database(services),
                     self._start_agent(services),
                 )
@@ -134,6 +133,7 @@ class Standalone:
         await _together(
             self._migrate_and_start("registry", names, services, services.registry()),
             self._migrate_and_start("executor", names, services, services.executor()),
+            self._migrate_and_start("heartbeat", names, services, services.heartbeat()),
         )
         if names:
             await asyncio.to_thread(mark_migrated, cluster, port, names)

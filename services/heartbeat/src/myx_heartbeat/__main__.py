@@ -1,4 +1,4 @@
-"""`python -m myx_heartbeat serve | check-config`: settings from the environment (MYX_HEARTBEAT_*).
+"""`python -m myx_heartbeat serve | migrate | check-config`: settings from the environment (MYX_HEARTBEAT_*).
 
 Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong settings or usage.
 """
@@ -7,9 +7,9 @@ import argparse
 import gc
 import sys
 
-from myx_heartbeat import app
+from myx_heartbeat import app, migrations
 from myx_heartbeat.settings import HeartbeatSettings
-from myx_kit.errors import MyxError
+from myx_kit.errors import FailedPrecondition, MyxError
 from myx_kit.lifecycle import serve
 from myx_kit.logging import configure
 from myx_kit.rpc.server import read_tls
@@ -20,6 +20,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m myx_heartbeat", description="Who is alive.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("serve", help="check agents and serve gRPC until SIGTERM")
+    migrate = verbs.add_parser("migrate", help="bring the database schema up to date")
+    migrate.add_argument("--down-to", metavar="REVISION", help="take it back to this revision instead; base: nothing")
     verbs.add_parser("check-config", help="check the settings and the files that they name")
     arguments = parser.parse_args()
     settings = HeartbeatSettings.load()
@@ -29,11 +31,25 @@ def main() -> int:
         gc.set_threshold(20_000, 20, 50)
         return serve(lambda stack: app.start(settings, stack), drain_s=settings.drain_s)
     try:
-        read_tls(settings.tls_dir, app.NAME)
+        if arguments.verb == "migrate":
+            _migrate(settings, arguments.down_to)
+        else:
+            settings.database_url()
+            read_tls(settings.tls_dir, app.NAME)
     except MyxError as error:
         sys.stderr.write(f"{error.message} ({error.reason})\n")
         return 1
     return 0
+
+
+def _migrate(settings: HeartbeatSettings, down_to: str | None) -> None:
+    url = settings.database_url()
+    if not url:
+        raise FailedPrecondition("DATABASE_URL_MISSING", "MYX_HEARTBEAT_DATABASE_URL_FILE names no database")
+    if down_to:
+        migrations.downgrade(url, down_to)
+    else:
+        migrations.upgrade(url)
 
 
 if __name__ == "__main__":

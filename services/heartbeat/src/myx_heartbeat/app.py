@@ -1,7 +1,10 @@
 """The heartbeat service from parts: opens, wires, supervises; closes in reverse."""
 
 import asyncio
+import os
 import random
+import socket
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -14,15 +17,20 @@ from myx_heartbeat.domain import Intervals
 from myx_heartbeat.loops import Dispatcher, HandOverLoop, PauseLoop
 from myx_heartbeat.rpc import HEARTBEAT_SERVICE, HeartbeatServicer
 from myx_heartbeat.settings import HeartbeatSettings
+from myx_heartbeat.store import Members
 from myx_heartbeat.usecases.check_now import CheckNow
 from myx_heartbeat.usecases.checks import Checks
 from myx_heartbeat.usecases.fleet import Fleet
 from myx_heartbeat.usecases.hand_over import HandOver
+from myx_heartbeat.usecases.membership import Alone, Membership
 from myx_heartbeat.usecases.pauses import PauseWatch
+from myx_heartbeat.usecases.probe_agents import ProbeAgents
 from myx_heartbeat.usecases.refresh import Refresh
 from myx_heartbeat.usecases.reports import Reports
 from myx_heartbeat.usecases.schedule import Schedule
 from myx_kit.agent_rpc.client import AgentClient
+from myx_kit.db.engine import create_engine
+from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.events.bus import Bus
 from myx_kit.loops import Loop, TaskOwner
 from myx_kit.retry import RetryPolicy
@@ -34,6 +42,8 @@ NAME: Final = "heartbeat"
 REGISTRY: Final = "registry"
 # A burst of events is answered by one refresh after each other, this far apart.
 _REFRESH_GAP_S = 0.5
+# One renews the lease, one is for the moment of stopping.
+_DATABASE_CONNECTIONS = 2
 
 
 async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer:
@@ -48,6 +58,7 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     stack.push_async_callback(bus.close)
     retry = RetryPolicy(settings.retry_max_attempts, settings.retry_base_delay_s)
     client = await stack.enter_async_context(AgentClient(settings.rpc_timeout_s, retry))
+    membership = _membership(settings, stack)
     owner = TaskOwner(NAME)
     stack.push_async_callback(owner.close)
 
@@ -56,19 +67,21 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     fleet = Fleet(_intervals(settings), schedule, clock, random.random)
     reports = Reports(settings.report_buffer)
     watch = PauseWatch(clock)
+    probe = AgentProbe(client)
     checks = Checks(
         fleet,
         schedule,
         reports,
-        AgentProbe(client),
+        probe,
         watch,
         concurrency=settings.concurrency,
         slow_after_s=settings.slow_after_s,
         clock=clock,
         owner=owner,
     )
+    server = RpcServer(settings.listen, settings.tls_dir, NAME)
     registry = RegistryClient(channel)
-    refresh = Refresh(registry, fleet, checks, reports)
+    refresh = Refresh(registry, fleet, checks, reports, membership.is_mine)
     hand_over = HandOver(registry, reports)
 
     refreshing = Loop("refresh", settings.refresh_interval_s, _with_gap(refresh), max_backoff_s=2.0)
@@ -78,15 +91,41 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     owner.start(HandOverLoop(hand_over, reports, settings.report_interval_s).run(), name="hand-over", critical=True)
     owner.start(PauseLoop(watch, fleet, checks).run(), name="pauses", critical=True)
 
-    server = RpcServer(settings.listen, settings.tls_dir, NAME)
     check_now = CheckNow(registry, fleet, refresh, checks, reports, hand_over)
-    server.add(add_HeartbeatServiceServicer_to_server, HeartbeatServicer(check_now, fleet, reports), HEARTBEAT_SERVICE)
+    servicer = HeartbeatServicer(check_now, ProbeAgents(refresh, probe), fleet, reports, membership)
+    server.add(add_HeartbeatServiceServicer_to_server, servicer, HEARTBEAT_SERVICE)
+    # Others have no use for it: it costs calls to agents and tells nothing that a report does not.
+    server.allow({f"/{HEARTBEAT_SERVICE}/ProbeAgents": {NAME}})
     http = await serve_http(settings.http_listen, lambda: server.ready and refresh.known)
     if http is not None:
         stack.push_async_callback(http.close)
-    await server.start()
+    address = await server.start()
+    if isinstance(membership, Membership):
+        renewing = _renewing(membership, settings.advertise or address, fleet, refresh)
+        renewal = Loop("members", settings.member_renew_s, renewing, max_backoff_s=2.0)
+        owner.start(renewal.run(), name="members", critical=True)
     stack.push_async_callback(server.stop, settings.drain_s)
     return server
+
+
+def _membership(settings: HeartbeatSettings, stack: AsyncExitStack) -> Membership | Alone:
+    url = settings.database_url()
+    if not url:
+        return Alone()
+    engine = create_engine(url, _DATABASE_CONNECTIONS)
+    stack.push_async_callback(engine.dispose)
+    own_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    membership = Membership(Members(UnitOfWork(engine)), own_id, settings.member_lease_s)
+    stack.push_async_callback(membership.leave)
+    return membership
+
+
+def _renewing(membership: Membership, address: str, fleet: Fleet, refresh: Refresh) -> Callable[[], Awaitable[None]]:
+    async def run_once() -> None:
+        if await membership.renew_once(address, len(fleet)):
+            refresh.share()
+
+    return run_once
 
 
 def _with_gap(refresh: Refresh) -> Callable[[], Awaitable[None]]:

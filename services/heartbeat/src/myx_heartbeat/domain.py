@@ -1,6 +1,7 @@
 """What a check of an agent means, and when the next one is due. Pure: no clock, no chance, no I/O of its own."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -84,9 +85,27 @@ class Intervals:
     first_checks_per_s: float
 
 
-def is_mine(agent_id: str) -> bool:
-    """Whether this replica checks the agent. One replica has them all."""
-    return True
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A replica that shares the fleet while its lease holds. `address`: host:port of its gRPC server."""
+
+    member_id: str
+    address: str
+    joined_at: datetime
+    lease_until: datetime
+    agents: int
+
+
+def holder(agent_id: str, member_ids: Sequence[str]) -> str:
+    """The member that checks an agent (rendezvous hashing): who joins or leaves moves only what it takes or had.
+
+    `member_ids` must not be empty; their order does not matter.
+    """
+    return max(member_ids, key=lambda member_id: (_weight(agent_id, member_id), member_id))
+
+
+def _weight(agent_id: str, member_id: str) -> bytes:
+    return hashlib.blake2b(f"{member_id}\n{agent_id}".encode(), digest_size=8).digest()
 
 
 def verdict(outcome: Outcome) -> Status:

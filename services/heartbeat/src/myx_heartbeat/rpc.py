@@ -9,6 +9,8 @@ from myx.heartbeat.v1.heartbeat_service_pb2_grpc import HeartbeatServiceServicer
 from myx_heartbeat import convert
 from myx_heartbeat.usecases.check_now import CheckNow
 from myx_heartbeat.usecases.fleet import Fleet
+from myx_heartbeat.usecases.membership import Alone, Membership
+from myx_heartbeat.usecases.probe_agents import ProbeAgents
 from myx_heartbeat.usecases.reports import Reports
 
 HEARTBEAT_SERVICE = "myx.heartbeat.v1.HeartbeatService"
@@ -19,10 +21,19 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class HeartbeatServicer(HeartbeatServiceServicer):
     """Checks of agents."""
 
-    def __init__(self, check_now: CheckNow, fleet: Fleet, reports: Reports) -> None:
+    def __init__(
+        self,
+        check_now: CheckNow,
+        probe_agents: ProbeAgents,
+        fleet: Fleet,
+        reports: Reports,
+        membership: Membership | Alone,
+    ) -> None:
         self._check_now = check_now
+        self._probe_agents = probe_agents
         self._fleet = fleet
         self._reports = reports
+        self._membership = membership
 
     async def CheckNow(  # noqa: N802 - the name in the proto
         self, request: heartbeat_service_pb2.CheckNowRequest, context: _Context
@@ -30,8 +41,20 @@ class HeartbeatServicer(HeartbeatServiceServicer):
         """Check the agent of one server."""
         return convert.check_response(await self._check_now(request.server))
 
+    async def ProbeAgents(  # noqa: N802 - the name in the proto
+        self, request: heartbeat_service_pb2.ProbeAgentsRequest, context: _Context
+    ) -> heartbeat_service_pb2.ProbeAgentsResponse:
+        """Try agents once."""
+        causes = await self._probe_agents(request.agent_ids)
+        probes = [heartbeat_service_pb2.AgentProbe(agent_id=one, cause=cause) for one, cause in causes.items()]
+        return heartbeat_service_pb2.ProbeAgentsResponse(probes=probes)
+
     async def GetStatus(  # noqa: N802 - the name in the proto
         self, request: heartbeat_service_pb2.GetStatusRequest, context: _Context
     ) -> heartbeat_service_pb2.GetStatusResponse:
         """What this replica does."""
-        return heartbeat_service_pb2.GetStatusResponse(agents=len(self._fleet), unsent_reports=len(self._reports))
+        return heartbeat_service_pb2.GetStatusResponse(
+            agents=len(self._fleet),
+            unsent_reports=len(self._reports),
+            members=[convert.member(one) for one in self._membership.members],
+        )

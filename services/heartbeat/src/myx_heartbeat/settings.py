@@ -1,11 +1,13 @@
 """Settings of the heartbeat service."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from myx_kit.settings import HostPort, NatsSettings, RpcServerSettings
+from myx_kit.files import read_private
+from myx_kit.settings import HostPort, NatsSettings, OptionalHostPort, RpcServerSettings
 
 
 class HeartbeatSettings(RpcServerSettings, NatsSettings):
@@ -15,6 +17,14 @@ class HeartbeatSettings(RpcServerSettings, NatsSettings):
 
     # host:port of the registry's gRPC server.
     registry_target: HostPort
+    # A file of mode 600 that holds a postgresql:// URL; unset: this replica is the only one and checks every agent.
+    database_url_file: Path | None = None
+    # host:port under which other replicas reach this one's gRPC server; empty: the one that it listens on.
+    advertise: OptionalHostPort = ""
+    # A replica that is silent for this long has left, and the others take its agents over within another renewal.
+    member_lease_s: float = Field(default=10, ge=1, le=300)
+    # Seconds between two renewals, which also tell who else is there.
+    member_renew_s: float = Field(default=2, gt=0, le=100)
 
     # Seconds between two checks of one agent, drawn anew each time (seed 3.2).
     min_interval_s: float = Field(default=20, gt=0)
@@ -47,4 +57,10 @@ class HeartbeatSettings(RpcServerSettings, NatsSettings):
     def _interval_is_a_range(self) -> Self:
         if self.min_interval_s > self.max_interval_s:
             raise ValueError("min_interval_s must not exceed max_interval_s")
+        if 3 * self.member_renew_s > self.member_lease_s:
+            raise ValueError("member_lease_s must be at least three times member_renew_s")
         return self
+
+    def database_url(self) -> str:
+        """The URL in `database_url_file`, empty without one; FailedPrecondition: missing, or others can read it."""
+        return "" if self.database_url_file is None else read_private(self.database_url_file)

@@ -42,11 +42,19 @@ class CheckNow:
         return report
 
     async def _find(self, server: str) -> Agent:
-        agent = self._fleet.of_server(server)
+        agent = self._known(server)
         if agent is None:
             await self._registry.require_agent(server)
             await self._refresh.run_once()
-            agent = self._fleet.of_server(server)
+            agent = self._known(server)
         if agent is None:
             raise NotFound("AGENT_NOT_FOUND", f"the server {server} has no agent", server=server)
+        return agent
+
+    def _known(self, server: str) -> Agent | None:
+        """Ours, or another replica's: that is checked for this once."""
+        agent = self._fleet.of_server(server)
+        if agent is None:
+            endpoint = self._refresh.endpoint_of(server)
+            agent = None if endpoint is None else Agent(endpoint, endpoint.status)
         return agent

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from myx_heartbeat.domain import Endpoint, Intervals, Report, Status, first_delay_s, is_mine, next_delay_s
+from myx_heartbeat.domain import Endpoint, Intervals, Report, Status, first_delay_s, next_delay_s
 from myx_heartbeat.usecases.schedule import Lane, Schedule
 
 
@@ -47,12 +47,12 @@ class Fleet:
         return self._agents.get(self._server_agents.get(server, ""))
 
     def replace(self, endpoints: Iterable[Endpoint], checking: Callable[[str], bool]) -> list[str]:
-        """Take over the registry's whole list; the ids of agents that are gone.
+        """Take over the whole list of our agents; the ids of those that are not in it any more.
 
         New and changed agents are checked at once, but not in one rush. `checking` says whether a check runs now: such
         an agent has no due time until it ends.
         """
-        seen = {one.agent_id: one for one in endpoints if is_mine(one.agent_id)}
+        seen = {one.agent_id: one for one in endpoints}
         gone = [agent_id for agent_id in self._agents if agent_id not in seen]
         for agent_id in gone:
             self._schedule.remove(agent_id)

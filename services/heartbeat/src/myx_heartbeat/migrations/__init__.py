@@ -1,0 +1,23 @@
+"""Migrations of the schema `heartbeat` (Alembic); additive first, both ways."""
+
+from pathlib import Path
+
+from myx_heartbeat.models import SCHEMA, metadata
+from myx_kit.db import migrate
+
+_FOLDER = Path(__file__).parent
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the schema to a revision; safe when several replicas do it at once. Blocking."""
+    migrate.upgrade(url, SCHEMA, _FOLDER, revision)
+
+
+def downgrade(url: str, revision: str = "base") -> None:
+    """Take the schema back to a revision. Blocking."""
+    migrate.downgrade(url, SCHEMA, _FOLDER, revision)
+
+
+def drift(url: str) -> list[str]:
+    """How the database differs from the models, one line each. Blocking."""
+    return migrate.check_drift(url, metadata)

@@ -1,0 +1,97 @@
+"""Replicas share the fleet by leases in PostgreSQL."""
+
+import psycopg
+import pytest
+
+from myx.heartbeat.v1 import heartbeat_service_pb2
+from myx.heartbeat.v1.heartbeat_service_pb2_grpc import HeartbeatServiceStub
+from myx.registry.v1.agent_pb2 import AGENT_STATUS_OFFLINE
+from myx_heartbeat import migrations
+from myx_heartbeat.models import SCHEMA, metadata
+from myx_kit.db import migrate
+from myx_kit.errors import PermissionDenied
+from myx_kit.rpc.client import open_channel, translate_errors
+from myx_testkit.wait import until
+
+STATUS = heartbeat_service_pb2.GetStatusRequest()
+AGENTS = 40
+
+
+@pytest.fixture
+def shared(postgres, start):
+    """Starts replicas that share one database."""
+    migrations.upgrade(postgres.url)
+
+    async def run():
+        return await start(database_url_file=postgres.url_file, member_lease_s=1, member_renew_s=0.2)
+
+    return run
+
+
+async def agents_of(replica):
+    return (await replica.stub.GetStatus(STATUS)).agents
+
+
+async def holds(replica, count):
+    return await agents_of(replica) == count
+
+
+async def test_the_schema_is_that_of_the_models(postgres):
+    migrations.upgrade(postgres.url)
+    assert migrations.drift(postgres.url) == []
+    migrations.downgrade(postgres.url)
+    assert migrate.check_drift(postgres.url, metadata) != []
+    assert SCHEMA == "heartbeat"
+
+
+async def test_replicas_share_and_take_over_what_a_silent_one_had(registry, shared, postgres):
+    for number in range(AGENTS):
+        registry.add(f"host-{number}")
+    one = await shared()
+    await until(lambda: holds(one, AGENTS))
+    two = await shared()
+
+    async def divided():
+        counts = await agents_of(one), await agents_of(two)
+        return sum(counts) == AGENTS and min(counts) > 0
+
+    await until(divided)
+    members = (await one.stub.GetStatus(STATUS)).members
+    assert sorted(member.address for member in members) == sorted([one.address, two.address])
+
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        # One that was killed right after a renewal.
+        connection.execute(
+            "insert into heartbeat.member values ('silent', '127.0.0.1:1', now(), now() + interval '3 seconds', 0)"
+        )
+
+    async def missing():
+        return await agents_of(one) + await agents_of(two) < AGENTS
+
+    await until(missing)
+    await until(divided)
+
+
+async def test_any_replica_checks_an_agent_that_is_asked_for(registry, shared):
+    for number in range(AGENTS):
+        registry.add(f"host-{number}")
+    one, two = await shared(), await shared()
+    for number in range(6):
+        for replica in (one, two):
+            answer = await replica.stub.CheckNow(heartbeat_service_pb2.CheckNowRequest(server=f"host-{number}"))
+            assert answer.status == AGENT_STATUS_OFFLINE
+
+
+async def test_agents_are_probed_for_another_replica_only(registry, shared, tls_dir):
+    endpoint = registry.add("host")
+    one = await shared()
+    await until(lambda: holds(one, 1))
+    request = heartbeat_service_pb2.ProbeAgentsRequest(agent_ids=[endpoint.agent_id, "nobody"])
+    with pytest.raises(PermissionDenied), translate_errors():
+        await one.stub.ProbeAgents(request)
+    channel = open_channel(one.address, tls_dir, "heartbeat", "heartbeat")
+    try:
+        probes = (await HeartbeatServiceStub(channel).ProbeAgents(request)).probes
+        assert [(one.agent_id, one.cause) for one in probes] == [(endpoint.agent_id, "refused")]
+    finally:
+        await channel.close()
