@@ -13,11 +13,13 @@ from myx_executor.domain.job_states import (
     TARGET_OPEN,
     TARGET_RULES,
     TARGET_TRANSITIONS,
+    UNREACHABLE_REASONS,
     grade,
     outcome_message,
 )
 from myx_executor.domain.jobs import JobOptions, JobStatus, Share, TargetStatus, check_options
 from myx_executor.domain.states import FINAL
+from myx_executor.store.jobs_fragment import UNREACHABLE
 from myx_kit.errors import InvalidArgument
 
 T, J = TargetStatus, JobStatus
@@ -105,3 +107,7 @@ def test_options_that_cannot_be_are_refused_by_name(field, options):
 
 def test_a_threshold_of_zero_is_the_first_failure():
     check_options(JobOptions(max_failed=Share(0), max_unreachable=Share(0)))
+
+
+def test_the_statement_that_ends_a_target_knows_the_same_reasons():
+    assert {word.strip(" '") for word in UNREACHABLE.split(",")} == UNREACHABLE_REASONS

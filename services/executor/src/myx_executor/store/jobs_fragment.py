@@ -2,6 +2,31 @@
 
 from typing import LiteralString
 
+# The revision of a job's or a target's row: that of the transaction which changes it.
+REVISION: LiteralString = "pg_current_xact_id()::text::bigint"
+
+# `domain.job_states.UNREACHABLE_REASONS`, held equal by a test.
+UNREACHABLE: LiteralString = (
+    "'agent_unreachable', 'connect_timeout', 'queue_timeout', 'registry_unavailable', 'server_not_found',"
+    " 'name_unresolved', 'no_route', 'filtered', 'refused', 'tls_failed', 'pin_mismatch', 'connection_lost', 'hung',"
+    " 'unauthorized', 'clock_skew', 'wrong_path', 'throttled', 'server_error', 'other_machine', 'agent_not_found',"
+    " 'agent_silent', 'ssh_unreachable', 'no_ssh_credential', 'no_way'"
+)
+
+# A target's columns as the final row `c` of its command says; FAILED without having run is UNREACHABLE.
+TARGET_ENDS: LiteralString = f"""
+status = case when c.status = 'failed' and c.exit_code is null and c.reason in ({UNREACHABLE}) then 'unreachable'
+    else c.status end,
+  reason = c.reason, message = c.message, exit_code = c.exit_code, started_at = c.started_at,
+  ended_at = coalesce(c.ended_at, now()), log_size = c.log_size, reserved = false,
+  output_sha256 = case when c.result -> 'stdout' ->> 'sha256' <> '' and c.result -> 'stderr' ->> 'sha256' <> ''
+    then encode(sha256(convert_to(concat_ws(' ', c.result -> 'stdout' ->> 'sha256', c.result -> 'stderr' ->> 'sha256'),
+      'UTF8')), 'hex') else '' end,
+  revision = {REVISION}"""
+
 # A further CTE (it begins with a comma) of every statement that makes a row final: it sees that row as `c`, with the
-# columns of COMMAND_COLUMNS. Empty: no job is told.
-JOB_TARGET_DONE: LiteralString = ""
+# columns of COMMAND_COLUMNS. So the counts of a job are right at every commit.
+JOB_TARGET_DONE: LiteralString = f""",
+jt as (
+  update executor.job_target as t set {TARGET_ENDS}
+  from c where t.command_id = c.id and t.status = 'running')"""
