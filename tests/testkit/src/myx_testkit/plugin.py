@@ -19,6 +19,15 @@ from myx_testkit.standalone import Standalone
 SERVICE_NAMES = ("registry", "heartbeat", "executor", "gateway", "standalone", "nats")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How the tests in tests/system/chaos go on."""
+    group = parser.getgroup("chaos", "tests that break what runs")
+    group.addoption("--chaos-seed", type=int, default=None, help="repeat what this seed did; default: a new one")
+    group.addoption("--chaos-seconds", type=float, default=90, help="how long things are broken at random")
+    group.addoption("--chaos-away-seconds", type=float, default=25, help="how long PostgreSQL is away in one test")
+    group.addoption("--chaos-dispatches", type=int, default=600, help="commands sent while replies are dropped")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -1,0 +1,1 @@
+"""A whole control plane of several replicas, with everything between its parts in a test's hands."""
