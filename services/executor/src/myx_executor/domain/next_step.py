@@ -1,8 +1,34 @@
 """What happens next to a command, as a sentence."""
 
+from datetime import datetime, timedelta
+
 from myx_executor.domain.command import Command
+from myx_executor.domain.states import RULES, UNCLAIMED_NEXT, Status
+
+# Reasons of QUEUED.
+AGENT_OFFLINE = "agent_unreachable"
+LOCK_HELD = "lock_held"
+
+_WAITS = {AGENT_OFFLINE: "its agent to be back", LOCK_HELD: "the lock of its server"}
 
 
 def next_sentence(command: Command) -> str:
-    """What happens next, and when at the latest; empty once it is final."""
-    return ""
+    """What happens next, and when at the latest; empty once it is final. Of deployments too."""
+    template = RULES[command.status].next
+    if command.status is Status.PENDING and not command.owner:
+        template = UNCLAIMED_NEXT
+    return template.format(
+        deadline=_clock(command.deadline_at),
+        limit=_limit(command),
+        wait=_WAITS.get(command.reason, "its turn"),
+    )
+
+
+def _limit(command: Command) -> str:
+    if command.started_at is None or not command.spec.timeout_s:
+        return ""
+    return f", until {_clock(command.started_at + timedelta(seconds=command.spec.timeout_s))} at the most"
+
+
+def _clock(at: datetime | None) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S %Z") if at is not None else "its deadline"

@@ -11,7 +11,7 @@ from psycopg.errors import UndefinedTable
 from psycopg.types.json import Jsonb
 
 from myx_executor.domain.command import Attempt, Command, Head
-from myx_executor.domain.states import LOST_AFTER_S, Status, sources_of
+from myx_executor.domain.states import LOST_AFTER_S, OPEN, Status
 from myx_executor.store.changes import OWNER, entered, first_change, one_more
 from myx_executor.store.jobs_fragment import JOB_TARGET_DONE
 from myx_executor.store.outbox import INSERT_EVENT, OutboxEvent
@@ -19,6 +19,7 @@ from myx_executor.store.pool import Pool
 from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, attempts_to_json, command_from_row
 from myx_kit.errors import Unavailable
 
+_CANCELLABLE = sorted(str(status) for status in OPEN - {Status.CANCELLING})
 _UNSENT: LiteralString = "c.dispatch_at is null and c.status in ('pending', 'queued')"
 _CANCELLED_OR: LiteralString = f"case when {_UNSENT} then 'cancelled' else 'cancelling' end"
 _CANCEL_EVIDENCE: LiteralString = f"case when {_UNSENT} then %(message)s::text else 'the end was asked for' end"
@@ -148,15 +149,15 @@ set owner = %(owner)s, lease_until = now() + make_interval(secs => %(lease_s)s),
 from free where c.id = free.id
 returning {COMMAND_COLUMNS}, c.sealed, free.dispatch_at is not null"""
 
-# Owner's write: certainly nothing was sent. A look that changed nothing leaves no trace in the history.
+# The owner's last write under its fence: certainly nothing was sent. A look that changed nothing leaves no trace.
 _QUEUE: LiteralString = f"""
 update executor.command as c
 set status = 'queued',
     status_since = case when {_SAME_WAIT} then (c.changes -> -2 ->> 'at')::timestamptz else now() end,
     changes = case when {_SAME_WAIT} then c.changes - (-1)
       else {one_more("'queued'", OWNER, "%(reason)s::text", "%(message)s::text")} end,
-    reason = %(reason)s, message = %(message)s, attempts = %(attempts)s, owner = null, dispatch_at = null,
-    lock_held_at = null, deadline_at = c.created_at + make_interval(secs => c.queue_timeout_s),
+    reason = %(reason)s, message = %(message)s, attempts = %(attempts)s, owner = null, fence = c.fence + 1,
+    dispatch_at = null, lock_held_at = null, deadline_at = c.created_at + make_interval(secs => c.queue_timeout_s),
     lease_until = least(now() + make_interval(secs => %(look_s)s::float8),
       c.created_at + make_interval(secs => c.queue_timeout_s))
 where c.id = %(id)s and c.fence = %(fence)s and c.status = 'pending'
@@ -308,7 +309,7 @@ class CommandStore:
             "lost_after_s": self._lost_after_s,
             "actor": actor,
             "message": message,
-            "sources": [str(status) for status in sources_of(Status.CANCELLING)],
+            "sources": _CANCELLABLE,
             **event.params(0),
         }
         rows = await self._pool.rows(_CANCEL, values)

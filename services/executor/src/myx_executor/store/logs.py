@@ -130,7 +130,7 @@ class LogStore:
         confirmed_by: str = "the agent has it",
     ) -> Command | None:
         """The agent has the command: RUNNING unless cancelling, its secrets erased, first pieces and events with it."""
-        extra: LiteralString = " and c.status in ('pending', 'queued', 'running', 'cancelling')"
+        extra: LiteralString = " and c.status in ('pending', 'running', 'cancelling')"
         values = {"attempts": Jsonb(attempts_to_json(attempts)), "confirmed_by": confirmed_by, **self._beyond}
         return await self._run(_CONFIRM, extra, write, values, events)
 
