@@ -19,7 +19,7 @@ import psutil
 
 from bench.stats import Cost
 from myx_standalone.child import Child, Service
-from myx_standalone.databases import ensure_databases, write_urls
+from myx_standalone.databases import SERVICES, ensure_databases, write_urls
 from myx_standalone.home import Home
 from myx_standalone.logs import Logs
 from myx_standalone.services import Services
@@ -119,7 +119,7 @@ async def cluster(
             await start(services.postgres())
             await start(services.nats())
             await asyncio.to_thread(ensure_databases, home, services.cluster, ports["postgres"])
-            for name in ("registry", "executor"):
+            for name in SERVICES:
                 await _migrate(services, name)
             if before_services is not None:
                 await asyncio.to_thread(before_services, home)
