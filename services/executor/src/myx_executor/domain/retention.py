@@ -11,6 +11,9 @@ DAYS_AHEAD = 14
 # A log that somebody may still look at is not taken for want of room.
 YOUNG_LOG_S = 3600.0
 
+# How long a partition waits for the last of its commands to grow old, before the others' rows are deleted one by one.
+PATIENCE_S = 86_400.0
+
 # A request id is remembered for as long as its command: a caller that repeats itself must not start it twice.
 YOUNG_ROW_S = 86_400.0
 
@@ -41,7 +44,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A part of the log: ids from `lower` (None: from the first) to before `upper` (None: no end).
+    """A part of the log: ids from `lower` (None: from the first) to before `upper` (None: without end).
 
     `is_default`: holds what no other one does. `is_partial`: rows were deleted from it, its size does not tell what it
     holds.
@@ -53,6 +56,10 @@ class Partition:
     size_bytes: int = 0
     is_default: bool = False
     is_partial: bool = False
+
+    def holds(self, command_id: UUID) -> bool:
+        """Whether an id is within its bounds."""
+        return (self.lower is None or self.lower <= command_id) and (self.upper is None or command_id < self.upper)
 
     def ended_before(self, at: datetime) -> bool:
         """Whether all its commands were made before `at`."""

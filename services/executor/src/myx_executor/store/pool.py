@@ -7,6 +7,7 @@ from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
+from psycopg.sql import Composed
 
 from myx_kit.db.engine import connect_arguments, translate_database_errors
 from myx_kit.errors import MyxError, Unavailable
@@ -39,11 +40,33 @@ class Pool:
             await cursor.execute(statement, params, prepare=True)
             return await cursor.fetchall()
 
+    async def rows_alone(
+        self, lock: LiteralString, statement: LiteralString, params: Mapping[str, Any]
+    ) -> list[TupleRow]:
+        """As `rows`, after the statement `lock` in the same transaction: what it takes is held until the end."""
+        async with self._connection() as connection, connection.transaction(), connection.cursor(binary=True) as cursor:
+            await cursor.execute(lock, params, prepare=True)
+            await cursor.execute(statement, params, prepare=True)
+            return await cursor.fetchall()
+
     async def count(self, statement: LiteralString, params: Mapping[str, Any] | None = None) -> int:
         """Runs one statement in its own transaction; the number of rows that it changed."""
         async with self._connection() as connection, connection.cursor(binary=True) as cursor:
             await cursor.execute(statement, params, prepare=True)
             return cursor.rowcount
+
+    async def change_tables(self, *statements: LiteralString | Composed, lock_timeout_ms: int, limit_ms: int) -> None:
+        """Runs statements in one transaction, unprepared. Whoever reads or writes the tables waits behind their locks.
+
+        So it is bounded: Unavailable `DATABASE_TIMEOUT` when a lock is not had or a statement takes too long.
+        """
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(
+                "select set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)",
+                (f"{lock_timeout_ms}ms", f"{limit_ms}ms"),
+            )
+            for statement in statements:
+                await connection.execute(statement, prepare=False)
 
     async def close(self) -> None:
         """Closes the connections that are idle; those in use close when they are given back."""
