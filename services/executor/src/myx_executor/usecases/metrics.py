@@ -9,6 +9,12 @@ CLAIMED = Counter(
 LEASES_LOST = Counter("myx_executor_lost_leases", "Commands that another replica took from this one")
 FINISHED = Counter("myx_executor_finished_commands", "Commands that this replica brought to their end", ["status"])
 LOG_BYTES = Counter("myx_executor_stored_log_bytes", "Bytes of output stored, before compression")
+LOG_STORED = Gauge(
+    "myx_executor_log_table_bytes", "Bytes of the log in the database, as the replica saw them that removed what is old"
+)
+PURGED_LOGS = Counter("myx_executor_purged_logs", "Logs that retention took")
+PARTITIONS_DROPPED = Counter("myx_executor_dropped_log_partitions", "Days of logs that retention dropped whole")
+REMOVED_HISTORY = Counter("myx_executor_removed_history", "Rows of history that retention removed", ["kind"])
 DEPLOYMENTS = Counter(
     "myx_executor_finished_deployments", "Deployments that this replica brought to their end", ["kind", "status"]
 )
