@@ -3,10 +3,15 @@
 import asyncio
 
 from myx_executor.settings import ExecutorSettings
+from myx_executor.store.log_partitions import LogPartitions
+from myx_executor.store.pool import Pool
+from myx_executor.store.retention import RetentionStore
 from myx_executor.usecases.deployments.pushes import Artifacts
 from myx_executor.usecases.deployments.self_repair import SelfRepair
+from myx_executor.usecases.expire import Expiry
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.release import Releaser
+from myx_executor.usecases.retention import Retention
 from myx_executor.usecases.runner import Runner
 from myx_kit.loops import Loop, TaskOwner
 
@@ -48,14 +53,26 @@ def start_deployment_loops(
         owner.start(loop.run(), name=name, critical=True)
 
 
-def start_loops(owner: TaskOwner, settings: ExecutorSettings, runner: Runner, hub: LiveHub, releaser: Releaser) -> None:
+def start_loops(  # noqa: PLR0917 - each is a loop or two
+    owner: TaskOwner, settings: ExecutorSettings, runner: Runner, hub: LiveHub, releaser: Releaser, expiry: Expiry
+) -> None:
     """Starts what a replica does by itself. Pauses after failures stay short: leases run out."""
     loops = {
         "renew": Loop("renew", settings.lease_renew_s, runner.renew_once, max_backoff_s=1),
         "sweep": Loop("sweep", settings.sweep_interval_s, runner.sweep_once, wake=runner.wake, max_backoff_s=2),
+        "expire": Loop("expire", settings.sweep_interval_s, expiry.run_once, max_backoff_s=2),
         "heal": Loop("heal", _HEAL_S, hub.heal_once, max_backoff_s=2),
         "release": Loop("release", _RELEASE_S, releaser.run_once),
         "release-sweep": Loop("release-sweep", _RELEASE_SWEEP_S, releaser.sweep_once),
     }
     for name, loop in loops.items():
         owner.start(loop.run(), name=name, critical=True)
+
+
+def start_retention(owner: TaskOwner, settings: ExecutorSettings, pool: Pool, name: str) -> None:
+    """Starts what makes partitions ahead and removes what is too old."""
+    interval_s = settings.retention_interval_s
+    retention = Retention(
+        RetentionStore(pool), LogPartitions(pool), settings.retention(), name, rest_s=interval_s * 0.8
+    )
+    owner.start(Loop("retention", interval_s, retention.run_once).run(), name="retention", critical=True)

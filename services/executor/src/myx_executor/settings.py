@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from myx_executor.domain.retention import Kept, Policy
+from myx_executor.domain.states import LOST_AFTER_S, OVERDUE_MARGIN_S
 from myx_kit.settings import DatabaseSettings, HostPort, NatsSettings, OptionalHostPort, RpcServerSettings
 
 
@@ -30,8 +32,13 @@ class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
     sweep_interval_s: float = Field(default=1.0, ge=0.05, le=60)
     # A changed address is heard of by event; this is for the event that was missed.
     endpoint_ttl_s: float = Field(default=60.0, ge=1, le=3600)
-    # A command that may or may not have reached its agent is asked for during this time, then its state is unknown.
+    # Default of `connect_timeout`: a command that may or may not have reached its agent is asked for during this time,
+    # then its state is unknown.
     delivery_deadline_s: float = Field(default=300.0, ge=1, le=86_400)
+    # An agent that is not heard of for this long beyond all limits of its command is gone, and the command lost.
+    lost_after_s: float = Field(default=LOST_AFTER_S, ge=1, le=30 * 86_400)
+    # What agents are given beyond the limits that they keep themselves, before the control plane asks for the end.
+    overdue_margin_s: float = Field(default=OVERDUE_MARGIN_S, ge=0.1, le=3600)
     # Run limit of commands that name none (CONTRACTS: 24 h); 0: none.
     default_timeout_s: float = Field(default=86_400.0, ge=0)
     # Seed: AGENT_RPC_TIMEOUT.
@@ -64,3 +71,36 @@ class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
     artifact_bytes_max: int = Field(default=2 << 30, ge=1 << 20)
     # How often agents that are offline are looked at for repair, beside the events that tell of them; 0: never.
     repair_interval_s: float = Field(default=60.0, ge=0, le=86_400)
+    # Logs of commands go this many days after their end (a day's together, one or two days later); 0: never.
+    retain_command_log_days: float = Field(default=30.0, ge=0, le=36_500)
+    # Logs of deployments likewise; other days than for commands cost more, because no day can be dropped whole then.
+    retain_deployment_log_days: float = Field(default=30.0, ge=0, le=36_500)
+    # All logs together, as stored (compressed); the oldest go first, never those of the last hour. 0: no limit.
+    retain_log_bytes: int = Field(default=50 << 30, ge=0)
+    # Rows of commands, with what is left of their logs, go this many days after their end; 0: never.
+    retain_command_days: float = Field(default=365.0, ge=0, le=36_500)
+    # So many commands are kept, the newest; those of the last day always, for the sake of request ids. 0: all.
+    retain_command_rows: int = Field(default=0, ge=0)
+    # Deployments with the events of their plays likewise.
+    retain_deployment_days: float = Field(default=365.0, ge=0, le=36_500)
+    retain_deployment_rows: int = Field(default=0, ge=0)
+    # Jobs with their targets likewise; runs of an open job are kept.
+    retain_job_days: float = Field(default=365.0, ge=0, le=36_500)
+    retain_job_rows: int = Field(default=0, ge=0)
+    # What became of the times of schedules; rows are those of each schedule.
+    retain_fire_days: float = Field(default=365.0, ge=0, le=36_500)
+    retain_fire_rows: int = Field(default=0, ge=0)
+    # How often it is looked whether something is too old.
+    retention_interval_s: float = Field(default=600.0, ge=0.1, le=86_400)
+
+    def retention(self) -> Policy:
+        """What is kept for how long."""
+        return Policy(
+            command_log_days=self.retain_command_log_days,
+            deployment_log_days=self.retain_deployment_log_days,
+            log_bytes=self.retain_log_bytes,
+            commands=Kept(self.retain_command_days, self.retain_command_rows),
+            deployments=Kept(self.retain_deployment_days, self.retain_deployment_rows),
+            jobs=Kept(self.retain_job_days, self.retain_job_rows),
+            fires=Kept(self.retain_fire_days, self.retain_fire_rows),
+        )
