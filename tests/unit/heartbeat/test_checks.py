@@ -6,6 +6,7 @@ import pytest
 
 from myx_heartbeat.domain import Outcome, Status
 from myx_heartbeat.usecases.checks import Checks
+from myx_heartbeat.usecases.doubt import Doubt
 from myx_heartbeat.usecases.pauses import PauseWatch
 from myx_heartbeat.usecases.reports import Reports
 from myx_kit.loops import TaskOwner
@@ -49,7 +50,18 @@ def watch(clock):
 @pytest.fixture
 async def checks(fleet, schedule, reports, probe, watch, clock):
     owner = TaskOwner("test")
-    yield Checks(fleet, schedule, reports, probe, watch, concurrency=8, slow_after_s=2, clock=clock, owner=owner)
+    yield Checks(
+        fleet,
+        schedule,
+        reports,
+        probe,
+        watch,
+        doubt=Doubt(clock, max_s=300, calm_s=120),
+        concurrency=8,
+        slow_after_s=2,
+        clock=clock,
+        owner=owner,
+    )
     await owner.close()
 
 

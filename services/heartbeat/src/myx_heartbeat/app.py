@@ -7,10 +7,13 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from myx.heartbeat.v1.heartbeat_service_pb2_grpc import add_HeartbeatServiceServicer_to_server
 from myx_heartbeat.adapters.agents import AgentProbe
+from myx_heartbeat.adapters.peers import GrpcPeers, host_answers
 from myx_heartbeat.adapters.registry import RegistryClient
 from myx_heartbeat.consumers import consume_fleet_events
 from myx_heartbeat.domain import Intervals
@@ -20,6 +23,7 @@ from myx_heartbeat.settings import HeartbeatSettings
 from myx_heartbeat.store import Members
 from myx_heartbeat.usecases.check_now import CheckNow
 from myx_heartbeat.usecases.checks import Checks
+from myx_heartbeat.usecases.doubt import Doubt
 from myx_heartbeat.usecases.fleet import Fleet
 from myx_heartbeat.usecases.hand_over import HandOver
 from myx_heartbeat.usecases.membership import Alone, Membership
@@ -28,6 +32,8 @@ from myx_heartbeat.usecases.probe_agents import ProbeAgents
 from myx_heartbeat.usecases.refresh import Refresh
 from myx_heartbeat.usecases.reports import Reports
 from myx_heartbeat.usecases.schedule import Schedule
+from myx_heartbeat.usecases.second_opinion import SecondOpinion
+from myx_heartbeat.usecases.status import ReplicaStatus
 from myx_kit.agent_rpc.client import AgentClient
 from myx_kit.db.engine import create_engine
 from myx_kit.db.unit_of_work import UnitOfWork
@@ -68,12 +74,14 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     reports = Reports(settings.report_buffer)
     watch = PauseWatch(clock)
     probe = AgentProbe(client)
+    doubt = Doubt(clock, max_s=settings.doubt_max_s, calm_s=2 * settings.max_interval_s)
     checks = Checks(
         fleet,
         schedule,
         reports,
         probe,
         watch,
+        doubt=doubt,
         concurrency=settings.concurrency,
         slow_after_s=settings.slow_after_s,
         clock=clock,
@@ -81,18 +89,31 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     )
     server = RpcServer(settings.listen, settings.tls_dir, NAME)
     registry = RegistryClient(channel)
-    refresh = Refresh(registry, fleet, checks, reports, membership.is_mine)
-    hand_over = HandOver(registry, reports)
+    refresh = Refresh(
+        registry, fleet, checks, reports, doubt, is_mine=membership.is_mine, now=partial(datetime.now, UTC)
+    )
+    hand_over = HandOver(registry, reports, refresh.quarantine)
+    opinion = SecondOpinion(
+        doubt,
+        membership,
+        GrpcPeers(settings.tls_dir, settings.rpc_timeout_s + 5),
+        probe,
+        endpoint_of=refresh.endpoint_of_agent,
+        ssh_answers=host_answers,
+        on_confirmed=checks.confirm,
+    )
 
     refreshing = Loop("refresh", settings.refresh_interval_s, _with_gap(refresh), max_backoff_s=2.0)
     consume_fleet_events(bus, refreshing.wake)
     owner.start(refreshing.run(), name="refresh", critical=True)
     owner.start(Dispatcher(checks).run(), name="dispatch", critical=True)
     owner.start(HandOverLoop(hand_over, reports, settings.report_interval_s).run(), name="hand-over", critical=True)
+    owner.start(Loop("doubt", settings.doubt_interval_s, opinion.run_once).run(), name="doubt", critical=True)
     owner.start(PauseLoop(watch, fleet, checks).run(), name="pauses", critical=True)
 
     check_now = CheckNow(registry, fleet, refresh, checks, reports, hand_over)
-    servicer = HeartbeatServicer(check_now, ProbeAgents(refresh, probe), fleet, reports, membership)
+    status = ReplicaStatus(fleet, reports, membership, doubt, clock=clock)
+    servicer = HeartbeatServicer(check_now, ProbeAgents(refresh, probe), status)
     server.add(add_HeartbeatServiceServicer_to_server, servicer, HEARTBEAT_SERVICE)
     # Others have no use for it: it costs calls to agents and tells nothing that a report does not.
     server.allow({f"/{HEARTBEAT_SERVICE}/ProbeAgents": {NAME}})

@@ -1,12 +1,13 @@
 """Messages to domain and back; pure. What an agent says about its host is checked field by field, never trusted."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from myx.heartbeat.v1 import heartbeat_service_pb2
 from myx.registry.v1 import agent_pb2, agent_service_pb2
 from myx_heartbeat.domain import Endpoint, Member, Report, Status, Try
+from myx_heartbeat.usecases.status import StatusNow
 from myx_kit.agent_rpc.wire import clean
 from myx_kit.wire_time import duration, timestamp
 
@@ -44,6 +45,10 @@ def endpoint(message: agent_pb2.AgentEndpoint) -> Endpoint:
         status=_FROM_WIRE.get(message.status, Status.UNKNOWN),
         revision=message.revision,
         next_certificate_sha256=message.next_certificate_sha256,
+        ssh_address=message.ssh_address,
+        ssh_port=message.ssh_port,
+        quarantined=message.quarantined,
+        paused_until=message.paused_until.ToDatetime(UTC) if message.HasField("paused_until") else None,
     )
 
 
@@ -84,6 +89,24 @@ def member(one: Member) -> heartbeat_service_pb2.Member:
         lease_until=timestamp(one.lease_until),
         agents=one.agents,
     )
+
+
+def status_response(now: StatusNow) -> heartbeat_service_pb2.GetStatusResponse:
+    """What a replica does."""
+    response = heartbeat_service_pb2.GetStatusResponse(
+        agents=now.agents, unsent_reports=now.unsent_reports, members=[member(one) for one in now.members]
+    )
+    if now.suspicion is not None:
+        response.suspicion.CopyFrom(
+            heartbeat_service_pb2.Suspicion(
+                since=timestamp(now.suspicion.since),
+                until=timestamp(now.suspicion.until),
+                failing=now.suspicion.failing,
+                agents=now.agents,
+                message=now.suspicion.message,
+            )
+        )
+    return response
 
 
 def attempts(tries: Sequence[Try]) -> list[agent_pb2.CallAttempt]:

@@ -39,6 +39,12 @@ class Endpoint:
     revision: int
     # The certificate that a rotation under way will bring; empty: none.
     next_certificate_sha256: str = ""
+    # Where the host's sshd listens; 0: it is not known, or lies behind a jump host.
+    ssh_address: str = ""
+    ssh_port: int = 0
+    # Another machine answers there: nothing is sent to it.
+    quarantined: bool = False
+    paused_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,11 @@ def holder(agent_id: str, member_ids: Sequence[str]) -> str:
 
 def _weight(agent_id: str, member_id: str) -> bytes:
     return hashlib.blake2b(f"{member_id}\n{agent_id}".encode(), digest_size=8).digest()
+
+
+def is_checked(endpoint: Endpoint, now: datetime) -> bool:
+    """Whether an agent is to be checked at all: not while another machine answers for it, nor while it is paused."""
+    return not endpoint.quarantined and (endpoint.paused_until is None or endpoint.paused_until <= now)
 
 
 def verdict(outcome: Outcome) -> Status:

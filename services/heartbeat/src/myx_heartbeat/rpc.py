@@ -8,10 +8,8 @@ from myx.heartbeat.v1 import heartbeat_service_pb2
 from myx.heartbeat.v1.heartbeat_service_pb2_grpc import HeartbeatServiceServicer
 from myx_heartbeat import convert
 from myx_heartbeat.usecases.check_now import CheckNow
-from myx_heartbeat.usecases.fleet import Fleet
-from myx_heartbeat.usecases.membership import Alone, Membership
 from myx_heartbeat.usecases.probe_agents import ProbeAgents
-from myx_heartbeat.usecases.reports import Reports
+from myx_heartbeat.usecases.status import ReplicaStatus
 
 HEARTBEAT_SERVICE = "myx.heartbeat.v1.HeartbeatService"
 
@@ -21,19 +19,10 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class HeartbeatServicer(HeartbeatServiceServicer):
     """Checks of agents."""
 
-    def __init__(
-        self,
-        check_now: CheckNow,
-        probe_agents: ProbeAgents,
-        fleet: Fleet,
-        reports: Reports,
-        membership: Membership | Alone,
-    ) -> None:
+    def __init__(self, check_now: CheckNow, probe_agents: ProbeAgents, status: ReplicaStatus) -> None:
         self._check_now = check_now
         self._probe_agents = probe_agents
-        self._fleet = fleet
-        self._reports = reports
-        self._membership = membership
+        self._status = status
 
     async def CheckNow(  # noqa: N802 - the name in the proto
         self, request: heartbeat_service_pb2.CheckNowRequest, context: _Context
@@ -53,8 +42,4 @@ class HeartbeatServicer(HeartbeatServiceServicer):
         self, request: heartbeat_service_pb2.GetStatusRequest, context: _Context
     ) -> heartbeat_service_pb2.GetStatusResponse:
         """What this replica does."""
-        return heartbeat_service_pb2.GetStatusResponse(
-            agents=len(self._fleet),
-            unsent_reports=len(self._reports),
-            members=[convert.member(one) for one in self._membership.members],
-        )
+        return convert.status_response(self._status())

@@ -46,6 +46,11 @@ class HeartbeatSettings(RpcServerSettings, NatsSettings):
     startup_interval_s: float = Field(default=3, gt=0)
     startup_wait_s: float = Field(default=120, ge=0)
 
+    # How long this replica may suspect itself, in seconds; then failures are believed.
+    doubt_max_s: float = Field(default=300, ge=0, le=3600)
+    # Seconds between two second opinions while it does.
+    doubt_interval_s: float = Field(default=3, gt=0, le=60)
+
     # Seconds between two looks at the registry's list of agents; events make it look at once.
     refresh_interval_s: float = Field(default=30, gt=0)
     # Seconds that outcomes are gathered before they go to the registry in one batch.

@@ -24,6 +24,10 @@ _RENEW = sa.text(
     """
 )
 
+_MEMBERS = sa.text(
+    "select id, address, joined_at, lease_until, agents from heartbeat.member where lease_until >= now() order by id"
+)
+
 _LEAVE = sa.text("delete from heartbeat.member where id = :id")
 
 
@@ -38,6 +42,11 @@ class Members:
         values = {"id": member_id, "address": address, "lease_s": lease_s, "agents": agents}
         async with self._uow.begin() as connection:
             return [Member(*row) for row in (await connection.execute(_RENEW, values)).all()]
+
+    async def members(self) -> Sequence[Member]:
+        """All members whose lease holds, by id. Unavailable: the database is away."""
+        async with self._uow.begin() as connection:
+            return [Member(*row) for row in (await connection.execute(_MEMBERS)).all()]
 
     async def leave(self, member_id: str) -> None:
         """End a lease; harmless when there is none."""

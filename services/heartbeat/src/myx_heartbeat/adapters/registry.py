@@ -9,6 +9,7 @@ from myx.registry.v1 import agent_service_pb2
 from myx.registry.v1.agent_service_pb2_grpc import AgentServiceStub
 from myx_heartbeat import convert
 from myx_heartbeat.domain import Endpoint, Report
+from myx_heartbeat.usecases.ports import Taken
 
 if TYPE_CHECKING:
     from myx.registry.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
@@ -35,11 +36,11 @@ class RegistryClient:
             if not page_token:
                 return endpoints
 
-    async def report(self, reports: Sequence[Report]) -> list[str]:
-        """Hand over at most 500 reports; ids of agents that the registry does not know any more."""
+    async def report(self, reports: Sequence[Report]) -> Taken:
+        """Hand over at most 500 reports."""
         request = agent_service_pb2.ReportHeartbeatsRequest(reports=[convert.report(one) for one in reports])
         response = await self._stub.ReportHeartbeats(request, timeout=_TIMEOUT_S)
-        return list(response.unknown_agent_ids)
+        return Taken(tuple(response.unknown_agent_ids), tuple(response.quarantined_agent_ids))
 
     async def require_agent(self, server: str) -> None:
         """Raises NotFound `SERVER_NOT_FOUND` or `AGENT_NOT_FOUND` when there is no such server or it has no agent."""

@@ -10,7 +10,7 @@ from myx_heartbeat.usecases.hand_over import HandOver
 from myx_heartbeat.usecases.ports import Registry
 from myx_heartbeat.usecases.refresh import Refresh
 from myx_heartbeat.usecases.reports import Reports
-from myx_kit.errors import NotFound
+from myx_kit.errors import FailedPrecondition, NotFound
 
 # How long an answer waits for the registry to have the outcome too, so that who reads there next sees it.
 _REPORTED_WITHIN_S = 2.0
@@ -32,7 +32,7 @@ class CheckNow:
     async def __call__(self, server: str) -> Report:
         """The report for the agent of a server, which is named by id or name.
 
-        Raises NotFound `SERVER_NOT_FOUND`, `AGENT_NOT_FOUND`.
+        Raises NotFound `SERVER_NOT_FOUND`, `AGENT_NOT_FOUND`; FailedPrecondition `AGENT_QUARANTINED`.
         """
         report = await self._checks.check_now(await self._find(server))
         self._hand_over.hurry.set()
@@ -49,6 +49,9 @@ class CheckNow:
             agent = self._known(server)
         if agent is None:
             raise NotFound("AGENT_NOT_FOUND", f"the server {server} has no agent", server=server)
+        if agent.endpoint.quarantined:
+            message = f"another machine answers for {server}: nothing is sent to it until an operator accepts it"
+            raise FailedPrecondition("AGENT_QUARANTINED", message, server=server)
         return agent
 
     def _known(self, server: str) -> Agent | None:

@@ -1,12 +1,14 @@
 """Checks of agents: when they are due, and when somebody asks."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from prometheus_client import Counter, Gauge
 
 from myx_heartbeat.domain import Endpoint, Report, Status, judge, stamp
+from myx_heartbeat.usecases.doubt import Doubt
 from myx_heartbeat.usecases.fleet import Agent, Fleet
 from myx_heartbeat.usecases.pauses import PauseWatch
 from myx_heartbeat.usecases.ports import Probe
@@ -39,6 +41,7 @@ class Checks:
         probe: Probe,
         watch: PauseWatch,
         *,
+        doubt: Doubt,
         concurrency: int,
         slow_after_s: float,
         clock: Callable[[], float],
@@ -49,6 +52,7 @@ class Checks:
         self._reports = reports
         self._probe = probe
         self._watch = watch
+        self._doubt = doubt
         self._clock = clock
         self._owner = owner
         self._slow_after_s = slow_after_s
@@ -96,6 +100,15 @@ class Checks:
             running = self._start(agent, is_asked=True)
         return await asyncio.shield(running)
 
+    def confirm(self, reports: Sequence[Report]) -> None:
+        """Failures that were held back are true."""
+        for report in reports:
+            agent = self._fleet.get(report.agent_id)
+            if agent is not None:
+                self._last_stamp = stamp(datetime.now(UTC), self._last_stamp)
+                self._fleet.mark(agent, report)
+                self._reports.add(replace(report, checked_at=self._last_stamp, is_transition=True))
+
     def _take_slot(self, agent_id: str, lane: Lane, now: float) -> None:
         self._free[lane] -= 1
         if lane is Lane.LIVING:
@@ -118,6 +131,7 @@ class Checks:
                 return
             self._give_slot_back(agent_id)
             self._take_slot(agent_id, Lane.SUSPECT, now)
+            self._doubt.slow(agent_id)
 
     def _start(self, agent: Agent, *, is_asked: bool = False) -> asyncio.Task[Report]:
         agent_id = agent.endpoint.agent_id
@@ -146,6 +160,8 @@ class Checks:
         before = agent.status
         checked_at = self._last_stamp = stamp(datetime.now(UTC), self._last_stamp)
         report = judge(endpoint.agent_id, outcome, checked_at, (agent.status, agent.cause))
+        if self._fleet.get(endpoint.agent_id) is agent:
+            report = self._doubt.consider(report, before=before)
         if self._fleet.settle(agent, report) or is_asked:
             self._reports.add(report)
         CHECKS.labels(report.status.value).inc()

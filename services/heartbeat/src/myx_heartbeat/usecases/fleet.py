@@ -98,6 +98,10 @@ class Fleet:
         self._schedule.put(agent_id, now + delay_s, agent.lane)
         return not is_starting
 
+    def mark(self, agent: Agent, report: Report) -> None:
+        """Note what an agent is without touching when it is due."""
+        agent.status, agent.cause = report.status, report.outcome.cause
+
     def reschedule(self, agent: Agent) -> None:
         """The check of an agent ended without an outcome: the next one is due as after any other."""
         agent_id = agent.endpoint.agent_id

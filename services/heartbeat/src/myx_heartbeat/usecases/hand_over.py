@@ -1,12 +1,12 @@
 """Outcomes are handed to the registry."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
 
 from myx_heartbeat.domain import Report
-from myx_heartbeat.usecases.ports import Registry
+from myx_heartbeat.usecases.ports import Registry, Taken
 from myx_heartbeat.usecases.reports import Reports
 from myx_kit.errors import Internal, InvalidArgument, MyxError
 from myx_kit.logging import get_logger
@@ -19,9 +19,10 @@ UNSENT = Gauge("myx_heartbeat_unsent_reports", "Outcomes that the registry has n
 class HandOver:
     """Sends what there is in batches; `hurry` is set by who waits for it."""
 
-    def __init__(self, registry: Registry, reports: Reports) -> None:
+    def __init__(self, registry: Registry, reports: Reports, on_quarantined: Callable[[Sequence[str]], None]) -> None:
         self._registry = registry
         self._reports = reports
+        self._on_quarantined = on_quarantined
         self.hurry = asyncio.Event()
 
     async def run_once(self) -> bool:
@@ -29,7 +30,7 @@ class HandOver:
         self.hurry.clear()
         while batch := self._reports.take():
             try:
-                unknown = await self._send(batch)
+                taken = await self._send(batch)
             except MyxError as error:
                 self._reports.put_back()
                 UNSENT.set(len(self._reports))
@@ -39,11 +40,13 @@ class HandOver:
                 self._reports.put_back()
                 raise
             self._reports.confirm()
-            self._reports.forget(unknown)
+            self._reports.forget(taken.unknown)
+            if taken.quarantined:
+                self._on_quarantined(taken.quarantined)
         UNSENT.set(len(self._reports))
         return True
 
-    async def _send(self, batch: Sequence[Report]) -> list[str]:
+    async def _send(self, batch: Sequence[Report]) -> Taken:
         """What one agent says must not keep the reports of the others: a batch that is refused goes one by one.
 
         A report that is refused alone is dropped; the next check of its agent says the same anew.
@@ -53,5 +56,8 @@ class HandOver:
         except (InvalidArgument, Internal) as error:
             if len(batch) == 1:
                 log.error("report_refused", agent_id=batch[0].agent_id, reason=error.reason, message=error.message)
-                return []
-        return [agent_id for report in batch for agent_id in await self._send([report])]
+                return Taken()
+        taken = Taken()
+        for report in batch:
+            taken += await self._send([report])
+        return taken

@@ -21,6 +21,10 @@ class MemberStore(Protocol):
         """Renew our lease; all members whose lease holds, this one among them."""
         ...
 
+    async def members(self) -> Sequence[Member]:
+        """All members whose lease holds."""
+        ...
+
     async def leave(self, member_id: str) -> None:
         """End our lease."""
         ...
@@ -30,6 +34,9 @@ class Alone:
     """The share of the only replica: everything."""
 
     members: Sequence[Member] = ()
+
+    others: Sequence[Member] = ()
+    is_suspended = False
 
     def is_mine(self, agent_id: str) -> bool:
         """Yes."""
@@ -49,17 +56,28 @@ class Membership:
         self._lease_s = lease_s
         self._ids: list[str] = []
         self.members: Sequence[Member] = ()
+        # Our network is broken: the others have our share until it is not.
+        self.is_suspended = False
+
+    @property
+    def others(self) -> Sequence[Member]:
+        """The members beside this one."""
+        return [one for one in self.members if one.member_id != self.member_id]
 
     def is_mine(self, agent_id: str) -> bool:
         """Whether this replica checks the agent."""
-        return bool(self._ids) and holder(agent_id, self._ids) == self.member_id
+        return not self.is_suspended and bool(self._ids) and holder(agent_id, self._ids) == self.member_id
 
     async def renew_once(self, address: str, agents: int) -> bool:
         """One renewal with our address and the number of agents that we check; whether other agents are ours now.
 
         Raises MyxError when the database is away.
         """
-        self.members = await self._store.renew(self.member_id, address, self._lease_s, agents)
+        if self.is_suspended:
+            await self._store.leave(self.member_id)
+            self.members = await self._store.members()
+        else:
+            self.members = await self._store.renew(self.member_id, address, self._lease_s, agents)
         ids = sorted(one.member_id for one in self.members)
         if ids == self._ids:
             return False

@@ -1,6 +1,7 @@
 """What the use cases need from outside; adapters provide it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from myx_heartbeat.domain import Endpoint, Outcome, Report
@@ -14,6 +15,17 @@ class Probe(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the registry says of a batch: agents that it does not know any more, and those of another machine."""
+
+    unknown: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
+
+    def __add__(self, other: "Taken") -> "Taken":
+        return Taken(self.unknown + other.unknown, self.quarantined + other.quarantined)
+
+
 class Registry(Protocol):
     """Knows the fleet and takes reports. Everything may raise MyxError."""
 
@@ -21,8 +33,8 @@ class Registry(Protocol):
         """Connection data of all agents."""
         ...
 
-    async def report(self, reports: Sequence[Report]) -> list[str]:
-        """Hand over at most 500 reports; ids of agents that the registry does not know any more."""
+    async def report(self, reports: Sequence[Report]) -> Taken:
+        """Hand over at most 500 reports."""
         ...
 
     async def require_agent(self, server: str) -> None:

@@ -1,12 +1,15 @@
 """The fleet as the registry has it, and our share of it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
 
 from prometheus_client import Gauge
 
-from myx_heartbeat.domain import Endpoint
+from myx_heartbeat.domain import Endpoint, is_checked
 from myx_heartbeat.usecases.checks import Checks
+from myx_heartbeat.usecases.doubt import Doubt
 from myx_heartbeat.usecases.fleet import Fleet
 from myx_heartbeat.usecases.ports import Registry
 from myx_heartbeat.usecases.reports import Reports
@@ -21,16 +24,26 @@ class Refresh:
     """Takes over the registry's list of agents, one reading at a time. `is_mine` says which of them we check."""
 
     def __init__(
-        self, registry: Registry, fleet: Fleet, checks: Checks, reports: Reports, is_mine: Callable[[str], bool]
+        self,
+        registry: Registry,
+        fleet: Fleet,
+        checks: Checks,
+        reports: Reports,
+        doubt: Doubt,
+        *,
+        is_mine: Callable[[str], bool],
+        now: Callable[[], datetime],
     ) -> None:
         self._registry = registry
         self._fleet = fleet
         self._checks = checks
         self._reports = reports
+        self._doubt = doubt
         self._is_mine = is_mine
+        self._now = now
         self._lock = asyncio.Lock()
         # The whole list, so that a share can be taken over while the registry is away.
-        self._endpoints: Mapping[str, Endpoint] = {}
+        self._endpoints: dict[str, Endpoint] = {}
         # False until the registry was reached for the first time.
         self.known = False
 
@@ -47,11 +60,20 @@ class Refresh:
 
     def share(self) -> None:
         """Check what is ours now and nothing else. What was found out about the others still goes to the registry."""
-        self._fleet.replace(
-            [one for agent_id, one in self._endpoints.items() if self._is_mine(agent_id)], self._checks.is_running
-        )
+        now = self._now()
+        ours = [one for agent_id, one in self._endpoints.items() if is_checked(one, now) and self._is_mine(agent_id)]
+        self._doubt.forget(self._fleet.replace(ours, self._checks.is_running))
         AGENTS.set(len(self._fleet))
         self._checks.changed.set()
+
+    def quarantine(self, agent_ids: Iterable[str]) -> None:
+        """Another machine answers for these agents: nothing more is sent to them."""
+        for agent_id in agent_ids:
+            known = self._endpoints.get(agent_id)
+            if known is not None and not known.quarantined:
+                self._endpoints[agent_id] = replace(known, quarantined=True)
+                log.warning("agent_quarantined", agent_id=agent_id, server=known.server_name)
+        self.share()
 
     def endpoint_of_agent(self, agent_id: str) -> Endpoint | None:
         """Connection data of an agent, whoever checks it."""

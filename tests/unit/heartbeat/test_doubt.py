@@ -1,0 +1,200 @@
+"""A replica that sees most of its share fail suspects itself."""
+
+from dataclasses import replace
+
+import pytest
+
+from myx_heartbeat.domain import Member, Outcome, Status
+from myx_heartbeat.usecases.doubt import CAUSE, Doubt
+from myx_heartbeat.usecases.second_opinion import SecondOpinion
+from myx_kit.errors import Unavailable
+
+
+@pytest.fixture
+def doubt(clock):
+    return Doubt(clock, max_s=300, calm_s=120)
+
+
+def fail(doubt, report, name, cause="filtered"):
+    return doubt.consider(report(name, cause), before=Status.ONLINE)
+
+
+def answer(doubt, report, name):
+    return doubt.consider(report(name), before=Status.ONLINE)
+
+
+def names(count, start=0):
+    return [f"host-{number}" for number in range(start, start + count)]
+
+
+def test_a_few_dead_among_many_living_are_believed(doubt, report):
+    for round_ in range(20):
+        for name in names(9):
+            answer(doubt, report, name)
+        assert fail(doubt, report, f"dead-{round_}").status is Status.OFFLINE
+    assert doubt.suspicion is None
+
+
+def test_two_failures_prove_nothing_about_us(doubt, report):
+    assert [fail(doubt, report, name).status for name in names(2)] == [Status.OFFLINE] * 2
+
+
+def test_nobody_is_marked_while_most_fail_slowly(doubt, report):
+    for name in names(30):
+        doubt.slow(f"id-{name}")
+    reports = [fail(doubt, report, name) for name in names(30)]
+    assert {one.status for one in reports} == {Status.UNKNOWN}
+    assert {one.outcome.cause for one in reports} == {CAUSE}
+    assert all(one.is_transition for one in reports)
+    assert doubt.suspicion is not None
+
+
+def test_answers_end_the_suspicion_and_the_rest_is_judged_at_its_next_check(doubt, report):
+    for name in names(10):
+        doubt.slow(f"id-{name}")
+    assert fail(doubt, report, "host-0").status is Status.UNKNOWN
+    for name in names(6, start=4):
+        assert answer(doubt, report, name).status is Status.ONLINE
+    assert doubt.suspicion is None
+    assert doubt.consider(report("host-0", "filtered"), before=Status.UNKNOWN).status is Status.OFFLINE
+
+
+def test_what_was_held_back_comes_with_the_confirmation_and_more_is_believed_for_a_while(doubt, report, clock):
+    for name in names(10):
+        doubt.slow(f"id-{name}")
+    for name in names(4):
+        fail(doubt, report, name, "no_route")
+    held = doubt.believe("seen by another")
+    assert sorted(one.agent_id for one in held) == [f"id-{name}" for name in names(4)]
+    assert {(one.status, one.outcome.cause) for one in held} == {(Status.OFFLINE, "no_route")}
+    assert {fail(doubt, report, name).status for name in names(6, start=4)} == {Status.OFFLINE}
+    clock.now += 121
+    for name in names(5, start=20):
+        doubt.slow(f"id-{name}")
+    assert fail(doubt, report, "host-20").status is Status.UNKNOWN
+
+
+def test_agents_that_were_offline_before_are_no_sign(doubt, report):
+    for name in names(50):
+        assert doubt.consider(report(name, "filtered"), before=Status.OFFLINE).status is Status.OFFLINE
+    assert doubt.suspicion is None
+
+
+def test_a_skewed_clock_is_no_failure(doubt, report):
+    for name in names(50):
+        assert doubt.consider(report(name, "clock_skew"), before=Status.ONLINE).status is Status.UNKNOWN
+    assert doubt.suspicion is None
+
+
+def test_a_share_that_went_to_others_takes_the_suspicion_along(doubt, report):
+    for name in names(5):
+        doubt.slow(f"id-{name}")
+    fail(doubt, report, "host-0")
+    doubt.forget([f"id-{name}" for name in names(5)])
+    assert doubt.suspicion is None
+
+
+class Share:
+    def __init__(self, others=()):
+        self.others = others
+        self.is_suspended = False
+
+
+class Peers:
+    def __init__(self, causes=None):
+        self.causes = causes
+
+    async def probe(self, member, agent_ids):
+        if self.causes is None:
+            raise Unavailable("SERVICE_UNAVAILABLE", "away")
+        return dict.fromkeys(agent_ids, self.causes)
+
+
+class World:
+    def __init__(self, doubt, endpoint, share, peers=None, *, ssh=True, answers=False):
+        self.ssh, self.answers, self.confirmed = ssh, answers, []
+        self.opinion = SecondOpinion(
+            doubt,
+            share,
+            peers or Peers(),
+            self.probe,
+            endpoint_of=lambda agent_id: replace(endpoint(agent_id.removeprefix("id-")), ssh_port=22),
+            ssh_answers=self.ask_ssh,
+            on_confirmed=self.confirmed.extend,
+        )
+
+    async def ask_ssh(self, endpoint):
+        return self.ssh
+
+    async def probe(self, endpoint, *, retry):
+        return Outcome() if self.answers else Outcome(cause="filtered")
+
+
+@pytest.fixture
+def suspicious(doubt, report):
+    for name in names(8):
+        doubt.slow(f"id-{name}")
+    for name in names(8):
+        fail(doubt, report, name)
+    return doubt
+
+
+def other(now):
+    return Member("other", "127.0.0.1:1", now, now, 0)
+
+
+@pytest.fixture
+def others(report):
+    return [other(report("x").checked_at)]
+
+
+async def test_alone_the_ssh_ports_of_hosts_confirm(suspicious, endpoint):
+    world = World(suspicious, endpoint, Share(), ssh=True)
+    await world.opinion.run_once()
+    assert len(world.confirmed) == 8
+    assert suspicious.suspicion is None
+
+
+async def test_alone_without_ssh_it_waits_for_as_long_as_it_may(suspicious, endpoint, clock):
+    world = World(suspicious, endpoint, Share(), ssh=False)
+    await world.opinion.run_once()
+    assert not world.confirmed
+    assert "0 of 8" in suspicious.suspicion.message
+    clock.now += 301
+    await world.opinion.run_once()
+    assert len(world.confirmed) == 8
+
+
+async def test_another_replica_that_fails_too_confirms(suspicious, endpoint, others):
+    world = World(suspicious, endpoint, Share(others), Peers("filtered"))
+    await world.opinion.run_once()
+    assert len(world.confirmed) == 8
+
+
+async def test_a_replica_that_is_cut_off_leaves_its_share_until_it_reaches_agents_again(suspicious, endpoint, others):
+    share = Share(others)
+    world = World(suspicious, endpoint, share, Peers(""))
+    await world.opinion.run_once()
+    assert share.is_suspended
+    assert not world.confirmed
+    await world.opinion.run_once()
+    assert share.is_suspended
+    world.answers = True
+    await world.opinion.run_once()
+    assert not share.is_suspended
+
+
+async def test_the_last_replica_never_stays_away(suspicious, endpoint, others):
+    share = Share(others)
+    world = World(suspicious, endpoint, share, Peers(""))
+    await world.opinion.run_once()
+    share.others = []
+    await world.opinion.run_once()
+    assert not share.is_suspended
+
+
+async def test_a_replica_that_cannot_be_asked_confirms_nothing(suspicious, endpoint, others):
+    world = World(suspicious, endpoint, Share(others), Peers())
+    await world.opinion.run_once()
+    assert not world.confirmed
+    assert "could not be asked" in suspicious.suspicion.message
