@@ -1,6 +1,7 @@
 """A service from start to stop: open, say ready, wait for a signal, close in reverse."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -17,6 +18,8 @@ log = get_logger()
 
 # Beyond the drain, for closing connections and files.
 _CLOSE_MARGIN_S = 4.0
+# Objects of a generation before it is collected. Python's (700, 10, 10) takes a seventh of a busy executor's CPU.
+_COLLECT_AFTER = (20_000, 20, 20)
 
 
 class Ready(Protocol):
@@ -53,8 +56,14 @@ def serve(start: Start, *, drain_s: float) -> int:
 
     An error that MyX raises on purpose at start is one line on stderr and exit code 1.
     """
+
+    async def start_and_settle(stack: AsyncExitStack) -> Ready | None:
+        ready = await start(stack)
+        _calm_collector()
+        return ready
+
     try:
-        return uvloop.run(run_until_signal(start, drain_s=drain_s))
+        return uvloop.run(run_until_signal(start_and_settle, drain_s=drain_s))
     except MyxError as error:
         sys.stderr.write(f"{error.message} ({error.reason})\n")
         return 1
@@ -102,6 +111,13 @@ def notify_ready(fd_env: str = "MYX_READY_FD") -> None:
         with suppress(OSError):
             os.write(int(number), b"READY\n")
             os.close(int(number))
+
+
+def _calm_collector() -> None:
+    """What was made by now stays for good and is not looked through again; what comes is looked through less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _on_signal(number: signal.Signals, event: asyncio.Event) -> None:
