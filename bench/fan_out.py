@@ -71,13 +71,13 @@ async def settled(fleet: SimulatedFleet, count: int) -> None:
             await asyncio.sleep(0.2)
 
 
-async def measure(count: int, rounds: int, profile: str) -> dict[str, Any]:
+async def measure(count: int, rounds: int, profile: str, each: int) -> dict[str, Any]:
     """All figures of one run."""
     result: dict[str, Any] = {"agents": count, "load_before": os.getloadavg(), "rounds": []}
     with SimulatedFleet(count) as fleet:
         async with cluster(before_services=partial(seed, fleet=fleet.file)) as myx:
             await settled(fleet, count)
-            names = [one.name for one in fleet.file.agents]
+            names = [one.name for one in fleet.file.agents] * each
             for number in range(rounds):
                 before, sim = myx.costs(), fleet.counts()
                 recording = await record(myx, profile) if profile and number == rounds - 1 else None
@@ -88,7 +88,7 @@ async def measure(count: int, rounds: int, profile: str) -> dict[str, Any]:
                 cost = stats.difference(before, myx.costs())
                 cost["simulator"] = {"cpu_s": round(after["cpu_s"] - sim["cpu_s"], 3), "rss_mb": 0.0}
                 result["rounds"].append({"wall_s": round(wall_s, 3), "cost": cost})
-                print(table(result["rounds"][-1], count), flush=True)
+                print(table(result["rounds"][-1], len(names)), flush=True)
             result["executions"] = fleet.executions()[0]
             assert not fleet.executions()[1], "something ran twice"
     result["load_after"] = os.getloadavg()
@@ -97,7 +97,8 @@ async def measure(count: int, rounds: int, profile: str) -> dict[str, Any]:
 
 async def record(myx: Cluster, part: str) -> asyncio.subprocess.Process:
     """py-spy on one part, into /tmp/myx-<part>.txt (collapsed stacks)."""
-    words = ["record", "-p", str(myx.pid(part)), "-d", "12", "-r", "200", "-f", "raw", "-o", f"/tmp/myx-{part}.txt"]
+    words = ["record", "-p", str(myx.pid(part)), "-d", "8", "-r", "200", "-n", "-f", "raw"]
+    words += ["-o", f"/tmp/myx-{part}.txt"]
     spy = str(Path(sys.executable).with_name("py-spy"))
     process = await asyncio.create_subprocess_exec(spy, *words, stdout=asyncio.subprocess.DEVNULL)
     await asyncio.sleep(1.5)
@@ -118,10 +119,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agents", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--each", type=int, default=1, help="commands for each agent")
     parser.add_argument("--profile", default="", help="record this part with py-spy in the last round")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
-    result = asyncio.run(measure(options.agents, options.rounds, options.profile))
+    result = asyncio.run(measure(options.agents, options.rounds, options.profile, options.each))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
 
