@@ -20,8 +20,8 @@ _FIRST_DELAY_S = 0.1
 _LAST_DELAY_S = 2.0
 _SILENT_TROUBLE_S = 2.0
 # Close codes that say that something is wrong rather than away: tried again for a short time only.
-_FAULTS = frozenset({1002, 1007, 1009, 1011})
-_FAULT_S = 5.0
+FAULTS = frozenset({1002, 1007, 1009, 1011})
+FAULT_S = 5.0
 
 
 class Sink(Protocol):
@@ -129,7 +129,7 @@ class Follower:
                 self._patience.progress()
         except Closed as closed:
             cause = f"MyX closed the log stream ({closed.reason or closed.code})"
-            return cause, min(limit_s, _FAULT_S) if closed.code in _FAULTS else limit_s
+            return cause, min(limit_s, FAULT_S) if closed.code in FAULTS else limit_s
         finally:
             socket.close()
         return "", limit_s

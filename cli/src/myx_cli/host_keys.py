@@ -1,10 +1,9 @@
 """SSH host keys: seen, shown, and trusted only after a word from somebody."""
 
-import sys
-
 from myx_cli.api import Client, Document, segment
+from myx_cli.asking import can_ask, yes
 from myx_cli.errors import Failure
-from myx_cli.output import note, tell
+from myx_cli.output import tell
 from myx_cli.text import clean
 
 
@@ -19,17 +18,12 @@ def settle_host_key(client: Client, server: Document) -> None:
     shown = scan(client, name).get("shown") or {}
     fingerprint = clean(shown.get("fingerprint") or "")
     tell(f"{clean(name)} shows the host key {fingerprint} ({_kind(shown)})")
-    if not _yes("Trust it from now on? [y/N] "):
+    if not yes("Trust it from now on? [y/N] "):
         raise Failure(
             f"the host key of {clean(name)} was not accepted: compare it and then myx server host-key "
             f"{clean(name)} --accept SHA256:…"
         )
     trust(client, name, fingerprint)
-
-
-def can_ask() -> bool:
-    """Whether somebody sits at standard input."""
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def scan(client: Client, server: str) -> Document:
@@ -44,13 +38,3 @@ def trust(client: Client, server: str, fingerprint: str) -> Document:
 
 def _kind(shown: Document) -> str:
     return clean(str(shown.get("public_key") or "").partition(" ")[0] or "of an unknown kind")
-
-
-def _yes(question: str) -> bool:
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    try:
-        return sys.stdin.readline().strip().lower() in {"y", "yes"}
-    except (OSError, UnicodeDecodeError):
-        note("no answer could be read")
-        return False

@@ -1,4 +1,4 @@
-"""What has a log and an end: commands and deployments, with the words that lead to them."""
+"""What has an end: commands, deployments and jobs, with the words that lead to them."""
 
 from typing import NamedTuple
 
@@ -23,3 +23,4 @@ DEPLOYMENT = Noun(
     "myx deployment cancel",
     "myx deployment list",
 )
+JOB = Noun("job", "/jobs", "myx job follow", "myx job show", "myx job cancel", "myx job list")

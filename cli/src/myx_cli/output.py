@@ -3,7 +3,7 @@
 import os
 import select
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from myx_cli.errors import OutputError
 from myx_cli.text import clean
@@ -16,6 +16,8 @@ Bytes = bytes | bytearray | memoryview
 
 _lock = threading.Lock()
 _mid_line = {STDOUT: False, STDERR: False}
+# Takes a picture that stands at the end of a terminal away, so that a line can be written there.
+_erase: list[Callable[[], bytes]] = []
 
 
 def open_standard_descriptors() -> None:
@@ -68,8 +70,24 @@ def write_log(fd: int, parts: Sequence[Bytes]) -> None:
 
 def print_line(text: str) -> None:
     """One line on stdout."""
+    print_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def print_bytes(text: bytes) -> None:
+    """The same, encoded already."""
     with _lock:
-        write(STDOUT, [text.encode("utf-8", "surrogateescape"), b"\n"])
+        write(STDOUT, [text, b"\n"])
+
+
+def paint(picture: Callable[[], bytes]) -> None:
+    """Writes a picture, which is made once nobody else writes, to the terminal at stdout."""
+    with _lock:
+        write(STDOUT, [picture()])
+
+
+def set_erase(erase: Callable[[], bytes]) -> None:
+    """Lines of ours on stderr first take away what was painted."""
+    _erase[:] = [erase]
 
 
 def note(text: str) -> None:
@@ -86,6 +104,8 @@ def tell(text: str) -> None:
         if any(_mid_line.values()) and os.isatty(STDERR):
             line = b"\n" + line
             _mid_line[STDOUT] = _mid_line[STDERR] = False
+        if _erase and os.isatty(STDERR):
+            line = _erase[0]() + line
         write(STDERR, [line])
     except (OSError, OutputError):
         pass

@@ -109,12 +109,12 @@ def _parse_command(spec: Spec, rest: list[str], options: Namespace) -> Namespace
         add: Callable[[ArgumentParser], None] = getattr(import_module(module), name)
         add(parser)
     _add_common(parser)
-    if spec.words != ("run",):
+    if not spec.takes_command:
         return parser.parse_intermixed_args(rest, options)
     own, command = (rest[: rest.index("--")], rest[rest.index("--") + 1 :]) if "--" in rest else (rest, [])
     arguments = parser.parse_intermixed_args(own, options)
-    if not command or not command[0]:
-        raise UsageError("which command? myx run SERVER… -- COMMAND ARG… (the -- is needed)")
+    if ("--" in rest or spec.words == ("run",)) and (not command or not command[0]):
+        raise UsageError(f"which command? myx {' '.join(spec.words)} … SERVER… -- COMMAND ARG… (the -- is needed)")
     arguments.command = command
     return arguments
 

@@ -1,4 +1,4 @@
-"""The commands or deployments that this process started: asked to be cancelled by Ctrl-C, named when it leaves."""
+"""The commands, deployments or job that this process started: asked to be cancelled by Ctrl-C, named when it leaves."""
 
 import os
 import threading
@@ -20,8 +20,10 @@ _STARTING_S = 5.0
 class Session:
     """Knows what runs. Thread safe."""
 
-    def __init__(self, endpoint: Endpoint, patience_s: float, noun: Noun = COMMAND) -> None:
+    def __init__(self, endpoint: Endpoint, patience_s: float, noun: Noun = COMMAND, *, cancels: bool = True) -> None:
+        """Without `cancels` things are only watched: Ctrl-C and a reader that leaves end nothing but this process."""
         self.noun = noun
+        self._cancels = cancels
         self._endpoint = endpoint
         self._patience_s = patience_s
         self._lock = threading.Lock()
@@ -29,7 +31,7 @@ class Session:
         self._exiting = threading.Lock()
         self._running: dict[str, str] = {}
         self._starting = 0
-        self.interrupts = Interrupts(self._first, self._leave)
+        self.interrupts = Interrupts(self._first if cancels else None, self._leave)
 
     @property
     def asked_to_end(self) -> bool:
@@ -61,6 +63,11 @@ class Session:
         if late:
             threading.Thread(target=self._cancel, args=([command_id],), name="cancel", daemon=True).start()
 
+    def watching(self, command_id: str) -> None:
+        """Somebody else has started this one."""
+        with self._lock:
+            self._running[command_id] = ""
+
     def ended(self, command_id: str) -> None:
         """The command is final."""
         with self._lock:
@@ -68,6 +75,8 @@ class Session:
 
     def reader_left(self) -> int:
         """Nobody reads the output any more: the commands end as they would by SIGPIPE. The exit code."""
+        if not self._cancels:
+            return BROKEN_PIPE
         with self._lock:
             self._answered.wait_for(lambda: not self._starting, _STARTING_S)
         for command_id in self._ids():
@@ -118,7 +127,9 @@ class Session:
     def _leave(self) -> None:
         with self._lock:
             ids, starting = list(self._running), self._starting
-        if ids and self.asked_to_end:
+        if ids and not self._cancels:
+            note(f"left; nothing was cancelled: {self.noun.cancel} {ids[0]} would")
+        elif ids and self.asked_to_end:
             note(f"left; the cancel was asked, whether it is done says: {self.noun.show} {ids[0]}{_more(ids)}")
         elif ids:
             note(f"left; the {self.noun.word} goes on: {self.noun.follow} {ids[0]}{_more(ids)}")

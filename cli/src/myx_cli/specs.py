@@ -4,27 +4,51 @@ from typing import NamedTuple
 
 
 class Spec(NamedTuple):
-    """One command; `options` and `handler` are `module:function`, imported when it is called."""
+    """One command; `options` and `handler` are `module:function`, imported when it is called.
+
+    With `takes_command` all behind `--` is a command for servers.
+    """
 
     words: tuple[str, ...]
     help: str
     options: str
     handler: str
     deploys: bool = False
+    takes_command: bool = False
 
 
-def _spec(words: str, help_: str, options: str, handler: str, *, deploys: bool = False) -> Spec:
+def _spec(
+    words: str, help_: str, options: str, handler: str, *, deploys: bool = False, takes_command: bool = False
+) -> Spec:
     known = f"myx_cli.options.{options}" if options else ""
-    return Spec(tuple(words.split()), help_, known, f"myx_cli.commands.{handler}", deploys)
+    return Spec(tuple(words.split()), help_, known, f"myx_cli.commands.{handler}", deploys, takes_command)
 
 
 SPECS: tuple[Spec, ...] = (
-    _spec("run", "run a command and show its output as it is written", "commands:run", "run:run"),
+    _spec("run", "run a command and show its output", "commands:run", "run:run", takes_command=True),
     _spec("logs", "show or follow the output of a command", "commands:logs", "logs:logs"),
     _spec("command list", "list commands, newest first", "commands:list_", "command:list_"),
     _spec("command show", "show one command", "commands:id_", "command:show"),
     _spec("command cancel", "ask commands to end", "commands:cancel", "command:cancel"),
-    _spec("server list", "list servers", "", "server:list_"),
+    _spec("job list", "list jobs, newest first", "jobs:list_", "job:list_"),
+    _spec("job show", "show where a job stands, why, and what happens next", "jobs:id_", "job:show"),
+    _spec("job targets", "list the servers of a job", "jobs:targets", "job:targets"),
+    _spec("job follow", "watch a job to its end", "jobs:follow", "job:follow"),
+    _spec("job pause", "start nothing new; what runs goes on", "jobs:id_", "job:pause"),
+    _spec("job resume", "go on with a paused job", "jobs:id_", "job:resume"),
+    _spec("job cancel", "ask jobs to end", "jobs:cancel", "job:cancel"),
+    _spec("job set", "change how many servers are under way at once", "jobs:set_", "job:set_"),
+    _spec("job retry", "run a job again where it did not succeed", "jobs:retry", "job:retry"),
+    _spec("schedule add", "start something by the clock", "schedules:add", "schedule_change:add", takes_command=True),
+    _spec("schedule list", "list schedules", "", "schedule:list_"),
+    _spec("schedule show", "show one schedule", "schedules:one", "schedule:show"),
+    _spec("schedule next", "show when it fires next", "schedules:next_", "schedule:next_"),
+    _spec("schedule fires", "show what became of its times", "schedules:fires", "schedule:fires"),
+    _spec("schedule set", "change a schedule", "schedules:set_", "schedule_change:set_", takes_command=True),
+    _spec("schedule pause", "fire no more until it is resumed", "schedules:one", "schedule_change:pause"),
+    _spec("schedule resume", "fire again", "schedules:one", "schedule_change:resume"),
+    _spec("schedule remove", "remove schedules; what they started goes on", "schedules:many", "schedule_change:remove"),
+    _spec("server list", "list servers", "servers:list_", "server:list_"),
     _spec("server show", "show one server", "servers:one", "server:show"),
     _spec("server add", "add a server", "servers:add", "server_add:add"),
     _spec("server import", "add many servers from a file", "servers:import_", "server_import:import_"),

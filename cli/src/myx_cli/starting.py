@@ -1,4 +1,4 @@
-"""Starting a command or deployment: once, however often the answer is lost."""
+"""Starting a command, deployment or job: once, however often the answer is lost."""
 
 from myx_cli.api import Client, Document
 from myx_cli.errors import INTERRUPTED, ApiError, Failure, Unreachable
@@ -8,8 +8,13 @@ from myx_cli.session import Session
 _FIRST_CONTACT_S = 10.0
 
 
-def post_patiently(client: Client, session: Session, content: Document, key: str, path: str = "") -> Document:
-    """POST to the session's noun (or `path`) with one idempotency key, again and again while MyX is away."""
+def post_patiently(
+    client: Client, session: Session, content: Document, key: str, path: str = "", *, told: str = ""
+) -> Document:
+    """POST to the session's noun (or `path`) with one idempotency key, again and again while MyX is away.
+
+    `told` is what else is to be said when there is no such server.
+    """
     noun = session.noun
     patience = session.patience()
     maybe_sent = False
@@ -22,7 +27,7 @@ def post_patiently(client: Client, session: Session, content: Document, key: str
             cause, final = error, error.permanent
         except ApiError as error:
             if error.reason == "SERVER_NOT_FOUND":
-                raise unknown_server(error) from None
+                raise unknown_server(error, told) from None
             cause, final = error, not error.temporary
         if session.asked_to_end and not maybe_sent:
             raise Failure("interrupted; nothing was started", INTERRUPTED)

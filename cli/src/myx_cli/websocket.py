@@ -1,4 +1,4 @@
-"""The receiving end of a WebSocket (RFC 6455), as little of it as a log stream needs.
+"""Our end of a WebSocket (RFC 6455), as little of it as a log stream needs.
 
 Own code because of the start-up time of a command line: the websockets library takes longer to import than the whole
 rest of `myx run`. Messages arrive in one fixed buffer and are given out as views of it.
@@ -146,7 +146,7 @@ class WebSocket:
                 continue
             opcode = first & 0x0F
             if opcode == _PING:
-                self._send(_PONG, bytes(payload))
+                self._send(_PONG, bytes(payload[:125]))
             elif opcode == _CLOSE:
                 self._closed = _close_reason(bytes(payload))
             elif opcode in {TEXT, BINARY, _CONTINUATION}:
@@ -173,13 +173,25 @@ class WebSocket:
         self._fragments, self._fragments_kind = bytearray(), 0
         return kind, memoryview(fragments)
 
+    def send_text(self, text: str) -> None:
+        """Sends one message. Closed when the connection is lost."""
+        self._send(TEXT, text.encode())
+
     def _send(self, opcode: int, payload: bytes) -> None:
         mask = os.urandom(4)
-        masked = bytes(byte ^ mask[i & 3] for i, byte in enumerate(payload[:125]))
+        size = len(payload)
+        stream = int.from_bytes(mask * (size // 4 + 1), "big") >> (8 * (4 - size % 4))
+        masked = (int.from_bytes(payload, "big") ^ stream).to_bytes(size, "big")
         try:
-            self._sock.sendall(bytes((0x80 | opcode, 0x80 | len(masked))) + mask + masked)
+            self._sock.sendall(bytes((0x80 | opcode,)) + _masked_size(size) + mask + masked)
         except OSError:
             raise Closed(1006, "the connection was lost") from None
+
+
+def _masked_size(size: int) -> bytes:
+    if size < 126:
+        return bytes((0x80 | size,))
+    return b"\xfe" + size.to_bytes(2, "big") if size < 65536 else b"\xff" + size.to_bytes(8, "big")
 
 
 def _close_reason(payload: bytes) -> Closed:

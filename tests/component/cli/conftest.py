@@ -19,6 +19,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cli_fake_jobs import FakeJobs, problem
+
 TOKEN = "tok-3f9a71c0de"
 SERVER = {
     "id": "0190-server",
@@ -120,6 +124,10 @@ class FakeGateway:
     streams: list[int] = field(default_factory=list)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     server: asyncio.Server | None = None
+    jobs: FakeJobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.jobs = FakeJobs(self)
 
     def posts(self, path: str) -> list[Request]:
         return [request for request in self.requests if request.method == "POST" and re.fullmatch(path, request.path)]
@@ -184,7 +192,7 @@ class FakeGateway:
             writer.transport.abort()
             return False
         if answer is None and headers.get("upgrade") == "websocket" and self.authorized(request):
-            await self.stream(request, writer)
+            await self.stream(request, reader, writer)
             return False
         if answer == "act and drop":
             self.answer(request)
@@ -209,6 +217,9 @@ class FakeGateway:
     def answer(self, request: Request) -> Answer:
         if not self.authorized(request):
             return problem(401, "UNAUTHENTICATED", "who are you")
+        of_jobs = self.jobs.answer(request)
+        if of_jobs is not None:
+            return of_jobs
         route = (request.method, *request.path.strip("/").split("/"))
         match route:
             case ("POST", "commands"):
@@ -247,7 +258,7 @@ class FakeGateway:
             )["id"]
         return 201, self.commands[self.keys[key]]
 
-    async def stream(self, request: Request, writer: asyncio.StreamWriter) -> None:
+    async def stream(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         key = request.headers["sec-websocket-key"].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = b64encode(sha1(key).digest()).decode()
         writer.write(
@@ -255,14 +266,17 @@ class FakeGateway:
             f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
         )
         offset = int(request.query.get("offset", ["0"])[0])
+        if request.path.startswith("/jobs/"):
+            await self.jobs.play(request, Stream(self, writer, {}, 0), reader)
+            return
+        if self.jobs.logs.get(request.path.split("/")[2]) is not None:
+            stream = Stream(self, writer, self.commands[request.path.split("/")[2]], offset)
+            await self.jobs.replay(stream.command["id"], stream)
+            return
         self.streams.append(offset)
         command = self.commands[request.path.split("/")[2]]
         assert self.script is not None
         await self.script(Stream(self, writer, command, offset))
-
-
-def problem(status: int, reason: str, detail: str) -> Answer:
-    return status, {"type": "about:blank", "title": reason, "status": status, "reason": reason, "detail": detail}
 
 
 @pytest.fixture

@@ -112,8 +112,9 @@ def test_ctrl_c_cancels_on_all_servers(gateway, myx):
     out, err = process.communicate(timeout=10)
     assert process.returncode == 130
     assert sorted(out.splitlines()) == [b"local | last words", b"other | last words"]
-    assert b"asking for the cancel of 2 commands" in err
-    assert len(gateway.posts(".*/cancel")) == 2
+    assert b"asking for the cancel of 0190-job-0; Ctrl-C again leaves" in err
+    assert b"myx: the job was cancelled\n" in err
+    assert [post.path for post in gateway.posts(".*/cancel")] == ["/jobs/0190-job-0/cancel"]
 
 
 def test_a_reader_that_leaves_ends_the_command_quietly(gateway, myx):
@@ -133,9 +134,9 @@ def test_a_reader_that_leaves_ends_the_command_quietly(gateway, myx):
     assert len(gateway.posts(".*/cancel")) == 1
 
 
-def test_a_reader_that_leaves_ends_the_commands_of_several_servers(gateway, myx):
+def test_a_reader_that_leaves_ends_the_job_of_several_servers(gateway, myx):
     async def script(stream):
-        while not gateway.cancel_events[stream.command["id"]].is_set():
+        while not stream.whole.job.cancelled.is_set():
             await stream.data(1, b"y\n" * 1000)
 
     gateway.script = script
@@ -144,7 +145,7 @@ def test_a_reader_that_leaves_ends_the_commands_of_several_servers(gateway, myx)
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait(10) == 141
-    assert len(gateway.posts(".*/cancel")) == 2
+    assert [post.path for post in gateway.posts(".*/cancel")] == ["/jobs/0190-job-0/cancel"]
     process.stderr.close()
 
 

@@ -6,6 +6,7 @@ from myx_cli.api import Client, Document
 from myx_cli.deploying import deploy_on
 from myx_cli.endpoint import find
 from myx_cli.host_keys import settle_host_key
+from myx_cli.jobs.request import check_targets, queueing
 from myx_cli.servers import get_server
 
 
@@ -23,7 +24,8 @@ def enrol(arguments: Namespace) -> int:
 
 def upgrade(arguments: Namespace) -> int:
     """Gives agents the newest version."""
-    content = _content("upgrade_agent", arguments)
+    check_targets(arguments)
+    content = _content("upgrade_agent", arguments) | queueing(arguments)
     if arguments.force:
         content["force"] = True
     if arguments.method:

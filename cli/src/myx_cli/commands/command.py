@@ -11,6 +11,7 @@ from myx_cli.output import note
 from myx_cli.pages import all_items
 from myx_cli.servers import get_server
 from myx_cli.sinks import print_json
+from myx_cli.standing import history, standing
 from myx_cli.tables import Status, When, print_facts, print_table
 from myx_cli.text import clean, format_duration, format_size
 from myx_cli.times import parse_time
@@ -19,7 +20,8 @@ from myx_cli.times import parse_time
 def list_(arguments: Namespace) -> int:
     """Lists commands, newest first."""
     client = Client(find(arguments.url, arguments.token_file))
-    items = all_items(client, "/commands", arguments.limit, server=arguments.server, status=arguments.status)
+    asked = {"server": arguments.server, "status": arguments.status, "job_id": arguments.job}
+    items = all_items(client, "/commands", arguments.limit, **asked)
     if arguments.server and not items:
         get_server(client, arguments.server)  # a name with a slip in it is told from a server without commands
     if arguments.output == "json":
@@ -102,11 +104,13 @@ def _facts(command: Document) -> list[tuple[str, object]]:
         ("folder", command.get("cwd")),
         ("user", command.get("user")),
         ("variables", ", ".join([*variables, *(f"{name} (secret)" for name in hidden)])),
-        ("status", Status(command.get("status") or "")),
-        ("reason", command.get("reason")),
-        ("message", command.get("message")),
+        *standing(command),
         ("exit", _exit(command)),
         ("created", When(command.get("created_at") or "")),
+        ("when offline", command.get("offline") if command.get("offline") != "fail" else ""),
+        ("lock", command.get("lock") if command.get("lock") != "none" else ""),
+        ("job", command.get("job_id")),
+        ("schedule", command.get("schedule_id")),
         ("started", When(command.get("started_at") or "")),
         ("cancel asked", When(command.get("cancel_requested_at") or "")),
         ("ended", When(command.get("ended_at") or "")),
@@ -114,6 +118,7 @@ def _facts(command: Document) -> list[tuple[str, object]]:
         ("output", format_size(command.get("log_size_bytes"))),
         ("output is", command.get("log_completeness")),
         ("asked by", command.get("requested_by")),
+        *history(command),
         *(("attempt", _attempt(attempt)) for attempt in command.get("attempts") or []),
     ]
 

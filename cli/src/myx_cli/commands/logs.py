@@ -4,7 +4,8 @@ from argparse import Namespace
 
 from myx_cli.api import Client, Document, segment
 from myx_cli.deployments import verdict
-from myx_cli.endpoint import find
+from myx_cli.endpoint import Endpoint, find
+from myx_cli.errors import UsageError
 from myx_cli.follow import Follower, Patience
 from myx_cli.interrupts import Interrupts
 from myx_cli.nouns import COMMAND, DEPLOYMENT, Noun
@@ -25,6 +26,12 @@ def deployment_logs(arguments: Namespace) -> int:
 
 def _logs(arguments: Namespace, noun: Noun) -> int:
     endpoint = find(arguments.url, arguments.token_file)
+    if arguments.grep is not None:
+        return _search(endpoint, arguments, noun)
+    if arguments.regex or arguments.ignore_case or arguments.limit is not None:
+        raise UsageError("--regex, --ignore-case and --limit go with --grep")
+    if arguments.download is not None:
+        return _download(endpoint, arguments, noun)
     id_ = str(arguments.id)
     interrupts = Interrupts(None, lambda: _leave(id_, noun, following=arguments.follow))
     interrupts.watch()
@@ -43,6 +50,28 @@ def _logs(arguments: Namespace, noun: Noun) -> int:
     elif final is not None:
         _tell(final, noun, following=arguments.follow)
     return _exit_code(final, noun) if arguments.follow and final is not None else 0
+
+
+def _search(endpoint: Endpoint, arguments: Namespace, noun: Noun) -> int:
+    from myx_cli.commands.log_search import search
+
+    if arguments.follow or arguments.download is not None:
+        raise UsageError("--grep searches what is stored: without --follow and --download")
+    if not arguments.grep:
+        raise UsageError("--grep: an empty pattern matches everything")
+    client = Client(endpoint)
+    try:
+        return search(client, noun, arguments)
+    finally:
+        client.close()
+
+
+def _download(endpoint: Endpoint, arguments: Namespace, noun: Noun) -> int:
+    from myx_cli.commands.log_download import download
+
+    if arguments.offset:
+        raise UsageError("--download writes the whole log and goes on by itself: without --offset")
+    return download(endpoint, noun, arguments)
 
 
 def _exit_code(document: Document, noun: Noun) -> int:

@@ -1,83 +1,79 @@
-"""`myx run`: a command on one or several servers, its output as it is written, its exit code."""
+"""`myx run`: a command on one or many servers, its output as it is written, its exit code."""
 
 import json
 import os
 import sys
 from argparse import Namespace
 from base64 import b64encode
-from typing import Any
 
 from myx_cli.api import Client, Document
 from myx_cli.endpoint import Endpoint, find
-from myx_cli.errors import MYX_FAILED, Failure, OutputError, UsageError
+from myx_cli.errors import Failure, OutputError, UsageError
 from myx_cli.follow import Follower
+from myx_cli.jobs.request import check_targets, is_job, queueing
 from myx_cli.outcome import completeness_sentence, outcome
 from myx_cli.output import note, print_line
 from myx_cli.secrets import secret_variable
-from myx_cli.servers import check_servers
 from myx_cli.session import Session
-from myx_cli.sinks import AnySink, JsonSink, PrefixSink, RawSink, print_json, print_json_line
+from myx_cli.sinks import JsonSink, RawSink, print_json, print_json_line
 from myx_cli.starting import post_patiently
-from myx_cli.text import clean
-from myx_cli.together import common_exit_code, run_together
 
 STDIN_LIMIT_BYTES = 1024 * 1024
 
 
 def run(arguments: Namespace) -> int:
     """Runs the command line's command; the exit code."""
+    check_targets(arguments)
     endpoint = find(arguments.url, arguments.token_file)
-    content = _content(arguments)
+    content = command_content(arguments)
+    if is_job(arguments):
+        from myx_cli.jobs.running import run_job
+
+        return run_job(endpoint, {"command": content}, arguments)
     session = Session(endpoint, arguments.reconnect_timeout)
     session.interrupts.watch()
-    servers: list[str] = arguments.servers
-    if len(set(servers)) < len(servers):
-        raise UsageError("a server is named twice")
-    runs = [ServerRun(session, endpoint, server, content, arguments, alone=len(servers) == 1) for server in servers]
-    if len(runs) > 1:
-        check_servers(endpoint, servers)
-    return run_together(session, runs, lambda: _finish(runs, arguments))
+    return ServerRun(session, endpoint, arguments.servers[0], content, arguments).run()
 
 
 class ServerRun:
-    """The command on one server: started once, followed to its end. `exit_code` and `command` are the outcome."""
+    """The command on one server: started once, followed to its end."""
 
     def __init__(
-        self, session: Session, endpoint: Endpoint, server: str, content: Document, arguments: Namespace, *, alone: bool
+        self, session: Session, endpoint: Endpoint, server: str, content: Document, arguments: Namespace
     ) -> None:
-        self.server = server
-        self.exit_code = MYX_FAILED
-        self.command: Document | None = None
-        self.error: Failure | None = None
+        self._server = server
+        self._command: Document | None = None
+        self._error: Failure | None = None
         self._session = session
         self._client = Client(endpoint)
         self._content = {"server": server, **content}
-        self._key = os.urandom(16).hex()
         self._json = arguments.output == "json"
         self._detach = arguments.detach
-        self._about = "" if alone else f"{clean(server)}: "
-        self._alone = alone
 
-    def run(self) -> None:
-        """Start to end. A Failure is kept in `error` and told; BrokenPipeError when our reader left."""
+    def run(self) -> int:
+        """Start to end; the exit code."""
         try:
-            self._start()
-            if self._detach:
-                self.exit_code = 0
-            else:
-                self._follow()
+            return self._finish(self._run())
+        except BrokenPipeError:
+            return self._session.reader_left()
+
+    def _run(self) -> int:
+        """A Failure is kept and told; BrokenPipeError when our reader left."""
+        try:
+            command_id = self._start()
+            return 0 if self._detach else self._follow(command_id)
         except Failure as failure:
-            self.error = failure
-            self.exit_code = failure.exit_code
-            cut_off = self.command is not None and isinstance(failure, OutputError)
-            note(self._about + failure.message + (f"; the command goes on: {self._how_to_follow()}" if cut_off else ""))
+            self._error = failure
+            cut_off = self._command is not None and isinstance(failure, OutputError)
+            note(failure.message + (f"; the command goes on: {self._how_to_follow()}" if cut_off else ""))
+            return failure.exit_code
         finally:
             self._client.close()
 
-    def _start(self) -> None:
+    def _start(self) -> str:
         self._session.starting()
         try:
-            command = post_patiently(self._client, self._session, self._content, self._key)
+            command = post_patiently(self._client, self._session, self._content, os.urandom(16).hex())
             command_id = str(command["id"])
         except KeyError:
             self._session.not_started()
@@ -85,64 +81,48 @@ class ServerRun:
         except Failure:
             self._session.not_started()
             raise
-        self.command = command
-        self._session.started(command_id, self.server)
+        self._command = command
+        self._session.started(command_id, self._server)
         if self._json and not self._detach:
             print_json_line({"type": "started", "command": command})
+        return command_id
 
-    def _follow(self) -> None:
-        assert self.command is not None  # noqa: S101 (set by _start)
-        command_id = str(self.command["id"])
-        sink = self._sink(command_id)
+    def _follow(self, command_id: str) -> int:
+        sink = JsonSink(command_id, self._server) if self._json else RawSink()
         end = Follower(self._client, command_id, sink, self._session.patience()).run()
         self._session.ended(command_id)
-        sink.end()
-        self.command = end.document or self.command
-        result = outcome(self.command)
-        self.exit_code = result.exit_code
+        command = self._command = end.document or self._command or {}
+        result = outcome(command)
         if self._json:
-            print_json_line({"type": "final", "offset": end.offset, "command": self.command})
-            return
-        sentence = result.sentence
-        if not sentence and not self._alone and self.exit_code:
-            sentence = f"exit code {self.exit_code}"
-        for text in (completeness_sentence(self.command), sentence):
+            print_json_line({"type": "final", "offset": end.offset, "command": command})
+            return result.exit_code
+        for text in (completeness_sentence(command), result.sentence):
             if text:
-                note(self._about + text)
+                note(text)
+        return result.exit_code
 
     def _how_to_follow(self) -> str:
-        return f"myx logs -f {self.command['id']}" if self.command else "myx command list"
+        return f"myx logs -f {self._command['id']}" if self._command else "myx command list"
 
-    def _sink(self, command_id: str) -> AnySink:
-        if self._json:
-            return JsonSink(command_id, self.server)
-        return RawSink() if self._alone else PrefixSink(self.server)
-
-
-def _finish(runs: list[ServerRun], arguments: Namespace) -> int:
-    exit_code = common_exit_code([run_.exit_code for run_ in runs])
-    if arguments.detach and arguments.output == "json":
-        print_json({"type": "detached", "exit_code": exit_code, "commands": [_result(run_) for run_ in runs]})
-    elif arguments.detach:
-        for run_ in runs:
-            if run_.command is not None:
-                print_line(str(run_.command["id"]))
-    elif arguments.output == "json":
-        print_json_line({"type": "result", "exit_code": exit_code, "commands": [_result(run_) for run_ in runs]})
-    return exit_code
+    def _finish(self, exit_code: int) -> int:
+        result = {
+            "server": self._server,
+            "exit_code": exit_code,
+            "error": self._error.message if self._error else None,
+            "command": self._command,
+        }
+        if self._detach and self._json:
+            print_json({"type": "detached", "exit_code": exit_code, "commands": [result]})
+        elif self._detach and self._command is not None:
+            print_line(str(self._command["id"]))
+        elif self._json:
+            print_json_line({"type": "result", "exit_code": exit_code, "commands": [result]})
+        return exit_code
 
 
-def _result(run_: ServerRun) -> dict[str, Any]:
-    return {
-        "server": run_.server,
-        "exit_code": run_.exit_code,
-        "error": run_.error.message if run_.error else None,
-        "command": run_.command,
-    }
-
-
-def _content(arguments: Namespace) -> Document:
-    content: Document = {"command": arguments.command[0], "args": arguments.command[1:]}
+def command_content(arguments: Namespace) -> Document:
+    """The command that the options describe, without where it runs. UsageError."""
+    content: Document = {"command": arguments.command[0], "args": arguments.command[1:], **queueing(arguments)}
     if arguments.env:
         content["env"] = dict(arguments.env)
     if arguments.secret_env:
@@ -152,7 +132,7 @@ def _content(arguments: Namespace) -> Document:
         if value is not None:
             content[f"{name}_s" if name.endswith("timeout") else name] = value
     try:
-        json.dumps([content, arguments.servers], ensure_ascii=False).encode()
+        json.dumps([content, arguments.servers, arguments.selector], ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise UsageError("an argument or variable is not UTF-8 text, which is all that MyX can pass on") from None
     if arguments.stdin:

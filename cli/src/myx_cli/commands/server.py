@@ -16,14 +16,14 @@ _LOADS = ("load_1m", "load_5m", "load_15m")
 def list_(arguments: Namespace) -> int:
     """Lists servers by name."""
     client = Client(find(arguments.url, arguments.token_file))
-    items = all_items(client, "/servers")
+    items = all_items(client, "/servers", selector=arguments.selector)
     if arguments.output == "json":
         print_json({"items": items})
         return 0
     print_table(
         ("Name", "Status", "Since", "Address", "Last contact", "Version", "ID", "Labels"),
         [_row(item) for item in sorted(items, key=lambda item: str(item.get("name")))],
-        "no servers yet",
+        "no servers yet" if arguments.selector is None else "no server matches",
         droppable=("ID", "Version", "Last contact", "Since"),
     )
     return 0

@@ -4,11 +4,12 @@ import os
 from argparse import Namespace
 
 from myx_cli.api import Client, Document
+from myx_cli.asking import can_ask
 from myx_cli.commands.server import show_one
 from myx_cli.deploying import deploy_on
 from myx_cli.endpoint import find
 from myx_cli.errors import UsageError
-from myx_cli.host_keys import can_ask, settle_host_key
+from myx_cli.host_keys import settle_host_key
 from myx_cli.logins import secret_of
 from myx_cli.server_contents import ssh_changes
 

@@ -5,10 +5,11 @@ from argparse import Namespace
 from pathlib import Path
 
 from myx_cli.api import Client, Document
+from myx_cli.asking import can_ask
 from myx_cli.deploying import deploy_on
 from myx_cli.endpoint import find
 from myx_cli.errors import OK, ApiError, Failure, UsageError
-from myx_cli.host_keys import can_ask, settle_host_key
+from myx_cli.host_keys import settle_host_key
 from myx_cli.importing import ansible_form, csv_form, yaml_form
 from myx_cli.importing.rows import Row, contents_of
 from myx_cli.output import note

@@ -1,9 +1,11 @@
 """Options of what deploys: `myx deploy`, `myx playbook run`, `myx agent …`, `myx server enrol`, `myx deployment …`."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, _ArgumentGroup
 
+from myx_cli.options.commands import add_log
+from myx_cli.options.jobs import add_job, add_queueing, add_targets
 from myx_cli.options.patience import add_patience
-from myx_cli.options.types import limit, offset, positive, secret
+from myx_cli.options.types import limit, positive, secret
 from myx_cli.outcome import STATUSES
 
 KINDS = ("xray", "xray_docker", "xray_config", "caddy")
@@ -21,16 +23,21 @@ def _watching(parser: ArgumentParser) -> None:
     add_patience(parser)
 
 
-def _method(parser: ArgumentParser) -> None:
+def _method(parser: "ArgumentParser | _ArgumentGroup") -> None:
     parser.add_argument(
         "--method", choices=("auto", "ssh", "agent"), help="by which way (auto: by the agent when it is online)"
     )
 
 
-def _play(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--extra-vars", "-e", action="append", default=[], metavar="K=V|@FILE", help="variables; @FILE: YAML or JSON"
-    )
+def _many(parser: ArgumentParser) -> None:
+    add_targets(parser)
+    add_job(parser)
+    add_queueing(parser, commands=False)
+
+
+def add_play(parser: "ArgumentParser | _ArgumentGroup", names: tuple[str, ...]) -> None:
+    """What a play is given; `names` are those of the option for its variables."""
+    parser.add_argument(*names, action="append", default=[], metavar="K=V|@FILE", help="variables; @FILE: YAML or JSON")
     parser.add_argument(
         "--secret", action="append", type=secret, default=[], metavar="K=@FILE|K", help="a variable that is hidden"
     )
@@ -41,21 +48,22 @@ def _play(parser: ArgumentParser) -> None:
     parser.add_argument("--limit", metavar="PATTERN", help="Ansible's --limit")
     parser.add_argument("--artifact", metavar="FILE", help="put this file on the host: variable artifact_path")
     _method(parser)
-    _watching(parser)
 
 
 def deploy(parser: ArgumentParser) -> None:
     """`myx deploy`."""
     parser.add_argument("kind", metavar="KIND", choices=KINDS, help=", ".join(KINDS))
-    _servers(parser)
-    _play(parser)
+    _many(parser)
+    add_play(parser, ("--extra-vars", "-e"))
+    _watching(parser)
 
 
 def playbook_run(parser: ArgumentParser) -> None:
     """`myx playbook run`."""
     parser.add_argument("playbook", metavar="PROJECT/PLAYBOOK", help="without PROJECT/: one that ships with MyX")
-    _servers(parser)
-    _play(parser)
+    _many(parser)
+    add_play(parser, ("--extra-vars", "-e"))
+    _watching(parser)
 
 
 def enrol(parser: ArgumentParser) -> None:
@@ -72,7 +80,7 @@ def agent(parser: ArgumentParser) -> None:
 
 def upgrade(parser: ArgumentParser) -> None:
     """`myx agent upgrade`."""
-    _servers(parser)
+    _many(parser)
     parser.add_argument("--force", action="store_true", help="also a version that failed there or runs there already")
     _method(parser)
     _watching(parser)
@@ -120,13 +128,7 @@ def ids(parser: ArgumentParser) -> None:
 def logs(parser: ArgumentParser) -> None:
     """`myx deployment logs`."""
     id_(parser)
-    parser.add_argument(
-        "--follow", "-f", action="store_true", help="go on until it has ended; its exit code is then ours"
-    )
-    parser.add_argument(
-        "--offset", type=offset, default=0, metavar="N", help="begin behind the first N bytes of the log"
-    )
-    add_patience(parser)
+    add_log(parser)
 
 
 def retry(parser: ArgumentParser) -> None:

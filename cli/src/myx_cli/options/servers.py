@@ -15,6 +15,13 @@ def one(parser: ArgumentParser) -> None:
     parser.add_argument("server", metavar="SERVER", help="name or id")
 
 
+def list_(parser: ArgumentParser) -> None:
+    """`myx server list`."""
+    parser.add_argument(
+        "--selector", "-l", metavar="SELECTOR", help="only those that match: 'env=prod and role in (web,api)'"
+    )
+
+
 def _add_ssh(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("login over SSH")
     group.add_argument("--user", metavar="NAME", help="login name (root, or the credential's)")

@@ -96,3 +96,25 @@ def fingerprint(text: str) -> str:
     if not text.startswith("SHA256:") or len(text) != 50:
         raise ArgumentTypeError("not a fingerprint: SHA256: and 43 characters, as ssh-keygen -lf FILE shows it")
     return text
+
+
+def share(text: str) -> str:
+    """A number of servers, or a part of them: `10` or `10%`."""
+    number = text.removesuffix("%")
+    try:
+        value = float(number) if text.endswith("%") and number.isascii() else float(positive(number))
+    except (ValueError, ArgumentTypeError):
+        value = 0.0
+    if not value > 0 or (text.endswith("%") and value > 100):
+        raise ArgumentTypeError(f"{text!r} is not a share: a number above 0, or 1% to 100%")
+    return text
+
+
+def shares(text: str) -> list[str]:
+    """Several, one after the other: `1,10%,50%`."""
+    return [share(part.strip()) for part in text.split(",")]
+
+
+def allowed(text: str) -> str:
+    """How much may go wrong: as a share, or 0."""
+    return text if text in {"0", "0%"} else share(text)

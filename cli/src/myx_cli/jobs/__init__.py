@@ -1,0 +1,1 @@
+"""Jobs: one thing on many servers, started once and watched to its end."""
