@@ -15,7 +15,11 @@ from myx_kit.rpc.status import error_from
 DEFAULT_DEADLINE_S = 10.0
 
 # Every method of ours may be repeated (reads, or by request_id), but for streams of requests: see `open_channel`.
+# Of several addresses each call takes the next one that says that it serves: one that hangs or has lost its database
+# does not hold its callers.
 _SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": ""},
     "methodConfig": [
         {
             "name": [{}],
@@ -27,7 +31,7 @@ _SERVICE_CONFIG = {
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
         }
-    ]
+    ],
 }
 _RETRYING: list[tuple[str, Any]] = [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), ("grpc.enable_retries", 1)]
 _ONCE: list[tuple[str, Any]] = [("grpc.enable_retries", 0)]
@@ -35,9 +39,11 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    # A peer that hangs is noticed within 15 s, also by followers that only listen (by default those ping seldom).
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
     # What a stream may send ahead of its reader. The default probes the bandwidth and lets it grow to 16 MB per stream,
     # which a few followers that do not read turn into gigabytes.
     ("grpc.http2.bdp_probe", 0),
@@ -50,7 +56,10 @@ _OPTIONS: list[tuple[str, Any]] = [
 def open_channel(
     target: str, tls_dir: Path, own_name: str, peer_name: str, *, retries: bool = True
 ) -> grpc.aio.Channel:
-    """A channel to the service `peer_name` at `target` ("host:port") as the service `own_name`; connects when used.
+    """A channel to the service `peer_name` at `target` as the service `own_name`; connects when used.
+
+    `target` is "host:port", or several: all addresses of a name ("dns:///executor:7000"), or those that are listed
+    ("ipv4:10.0.0.1:7000,10.0.0.2:7000").
 
     Unary calls get a deadline of 10 s when they name none and raise MyxError; iterate streams inside
     `translate_errors()` and give them a timeout. Close the channel with `await channel.close()`.

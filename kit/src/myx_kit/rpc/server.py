@@ -50,6 +50,7 @@ class RpcServer:
         self._health: Any = HealthServicer()
         self._server: grpc.aio.Server | None = None
         self._ready = False
+        self._unready = False
 
     @property
     def ready(self) -> bool:
@@ -95,10 +96,20 @@ class RpcServer:
         return f"{self._listen.rpartition(':')[0]}:{port}"
 
     async def unready(self) -> None:
-        """Say NOT_SERVING to health checks; calls still go through."""
-        if self._ready:
-            self._ready = False
-            await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        """Say NOT_SERVING to health checks from now on; calls still go through."""
+        self._unready = True
+        await self._say(serving=False)
+
+    async def serving(self, *, now: bool) -> None:
+        """Say to health checks whether calls can be served now: clients of several replicas turn to others."""
+        if self._server is not None and not self._unready:
+            await self._say(serving=now)
+
+    async def _say(self, *, serving: bool) -> None:
+        if self._ready != serving:
+            self._ready = serving
+            status = health_pb2.HealthCheckResponse
+            await self._set_health(status.SERVING if serving else status.NOT_SERVING)
 
     async def stop(self, drain_s: float) -> None:
         """Unready, take no new call, end streams, give unary calls `drain_s` to end, then cancel the rest."""

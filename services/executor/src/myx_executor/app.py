@@ -31,7 +31,7 @@ from myx_executor.adapters.ssh import SshConnector
 from myx_executor.adapters.tool import DeploymentTool
 from myx_executor.consumers import OfflineAgents
 from myx_executor.domain.command import Command, RowKind
-from myx_executor.loops import Gather, start_deployment_loops, start_loops
+from myx_executor.loops import Gather, start_deployment_loops, start_loops, start_serving
 from myx_executor.models.base import outbox as outbox_table
 from myx_executor.rpc.commands import CommandServicer
 from myx_executor.rpc.deployments import DeploymentServicer
@@ -212,6 +212,10 @@ async def _serve(settings: ExecutorSettings, servicers: _Servicers, stack: Async
         stack.push_async_callback(http.close)
     await server.start()
     stack.push_async_callback(server.stop, settings.drain_s / 2)
+    looking, pool = TaskOwner("serving"), Pool(settings.database_url(), 1)
+    stack.push_async_callback(pool.close)
+    stack.push_async_callback(looking.close)
+    start_serving(looking, server, pool)
     return server
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from myx_executor.settings import ExecutorSettings
+from myx_executor.store.commands import CommandStore
 from myx_executor.store.log_partitions import LogPartitions
 from myx_executor.store.pool import Pool
 from myx_executor.store.retention import RetentionStore
@@ -14,10 +15,13 @@ from myx_executor.usecases.release import Releaser
 from myx_executor.usecases.retention import Retention
 from myx_executor.usecases.runner import Runner
 from myx_kit.loops import Loop, TaskOwner
+from myx_kit.rpc.server import RpcServer
+from myx_kit.rpc.serving import ServingWhile
 
 _RELEASE_S = 0.25
 _RELEASE_SWEEP_S = 60.0
 _HEAL_S = 1.0
+_SERVING_S = 1.0
 _ABANDONED_S = 3600.0
 # One turn of the relay for the events of many short commands: each turn costs more than a command.
 _EVENTS_S = 0.1
@@ -76,3 +80,9 @@ def start_retention(owner: TaskOwner, settings: ExecutorSettings, pool: Pool, na
         RetentionStore(pool), LogPartitions(pool), settings.retention(), name, rest_s=interval_s * 0.8
     )
     owner.start(Loop("retention", interval_s, retention.run_once).run(), name="retention", critical=True)
+
+
+def start_serving(owner: TaskOwner, server: RpcServer, pool: Pool) -> None:
+    """Starts what has callers turn to other replicas while this one has no database; `pool`: for this alone."""
+    serving = ServingWhile(server, CommandStore(pool).ping)
+    owner.start(Loop("serving", _SERVING_S, serving.run_once).run(), name="serving", critical=True)

@@ -326,9 +326,10 @@ async def test_health_is_serving_until_the_server_is_unready(served, tls_dir):
         answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     assert served[2].ready
+    watching = health.Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=5)
+    assert (await anext(aiter(watching))).status == health_pb2.HealthCheckResponse.SERVING
     await served[2].unready()
-    answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))
-    assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert (await anext(aiter(watching))).status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert not served[2].ready
     await channel.close()
 
