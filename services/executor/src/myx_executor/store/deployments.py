@@ -21,21 +21,28 @@ from myx_executor.store.deployment_rows import (
     recap_to_json,
     steps_to_json,
 )
+from myx_executor.store.jobs_fragment import REVISION
 from myx_executor.store.pool import Pool
 from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, command_from_row
 
 _OPEN: LiteralString = "('pending', 'queued', 'running', 'cancelling')"
 
+# A job's deployment is stored only while its id is reserved there.
 _INSERT: LiteralString = f"""
-with c as (
+with r as (
+  update executor.job_target set reserved = false, revision = {REVISION}
+  where command_id = %(id)s and reserved and status = 'running'
+  returning command_id),
+c as (
   insert into executor.command as c (
     id, kind, server_id, server_name, agent_id, command, args, env, secret_env_names, cwd, command_user, timeout_s,
     sealed, requested_by, request_id, sealed_request_digest, status, reason, message, ended_at, log_completeness, owner,
     lease_until, fence, dispatch_at, deadline_at, changes, offline_policy, queue_timeout_s, connect_timeout_s,
     lock_mode, job_id, schedule_id)
-  values (
-    %(id)s, 'deployment', %(server_id)s, %(server_name)s, %(agent_id)s, '', '{{}}', '{{}}', '{{}}', '', '',
-    %(timeout_s)s, %(sealed)s, %(requested_by)s, %(request_id)s, %(sealed_request_digest)s, %(status)s, %(reason)s,
+  select
+    %(id)s, 'deployment', %(server_id)s, %(server_name)s, %(agent_id)s, '', '{{}}'::text[], '{{}}'::jsonb,
+    '{{}}'::text[], '', '', %(timeout_s)s::float8, %(sealed)s::bytea, %(requested_by)s, %(request_id)s::text,
+    %(sealed_request_digest)s::bytea, %(status)s, %(reason)s,
     %(message)s, case when %(status)s::text = 'skipped' then now() end,
     case when %(status)s::text = 'skipped' then 'complete' else 'open' end, %(owner)s::text,
     case when %(owner)s::text is not null then now() + make_interval(secs => %(lease_s)s::float8) end,
@@ -44,8 +51,9 @@ with c as (
     case when %(status)s::text <> 'skipped' then now() + make_interval(secs => case when %(owner)s::text is null
       then %(queue_timeout_s)s::float8 else %(connect_timeout_s)s::float8 end) end,
     {first_change("%(status)s::text", "%(requested_by)s::text", "coalesce(nullif(%(reason)s::text, ''), 'accepted')")},
-    %(offline_policy)s, %(queue_timeout_s)s, %(connect_timeout_s)s, %(lock_mode)s, %(job_id)s::uuid,
-    %(schedule_id)s::uuid)
+    %(offline_policy)s, %(queue_timeout_s)s::float8, %(connect_timeout_s)s::float8, %(lock_mode)s, %(job_id)s::uuid,
+    %(schedule_id)s::uuid
+  where %(job_id)s::uuid is null or exists (select 1 from r)
   on conflict (requested_by, request_id) where request_id is not null do nothing
   returning {COMMAND_COLUMNS}),
 d as (
@@ -144,7 +152,7 @@ class DeploymentStore:
         self._pool = pool
 
     async def insert(self, new: NewDeployment) -> Command | None:
-        """The row of `command`; None when the requester has used the request id before."""
+        """The row of `command`; None when the requester has used the request id before, or a job reserves it no more."""
         one, plan = new.deployment, new.deployment.plan
         rows = await self._pool.rows(
             _INSERT,

@@ -1,5 +1,7 @@
 """What a command's last write does to the job it belongs to."""
 
+# ruff: noqa: S608 - put together from literals only (LiteralString)
+
 from typing import LiteralString
 
 # The revision of a job's or a target's row: that of the transaction which changes it.

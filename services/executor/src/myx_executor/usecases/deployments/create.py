@@ -74,9 +74,7 @@ class CreateDeployment:
         server = await self._registry.server(request.server)
         await self._check_server(kind, request, server)
         project = await self._project(kind, request)
-        if request.artifact_sha256 and await self._files.artifact(request.artifact_sha256) is None:
-            message = "there is no artifact with this digest: push it first"
-            raise NotFound("ARTIFACT_NOT_FOUND", message, field="artifact_sha256")
+        await self._check_artifact(request)
         deployment = self._new(kind, request, server, project)
         if kind in AGENT_KINDS:
             await self._registry.acquire_maintenance(
@@ -89,6 +87,14 @@ class CreateDeployment:
             if kind in AGENT_KINDS and (stored is None or stored.id != deployment.id):
                 await self._release(deployment)
         return stored
+
+    async def check_content(self, request: CreateRequest) -> None:
+        """Raises what `create` would whatever the server is."""
+        kind = check(request)
+        if kind in _NEED_BUNDLE:
+            await self._bundles.release()
+        await self._project(kind, request)
+        await self._check_artifact(request)
 
     async def note_skipped(self, request: CreateRequest, *, reason: str, message: str, cure: str) -> None:
         """Stores a deployment that is not done, by policy, so that it is seen with its details."""
@@ -114,6 +120,11 @@ class CreateDeployment:
         if method is Method.AGENT and not server.agent_id:
             message = f"server {server.name} has no agent: install one, or choose SSH"
             raise FailedPrecondition("AGENT_NOT_FOUND", message, server=server.name)
+
+    async def _check_artifact(self, request: CreateRequest) -> None:
+        if request.artifact_sha256 and await self._files.artifact(request.artifact_sha256) is None:
+            message = "there is no artifact with this digest: push it first"
+            raise NotFound("ARTIFACT_NOT_FOUND", message, field="artifact_sha256")
 
     async def _check_release(self, server: ServerFacts, release: str) -> None:
         last = await self._store.last_upgrade(server.server_id, release)
@@ -183,15 +194,23 @@ class CreateDeployment:
                 )
             )
 
-        row = await self._runner.accept(insert, sealed, self._on_waiting)
+        if request.job_id is None:
+            row = await self._runner.accept(insert, sealed, self._on_waiting)
+        elif (row := await insert(None)) is not None:
+            # Any replica takes it.
+            await self._on_waiting()
         if row is not None:
             return replace(deployment, row=row)
         known = await self._earlier(request)
+        if known is None and request.job_id is not None:
+            raise Aborted("RESERVATION_GONE", "the job does not start this target any more")
         if known is None:
             raise Internal("REQUEST_ID_VANISHED", "the first deployment of this request id is gone")
         return known
 
     async def _earlier(self, request: CreateRequest) -> Deployment | None:
+        if request.deployment_id is not None:
+            return await self._store.get(request.deployment_id)
         if not request.request_id:
             return None
         found = await self._store.by_request(request.requested_by, request.request_id)
