@@ -8,7 +8,7 @@ from uuid import UUID
 
 from myx_executor.domain.command import Command
 from myx_executor.domain.log import LogBytes, LogGap, Piece, cut, gather
-from myx_executor.store.codec import decode
+from myx_executor.store.codec import StoredPiece, decode
 from myx_executor.store.commands import CommandStore
 from myx_executor.store.logs import LogStore
 from myx_executor.usecases.live import LiveHub
@@ -23,6 +23,9 @@ PAGE_BYTES = 1024 * 1024
 
 # A database that restarts is waited for.
 _PATIENCE_S = 30.0
+
+# Why a log that was stored is not there any more, and why one that should be there is not.
+RETENTION, NOT_STORED = "retention", "not_stored"
 
 
 class FollowLog:
@@ -54,7 +57,7 @@ class FollowLog:
                 command = await self._get(command_id, offset)
             position = offset
             while True:
-                async for pieces in self._replay(command_id, position, command.log_size):
+                async for pieces in self._replay(command, position):
                     position = pieces[-1].end
                     yield pieces
                 if command.is_final:
@@ -75,13 +78,15 @@ class FollowLog:
                     return
                 command = await self._get(command_id, position)
 
-    async def _replay(self, command_id: UUID, position: int, size: int) -> AsyncIterator[list[Piece]]:
+    async def _replay(self, command: Command, position: int) -> AsyncIterator[list[Piece]]:
+        size = command.log_size
         while position < size:
-            read_page = partial(self._logs.page, command_id, position, PAGE_BYTES)
-            rows = await patiently(read_page, _PATIENCE_S)
-            if not rows:
-                log.error("log_rows_missing", command_id=str(command_id), offset=position, size=size)
-                yield [Piece(position, size - position, gap_reason="not_stored")]
+            rows: list[StoredPiece] = []
+            if command.log_purged_at is None:
+                read_page = partial(self._logs.page, command.id, position, PAGE_BYTES)
+                rows = await patiently(read_page, _PATIENCE_S)
+            if not rows or rows[0].offset > position:
+                yield [Piece(position, size - position, gap_reason=await self._why_missing(command, position))]
                 return
             pieces = [part for part in (cut(decode(row), position) for row in rows) if part is not None]
             if len(pieces) > 4:
@@ -90,6 +95,13 @@ class FollowLog:
                 position = piece.end
                 yield [piece]
             await asyncio.sleep(0)
+
+    async def _why_missing(self, command: Command, position: int) -> str:
+        now = await patiently(lambda: self._commands.get(command.id), _PATIENCE_S)
+        if now is None or now.log_purged_at is not None:
+            return RETENTION
+        log.error("log_rows_missing", command_id=str(command.id), offset=position, size=command.log_size)
+        return NOT_STORED
 
     async def _get(self, command_id: UUID, offset: int) -> Command:
         command = await patiently(lambda: self._commands.get(command_id), _PATIENCE_S)
