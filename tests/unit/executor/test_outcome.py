@@ -35,7 +35,7 @@ def test_the_agents_words_have_one_meaning_each(result, status, reason, exit_cod
 
 def test_an_end_that_the_executor_enforced_after_the_time_limit_is_a_timeout():
     result = result_from_wire({"signal": "SIGTERM", "reason": "cancelled"})
-    assert outcome_of(result, Completeness.COMPLETE, overdue=True).status is Status.TIMEOUT
+    assert outcome_of(result, Completeness.COMPLETE, overdue="timeout").status is Status.TIMEOUT
 
 
 @pytest.mark.parametrize(

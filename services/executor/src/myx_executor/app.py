@@ -29,9 +29,9 @@ from myx_executor.adapters.live_bus import KitLiveBus
 from myx_executor.adapters.registry import GrpcRegistry
 from myx_executor.adapters.ssh import SshConnector
 from myx_executor.adapters.tool import DeploymentTool
-from myx_executor.consumers import OfflineAgents
+from myx_executor.consumers import OfflineAgents, OnlineAgents
 from myx_executor.domain.command import Command, RowKind
-from myx_executor.loops import Gather, start_deployment_loops, start_loops, start_serving
+from myx_executor.loops import Gather, start_deployment_loops, start_loops, start_retention, start_serving
 from myx_executor.models.base import outbox as outbox_table
 from myx_executor.rpc.commands import CommandServicer
 from myx_executor.rpc.deployments import DeploymentServicer
@@ -40,6 +40,7 @@ from myx_executor.settings import ExecutorSettings
 from myx_executor.store.commands import CommandStore, Owned
 from myx_executor.store.deployments import DeploymentStore
 from myx_executor.store.files import FileStore
+from myx_executor.store.locks import LockStore
 from myx_executor.store.logs import LogStore
 from myx_executor.store.pool import Pool
 from myx_executor.usecases.commands import CancelCommand, ReadCommands
@@ -51,9 +52,11 @@ from myx_executor.usecases.deployments.pushes import Artifacts, Projects
 from myx_executor.usecases.deployments.run import DeploymentTools, Times
 from myx_executor.usecases.deployments.self_repair import SelfRepair
 from myx_executor.usecases.drive import Drive, Limits, Tools
+from myx_executor.usecases.expire import Expiry
 from myx_executor.usecases.follow_log import FollowLog
 from myx_executor.usecases.ledger import Lease
 from myx_executor.usecases.live import LiveHub
+from myx_executor.usecases.locks import Locks
 from myx_executor.usecases.patience import patiently
 from myx_executor.usecases.release import Releaser
 from myx_executor.usecases.run_command import RunCommand
@@ -129,16 +132,14 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     retry = RetryPolicy(settings.agent_rpc_retry_max_attempts, settings.agent_rpc_retry_base_delay_s)
     ways = await _open(settings, retry, stack)
     bus, pool = ways.bus, ways.pool
-    commands, logs = CommandStore(pool), LogStore(pool)
+    lost_after_s = settings.lost_after_s
+    commands, logs = CommandStore(pool, lost_after_s=lost_after_s), LogStore(pool, lost_after_s=lost_after_s)
     await patiently(commands.ping, settings.database_wait_s)
     endpoints = EndpointCache(AgentServiceStub(ways.registry), settings.endpoint_ttl_s)
     for aggregate in ("agent", "server"):
         bus.consume_ephemeral(f"myx.events.{aggregate}.>", endpoints.on_event, on_lost=endpoints.expire_all)
     fleet = KitFleet(ways.agents, endpoints)
-    live_bus = KitLiveBus(bus)
-    stack.push_async_callback(live_bus.close)
-    hub = LiveHub(commands, live_bus)
-    stack.push_async_callback(hub.close)
+    live_bus, hub = _live(bus, commands, stack)
     releaser = Releaser(commands, fleet)
     outbox = Outbox(outbox_table)
     tell = Gather(outbox.wake)
@@ -148,9 +149,15 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
         if known:
             releaser.add(command.id, command.server_id)
 
-    limits = Limits(settings.delivery_deadline_s, settings.agent_calm_retry_s, retry)
-    tools = Tools(fleet, commands, logs, hub, box, Pressure(), limits, on_final)
+    async def wake_all() -> None:
+        runner.wake.set()
+        await live_bus.publish_work()
+
+    locks = Locks(LockStore(pool), wake_all)
     registry = _registry(settings, ways.registry, stack)
+    tools = Tools(
+        fleet, commands, logs, hub, box, Pressure(), _limits(settings, retry), on_final, locks, presence=registry
+    )
     deploying = _deployment_tools(settings, tools, fleet, registry, pool)
 
     def make_driver(owned: Owned, lease: Lease) -> Driver:
@@ -175,27 +182,17 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
         deploying, runner, default_timeout_s=settings.deployment_timeout_s, on_waiting=live_bus.publish_work
     )
     artifacts = Artifacts(deploying.files, bytes_max=settings.artifact_bytes_max)
-    repair = SelfRepair(
-        deploying.store, registry, deploying.doctor, create, sweep_interval_s=settings.repair_interval_s
-    )
-    if settings.repair_interval_s:
-        bus.consume_ephemeral("myx.events.agent.offline.>", OfflineAgents(repair).on_event)
-    start_loops(background, settings, runner, hub, releaser)
-    start_deployment_loops(background, settings, repair, artifacts)
     background.start(OutboxRelay(ways.engine, outbox, bus).run(), name="outbox")
     background.start(live_bus.watch_work(runner.wake.set), name="work")
-
-    run = RunCommand(
-        commands,
-        endpoints,
-        runner,
-        box,
-        default_timeout_s=settings.default_timeout_s,
-        on_waiting=live_bus.publish_work,
-    )
-    cancel = CancelCommand(commands, runner, live_bus.publish_work, tell)
+    _start_repair(settings, bus, background, deploying, create, artifacts)
+    bus.consume_ephemeral("myx.events.agent.online.>", OnlineAgents(commands, runner.wake).on_event)
+    expiry = Expiry(runner.owner, commands, deploying.store, locks, tell)
+    start_loops(background, settings, runner, hub, releaser, expiry)
+    start_retention(background, settings, pool, runner.owner)
+    run = _run_command(settings, tools, endpoints, runner, live_bus)
+    cancel = CancelCommand(commands, runner, live_bus.publish_work, tell, locks)
     cancel_deployment = CancelDeployment(
-        deploying.store, commands, runner, registry, tell_others=live_bus.publish_work, on_event=tell
+        deploying.store, commands, runner, registry, locks, tell_others=live_bus.publish_work, on_event=tell
     )
     servicers = _Servicers(
         CommandServicer(run, ReadCommands(commands, endpoints), cancel, FollowLog(commands, logs, hub)),
@@ -203,6 +200,55 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
         PlaybookServicer(Projects(deploying.files, deploying.store, deploying.tool, deploying.work_dir), artifacts),
     )
     return await _serve(settings, servicers, stack)
+
+
+def _live(bus: Bus, commands: CommandStore, stack: AsyncExitStack) -> tuple[KitLiveBus, LiveHub]:
+    live_bus = KitLiveBus(bus)
+    stack.push_async_callback(live_bus.close)
+    hub = LiveHub(commands, live_bus)
+    stack.push_async_callback(hub.close)
+    return live_bus, hub
+
+
+def _start_repair(  # noqa: PLR0917 - they meet only here
+    settings: ExecutorSettings,
+    bus: Bus,
+    background: TaskOwner,
+    deploying: DeploymentTools,
+    create: CreateDeployment,
+    artifacts: Artifacts,
+) -> None:
+    repair = SelfRepair(
+        deploying.store, deploying.registry, deploying.doctor, create, sweep_interval_s=settings.repair_interval_s
+    )
+    if settings.repair_interval_s:
+        bus.consume_ephemeral("myx.events.agent.offline.>", OfflineAgents(repair).on_event)
+    start_deployment_loops(background, settings, repair, artifacts)
+
+
+def _run_command(
+    settings: ExecutorSettings, tools: Tools, endpoints: EndpointCache, runner: Runner, live_bus: KitLiveBus
+) -> RunCommand:
+    return RunCommand(
+        tools.commands,
+        endpoints,
+        runner,
+        tools.box,
+        default_timeout_s=settings.default_timeout_s,
+        connect_timeout_s=settings.delivery_deadline_s,
+        on_waiting=live_bus.publish_work,
+    )
+
+
+def _limits(settings: ExecutorSettings, retry: RetryPolicy) -> Limits:
+    return Limits(
+        delivery_deadline_s=settings.delivery_deadline_s,
+        calm_retry_s=settings.agent_calm_retry_s,
+        retry=retry,
+        call_s=settings.agent_rpc_timeout_s,
+        lost_after_s=settings.lost_after_s,
+        margin_s=settings.overdue_margin_s,
+    )
 
 
 async def _serve(settings: ExecutorSettings, servicers: _Servicers, stack: AsyncExitStack) -> RpcServer:

@@ -31,14 +31,21 @@ class KitAgents:
         self._endpoints = endpoints
 
     async def execute(
-        self, server_id: str, command_id: UUID, spec: CommandSpec, secrets: Secrets, *, wait_s: float
+        self,
+        server_id: str,
+        command_id: UUID,
+        spec: CommandSpec,
+        secrets: Secrets,
+        *,
+        wait_s: float,
+        timeout_s: float | None = None,
     ) -> list[LogItem]:
         """One batch: hand over, and read what there is within `wait_s`."""
         calls = [
             ("execute_command", _execute_params(command_id, spec, secrets)),
             ("get_command_log", log_params(command_id, 0, wait_s, until_final=True)),
         ]
-        handed, page = await self._batch(server_id, calls)
+        handed, page = await self._batch(server_id, calls, timeout_s=timeout_s)
         if isinstance(handed, rpc.JsonRpcError):
             raise failed_rpc(handed)
         return [] if isinstance(page, rpc.JsonRpcError) else items_of(page, 0)

@@ -61,6 +61,13 @@ class GrpcRegistry:
         answer = await self._servers.GetServer(server_service_pb2.GetServerRequest(server=server), timeout=_CALL_S)
         return _facts(answer.server)
 
+    async def is_away(self, server_id: str) -> bool:
+        """Fits `Presence`."""
+        try:
+            return (await self.server(server_id)).agent_status == "offline"
+        except MyxError:
+            return False
+
     async def ssh_access(self, server_id: str) -> Sequence[Hop]:
         """GetSshAccess: the way to a host, itself last. FailedPrecondition `NO_SSH_CREDENTIAL`, `JUMP_LOOP`."""
         request = server_service_pb2.GetSshAccessRequest(server=server_id)

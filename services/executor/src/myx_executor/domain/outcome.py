@@ -25,6 +25,8 @@ _BY_REASON = {
     "unknown": Status.UNKNOWN,
 }
 
+_ENDED_BY_US = (Status.TIMEOUT, Status.CANCELLED)
+
 _SENTENCES = {
     "timeout": "the time limit was reached",
     "no_output_timeout": "there was no output for longer than allowed",
@@ -79,14 +81,14 @@ def verdict(stored: StreamHash, result: AgentResult) -> Completeness:
     return Completeness.INCOMPLETE if stored.gap_bytes else Completeness.COMPLETE
 
 
-def outcome_of(result: AgentResult, completeness: Completeness, *, overdue: bool = False) -> Outcome:
-    """The end of a command by its result. `overdue`: the agent let the time limit pass and the executor ended it."""
+def outcome_of(result: AgentResult, completeness: Completeness, *, overdue: str = "") -> Outcome:
+    """The end of a command by its result. `overdue`: the limit that the agent let pass until the executor acted."""
     status = _BY_REASON.get(result.reason)
     reason = result.reason
     if status is None:
         status = Status.SUCCESS if result.success else Status.FAILED
     if status is Status.CANCELLED and overdue:
-        status, reason = Status.TIMEOUT, "timeout"
+        status, reason = Status.TIMEOUT, overdue
     exit_code = _exit_code(result)
     if status is Status.SUCCESS:
         reason = message = ""
@@ -96,6 +98,8 @@ def outcome_of(result: AgentResult, completeness: Completeness, *, overdue: bool
         reason, message = "signal", f"the command was ended by {result.signal or 'a signal'}"
     else:
         message = result.message or _SENTENCES.get(reason, reason)
+    if status in _ENDED_BY_US and not result.tree_gone:
+        message += "; the agent could not prove that all its processes are gone"
     return Outcome(
         status=status,
         reason=reason,
@@ -106,7 +110,18 @@ def outcome_of(result: AgentResult, completeness: Completeness, *, overdue: bool
         ended_at=result.ended_at,
         completeness=completeness,
         result=result,
+        evidence=_evidence(result, exit_code),
     )
+
+
+def _evidence(result: AgentResult, exit_code: int | None) -> str:
+    said = [f"the agent's result: {result.reason or 'no reason'}"]
+    if exit_code is not None:
+        said.append(f"exit code {exit_code}")
+    if result.signal:
+        said.append(f"signal {result.signal}")
+    said.append("its processes are proved gone" if result.tree_gone else "not proved that its processes are gone")
+    return ", ".join(said)
 
 
 def _exit_code(result: AgentResult) -> int | None:

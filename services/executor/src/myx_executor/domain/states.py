@@ -126,7 +126,9 @@ UNCLAIMED_NEXT = "waits for a replica with room; at {deadline} it fails"
 
 # What does not hear from its agent for this long beyond all other limits is lost (setting).
 LOST_AFTER_S = 86_400.0
-# Beside the limits that agents keep themselves: they are given this much more before the control plane acts.
+# Past the limits that agents keep themselves by this much the control plane asks for the end (setting).
+OVERDUE_MARGIN_S = 30.0
+# Room in deadlines for that margin and the grace.
 MARGIN_S = 60.0
 
 

@@ -8,6 +8,7 @@ from myx_executor.domain.states import Status
 from myx_executor.store.commands import CommandStore
 from myx_executor.usecases import events
 from myx_executor.usecases.lists import newest_first, server_filter
+from myx_executor.usecases.locks import Locks
 from myx_executor.usecases.ports import Servers
 from myx_executor.usecases.runner import Runner
 from myx_kit.errors import InvalidArgument, NotFound
@@ -62,7 +63,9 @@ class CancelCommand:
         runner: Runner,
         tell_others: Callable[[], Awaitable[None]],
         on_event: Callable[[], None],
+        locks: Locks,
     ) -> None:
+        self._locks = locks
         self._store = store
         self._runner = runner
         self._tell_others = tell_others
@@ -93,6 +96,7 @@ class CancelCommand:
         asked = await self._store.cancel(command.id, grace_s, actor=actor, message=message, event=event)
         if asked is not None and asked.is_final:
             self._on_event()
+            await self._locks.released(asked)
         return asked
 
     async def _again(self, command_id: UUID) -> Command:

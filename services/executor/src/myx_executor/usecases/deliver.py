@@ -83,7 +83,9 @@ class Delivery:
         retry: RetryPolicy,
         deadline_s: float,
         calm_s: float,
+        note: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        self._note = note
         self._agents = agents
         self._lease = lease
         self._order = order
@@ -125,7 +127,12 @@ class Delivery:
                 self._attempts.failed(registry_failure(error), wait_s)
                 if wait_s is None:
                     return self._given_up("registry_unavailable", "the agent's address could not be looked up")
+            await self._tell_of_cancel()
             await self._pause(wait_s)
+
+    async def _tell_of_cancel(self) -> None:
+        if self._note is not None and self._cancel.asked.is_set() and self._maybe_sent:
+            await self._note(not_delivered(self._attempts.all[-1].message))
 
     async def _locate(self) -> list[LogItem]:
         """Asks whether the agent has it, without giving it."""
@@ -153,6 +160,8 @@ class Delivery:
         return None
 
     def _wait_s(self) -> float | None:
+        if self._overdue() and not self._maybe_sent:
+            return None
         wait_s = next(self._delays, None)
         if wait_s is None and self._maybe_sent and not self._overdue():
             wait_s = self._calm_s * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing
@@ -175,6 +184,11 @@ class Delivery:
                 await self._cancel.asked.wait()
         except TimeoutError:
             pass
+
+
+def not_delivered(cause: str) -> str:
+    """What is shown of a cancellation while its agent cannot be told."""
+    return f"cancel not delivered: {cause}; trying again"
 
 
 def registry_failure(error: MyxError) -> AgentFailed:

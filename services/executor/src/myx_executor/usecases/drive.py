@@ -1,24 +1,28 @@
 """One owned command from where it stands to its end."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from myx_executor.domain.command import Command, LeaseLost, Outcome, Secrets
+from myx_executor.domain.command import Command, LeaseLost, OfflinePolicy, Outcome, Secrets
 from myx_executor.domain.log import LogBytes, LogEnd, LogGap, LogItem, Piece, gather
+from myx_executor.domain.next_step import AGENT_OFFLINE, LOCK_HELD
 from myx_executor.domain.outcome import outcome_of, result_from_wire
-from myx_executor.domain.states import Status
+from myx_executor.domain.states import LOST_AFTER_S, OVERDUE_MARGIN_S, Status
 from myx_executor.store.commands import CommandStore, Owned
 from myx_executor.store.logs import LogStore
-from myx_executor.usecases.deliver import SHORT_S, Attempts, CancelWish, Delivery, Order
+from myx_executor.usecases.deliver import SHORT_S, Attempts, CancelWish, Delivery, Order, not_delivered
 from myx_executor.usecases.fetch import Fetch
 from myx_executor.usecases.ledger import Lease, Ledger
 from myx_executor.usecases.live import LiveHub
+from myx_executor.usecases.locks import Locks
 from myx_executor.usecases.metrics import FINISHED
-from myx_executor.usecases.ports import AgentFailed, Agents, ServerGone
+from myx_executor.usecases.ports import AgentFailed, Agents, Presence, ServerGone
 from myx_executor.usecases.sealing import open_secrets
 from myx_executor.usecases.sink import LogSink, Pressure
+from myx_executor.usecases.vigil import Contact, Vigil
 from myx_kit.errors import Internal, MyxError
 from myx_kit.logging import get_logger
 from myx_kit.retry import RetryPolicy
@@ -26,9 +30,13 @@ from myx_kit.secretbox import SecretBox
 
 log = get_logger()
 
-# The agent enforces the time limit; past it by this much the executor asks for the end itself.
-_OVERDUE_MARGIN_S = 30.0
 _ASK_AGAIN_S = 5.0
+# What waits is looked at again so often at the least.
+LOOK_S = 30.0
+# How often an agent that is said to be offline is tried all the same: who says so may be wrong.
+_DISTRUST = 0.1
+# Ends of a delivery after which nothing was sent and the agent is away.
+AWAY = ("agent_unreachable", "registry_unavailable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,11 @@ class Limits:
     delivery_deadline_s: float = 300.0
     calm_retry_s: float = 10.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    call_s: float = 30.0
+    # What does not hear from its agent for so long beyond its limits is lost.
+    lost_after_s: float = LOST_AFTER_S
+    # What agents are given beyond the limits that they keep themselves.
+    margin_s: float = OVERDUE_MARGIN_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,8 @@ class Tools:
     pressure: Pressure
     limits: Limits
     on_final: Callable[[Command, bool], None]
+    locks: Locks
+    presence: Presence
 
 
 class Drive:
@@ -64,15 +79,18 @@ class Drive:
         self.cancel = CancelWish()
         self._attempts = Attempts(owned.command.attempts)
         self._ledger = Ledger(lease, tools.commands, tools.logs, tools.hub, lambda: self.cancel.ask(None))
+        self._contact = Contact()
         self._fetch = Fetch(
             tools.agents,
             owned.command.server_id,
             owned.command.id,
             self._attempts,
-            note=lambda message: self._ledger.note(message, self._attempts.all),
+            note=self._note_way,
             calm_s=tools.limits.calm_retry_s,
+            contact=self._contact,
         )
-        self._overdue = False
+        self._overdue = ""
+        self._said = owned.command.message
         if owned.command.cancel_requested_at is not None:
             self.cancel.ask(owned.command.cancel_grace_s)
 
@@ -82,23 +100,26 @@ class Drive:
         return False
 
     async def run(self) -> None:
-        """Delivers if need be, follows, finishes."""
+        """Delivers if need be, follows, finishes; or gives it back to wait when nothing was sent."""
         command = self._owned.command
         self._tools.hub.begin(command.id)
-        final: Command | None = None
+        last: Command | None = None
         try:
             if command.started_at is None:
-                final = await self._deliver()
-            if final is None:
-                final = await self._follow()
+                last = await self._deliver()
+            if last is None:
+                last = await self._follow()
         finally:
-            await self._tools.hub.end(command.id, final)
+            await self._tools.hub.end(command.id, last if last is not None and last.is_final else None)
 
     async def _deliver(self) -> Command | None:
-        """The final command when the first answer was the last word, else None: it runs."""
-        tools = self._tools
+        """The final command when the first answer was the last word, or the queued one; None: it runs."""
+        tools, command = self._tools, self._owned.command
+        queued = await self._wait_for_turn()
+        if queued is not None:
+            return queued
         try:
-            secrets = open_secrets(tools.box, self._owned.command.id, self._owned.sealed)
+            secrets = open_secrets(tools.box, command.id, self._owned.sealed)
         except Internal as error:
             status = Status.UNKNOWN if self._owned.maybe_sent else Status.FAILED
             return await self._finish(Outcome(status, error.reason.lower(), error.message), known=False)
@@ -108,12 +129,14 @@ class Drive:
             self._order(secrets),
             self.cancel,
             self._attempts,
-            retry=tools.limits.retry,
-            deadline_s=tools.limits.delivery_deadline_s,
+            # A look at what waits is one try.
+            retry=RetryPolicy(0, 0.0) if self._has_waited_for(AGENT_OFFLINE) else tools.limits.retry,
+            deadline_s=command.connect_timeout_s,
             calm_s=tools.limits.calm_retry_s,
+            note=self._say,
         ).run()
         if isinstance(first, Outcome):
-            return await self._finish(first, known=False)
+            return await self._undelivered(first)
         items, end = split(first, self._ledger.size)
         pieces = gather(items)
         if end is None:
@@ -123,26 +146,81 @@ class Drive:
 
     def _order(self, secrets: Secrets) -> Order:
         command, agents = self._owned.command, self._tools.agents
-        return Order(
-            server_id=command.server_id,
-            command_id=command.id,
-            send=lambda: agents.execute(command.server_id, command.id, command.spec, secrets, wait_s=SHORT_S),
-            maybe_sent=self._owned.maybe_sent,
-            since=command.dispatch_at or datetime.now(UTC),
-        )
+        since = command.dispatch_at or datetime.now(UTC)
+        due = since + timedelta(seconds=command.connect_timeout_s)
+
+        def send() -> Awaitable[list[LogItem]]:
+            left_s = max((due - datetime.now(UTC)).total_seconds(), 1.0)
+            timeout_s = min(left_s, self._tools.limits.call_s)
+            return agents.execute(
+                command.server_id, command.id, command.spec, secrets, wait_s=SHORT_S, timeout_s=timeout_s
+            )
+
+        return Order(command.server_id, command.id, send, self._owned.maybe_sent, since)
+
+    async def _wait_for_turn(self) -> Command | None:
+        """The queued command when it is not its turn yet; None: it may be sent."""
+        command = self._owned.command
+        doubted = random.random() < _DISTRUST  # noqa: S311 - guards nothing
+        waited = self._has_waited_for(AGENT_OFFLINE)
+        if waited and not doubted and await self._tools.presence.is_away(command.server_id):
+            return await self._queue(AGENT_OFFLINE, "the agent is offline")
+        # Nothing is sent without the lock: who does not have it was never sent, whoever had it before.
+        waits = await self._tools.locks.acquire(self._lease.command)
+        return await self._queue(LOCK_HELD, waits) if waits else None
+
+    def _has_waited_for(self, reason: str) -> bool:
+        """Whether it was claimed out of the queue, where it was for this reason."""
+        changes = self._owned.command.changes
+        return len(changes) > 1 and changes[-1].source == Status.QUEUED and changes[-2].cause == reason
+
+    async def _undelivered(self, outcome: Outcome) -> Command:
+        policy = self._owned.command.offline_policy
+        if outcome.status is Status.FAILED and outcome.reason in AWAY:
+            if policy is OfflinePolicy.QUEUE:
+                return await self._queue(AGENT_OFFLINE, outcome.message)
+            if policy is OfflinePolicy.SKIP:
+                outcome = replace(outcome, status=Status.SKIPPED, message=f"skipped: {outcome.message}")
+        return await self._finish(outcome, known=False)
+
+    async def _queue(self, reason: str, why: str) -> Command:
+        """The queued command; the final one when its end was asked for meanwhile."""
+        command = self._owned.command
+        until = command.created_at + timedelta(seconds=command.queue_timeout_s)
+        message = f"{why}; waits until {until:%Y-%m-%d %H:%M:%S %Z}"
+        look_s = LOOK_S * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing
+        queued = await self._ledger.queue(reason, message, self._attempts.all, look_s)
+        if queued is None:
+            ended = Outcome(Status.CANCELLED, "cancelled", "cancelled before it was sent to the agent")
+            return await self._finish(ended, known=False)
+        await self._tools.locks.released(command)
+        return queued
 
     async def _follow(self) -> Command:
         sink = LogSink(self._ledger, self._tools.pressure)
+        limits = self._tools.limits
+        vigil = Vigil(
+            self._ledger.command,
+            self._contact,
+            self._ledger.touch,
+            lost_after_s=limits.lost_after_s,
+            margin_s=limits.margin_s,
+        )
         end: LogEnd | Outcome | None = None
         lost = False
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(sink.run())
-                watchers = [group.create_task(self._cancel_until_proved()), group.create_task(self._watch_time())]
-                end = await self._fetch.run(sink)
+                watchers = [
+                    group.create_task(self._cancel_until_proved(vigil)),
+                    group.create_task(self._keep_limits(vigil)),
+                ]
+                ends = [group.create_task(self._fetch.run(sink)), group.create_task(vigil.gone())]
+                done, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                end = next(task for task in ends if task in done).result()
                 sink.end()
-                for watcher in watchers:
-                    watcher.cancel()
+                for task in (*watchers, *waiting):
+                    task.cancel()
         except* LeaseLost:
             lost = True
         finally:
@@ -151,7 +229,7 @@ class Drive:
             raise LeaseLost
         if isinstance(end, LogEnd):
             return await self._conclude(end, rest)
-        assert isinstance(end, Outcome)  # noqa: S101 - fetch returns nothing else
+        assert isinstance(end, Outcome)  # noqa: S101 - nothing else is returned
         return await self._finish(end, known=False, rest=rest)
 
     async def _conclude(self, end: LogEnd, rest: Sequence[Piece]) -> Command:
@@ -163,36 +241,54 @@ class Drive:
         final = await self._ledger.finish(outcome, self._attempts.all, rest, release_pending=known)
         FINISHED.labels(final.status).inc()
         self._tools.on_final(final, known)
+        await self._tools.locks.released(final)
         return final
 
-    async def _cancel_until_proved(self) -> None:
+    async def _cancel_until_proved(self, vigil: Vigil) -> None:
         """Asks the agent for the end again and again; the agent's result ends this, nothing else."""
         await self.cancel.asked.wait()
+        vigil.end_is_asked(self.cancel.grace_s)
         while True:
-            await self._ask_for_end(self.cancel.grace_s)
-            await asyncio.sleep(_ASK_AGAIN_S + self.cancel.grace_s)
+            cause = await self._ask_for_end(self.cancel.grace_s)
+            if cause:
+                await self._say(not_delivered(cause))
+            elif self._said:
+                await self._say("")
+            await asyncio.sleep(_ASK_AGAIN_S + (0.0 if cause else self.cancel.grace_s))
 
-    async def _watch_time(self) -> None:
-        """Ends a command whose agent let the time limit pass."""
-        timeout_s = self._owned.command.spec.timeout_s
-        if not timeout_s:
-            return
-        started_at = self._ledger.command.started_at or datetime.now(UTC)
-        due = started_at + timedelta(seconds=timeout_s + _OVERDUE_MARGIN_S)
-        await asyncio.sleep(max((due - datetime.now(UTC)).total_seconds(), 0.0))
-        self._overdue = not self.cancel.asked.is_set()
+    async def _keep_limits(self, vigil: Vigil) -> None:
+        """Ends a command whose agent let a limit pass."""
+        reason = await vigil.overdue()
+        self._overdue = "" if self.cancel.asked.is_set() else reason
+        vigil.end_is_asked(self.cancel.grace_s)
         while True:
-            await self._ask_for_end(self.cancel.grace_s)
-            await asyncio.sleep(_ASK_AGAIN_S + self.cancel.grace_s)
+            cause = await self._ask_for_end(self.cancel.grace_s)
+            await asyncio.sleep(_ASK_AGAIN_S + (0.0 if cause else self.cancel.grace_s))
 
-    async def _ask_for_end(self, grace_s: float) -> None:
+    async def _ask_for_end(self, grace_s: float) -> str:
+        """Empty: the agent was told. Else why not."""
         command = self._owned.command
         try:
             await self._tools.agents.cancel(command.server_id, command.id, grace_s)
         except AgentFailed as failure:
             log.info("cancel_not_delivered", command_id=str(command.id), cause=failure.cause)
+            return failure.message
         except (ServerGone, MyxError):
             log.info("cancel_not_delivered", command_id=str(command.id), cause="registry")
+            return "the agent's address could not be looked up"
+        self._contact.heard()
+        return ""
+
+    async def _note_way(self, message: str) -> None:
+        """What the way of the log says; while a cancellation is under way that one is told of."""
+        if not self.cancel.asked.is_set():
+            await self._say(message)
+
+    async def _say(self, message: str) -> None:
+        """Shows in the row why nothing comes."""
+        if message != self._said:
+            self._said = message
+            await self._ledger.note(message, self._attempts.all)
 
 
 def split(items: Iterable[LogItem], offset: int) -> tuple[list[LogBytes | LogGap], LogEnd | None]:

@@ -13,6 +13,7 @@ from myx_executor.domain.states import Status
 from myx_executor.usecases.deliver import Attempts, registry_failure
 from myx_executor.usecases.ports import COMMAND_NOT_FOUND, OFFSET_BEYOND_END, AgentFailed, Agents, ServerGone
 from myx_executor.usecases.sink import OutOfStep
+from myx_executor.usecases.vigil import Contact
 from myx_kit.errors import MyxError
 from myx_kit.logging import get_logger
 
@@ -49,7 +50,9 @@ class Fetch:
         *,
         note: Callable[[str], Awaitable[None]],
         calm_s: float,
+        contact: Contact | None = None,
     ) -> None:
+        self._contact = contact or Contact()
         self._agents = agents
         self._server_id = server_id
         self._command_id = command_id
@@ -108,12 +111,19 @@ class Fetch:
         before = sink.received
         try:
             async with self._agents.open_log(self._server_id, self._command_id, before) as stream:
+                # An agent that does not answer pings has its stream closed.
+                self._contact.is_open = True
                 async for item in stream:
                     if isinstance(item, LogEnd):
                         return item
+                    self._contact.had_output()
                     await sink.feed(item)
         except AgentFailed as failure:
             log.info("log_stream_failed", command_id=str(self._command_id), cause=failure.cause)
+        finally:
+            if self._contact.is_open:
+                self._contact.heard()
+            self._contact.is_open = False
         if sink.received > before:
             self._stream_pause_s = 0.0
         else:
@@ -125,9 +135,11 @@ class Fetch:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_s
         items = await self._agents.read_log(self._server_id, self._command_id, sink.received, wait_s=wait_s)
+        self._contact.heard()
         for item in items:
             if isinstance(item, LogEnd):
                 return item
+            self._contact.had_output()
             await sink.feed(item)
         if not items:  # an agent that does not wait must not keep us busy
             await asyncio.sleep(min(max(until - loop.time(), 0.0), _EARLY_ANSWER_PAUSE_S))
@@ -144,8 +156,12 @@ class Fetch:
                     return _lost("the agent does not know the command any more")
                 await asyncio.sleep(self._pause_s())
                 continue
+            except MyxError:
+                await asyncio.sleep(self._pause_s())
+                continue
             except ServerGone:
                 return _lost("the registry knows no such server or agent any more")
+            self._contact.heard()
             for item in items:
                 if isinstance(item, LogEnd):
                     return outcome_of(result_from_wire(item.result), Completeness.INCOMPLETE)
@@ -156,4 +172,4 @@ class Fetch:
 
 
 def _lost(message: str) -> Outcome:
-    return Outcome(Status.LOST, "lost", message, completeness=Completeness.INCOMPLETE)
+    return Outcome(Status.LOST, "lost", message, completeness=Completeness.INCOMPLETE, evidence=message)

@@ -132,6 +132,37 @@ class Ledger:
         await self._hub.publish(self.command.id, pieces, rows)
         return self.command
 
+    async def queue(self, reason: str, message: str, attempts: Sequence[Attempt], look_s: float) -> Command | None:
+        """Gives it back to wait; certainly nothing was sent. None: its end was asked for meanwhile, and it is ours.
+
+        LeaseLost when it is not known whether the write landed: whoever has it now goes on.
+        """
+        command, pause_s = self.command, _FIRST_PAUSE_S
+        while True:
+            self._lease.done = True
+            try:
+                queued = await self._commands.queue(
+                    command.id, command.fence, reason, message, attempts=attempts, look_s=look_s
+                )
+                if queued is not None:
+                    return queued
+                head = await self._commands.head(command.id)
+                if head is None or head.fence != command.fence or head.status is not Status.CANCELLING:
+                    raise LeaseLost
+                self._lease.done = False
+                return None
+            except Unavailable:
+                self._lease.done = False
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def touch(self) -> None:
+        """There was contact: of a command without a run limit the deadline moves on. Of no weight, tried once."""
+        try:
+            await self._commands.touch(self.command.id, self.command.fence)
+        except Unavailable:
+            return
+
     async def note(self, message: str, attempts: Sequence[Attempt]) -> None:
         """Shows why nothing comes; of no weight, so it is tried once."""
         try:

@@ -61,9 +61,19 @@ class Agents(Protocol):
     """Calls to agents, by server; each is one try. Raises AgentFailed; ServerGone when the registry knows no agent."""
 
     async def execute(
-        self, server_id: str, command_id: UUID, spec: CommandSpec, secrets: Secrets, *, wait_s: float
+        self,
+        server_id: str,
+        command_id: UUID,
+        spec: CommandSpec,
+        secrets: Secrets,
+        *,
+        wait_s: float,
+        timeout_s: float | None = None,
     ) -> list[LogItem]:
-        """Hands a command over (harmless to repeat) and returns what its log has within `wait_s`, from offset 0 on."""
+        """Hands a command over (harmless to repeat) and returns what its log has within `wait_s`, from offset 0 on.
+
+        `timeout_s` bounds the try; None: the usual time.
+        """
         ...
 
     async def read_log(
@@ -96,6 +106,14 @@ class Servers(Protocol):
 
     async def resolve(self, server: str) -> ServerRef:
         """By id or name. NotFound `SERVER_NOT_FOUND`; FailedPrecondition `AGENT_NOT_FOUND`."""
+        ...
+
+
+class Presence(Protocol):
+    """What others know of agents."""
+
+    async def is_away(self, server_id: str) -> bool:
+        """Whether an agent is known to be offline; false when nobody can say. Never an error."""
         ...
 
 

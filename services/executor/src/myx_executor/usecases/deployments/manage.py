@@ -16,6 +16,7 @@ from myx_executor.usecases.deployments.create import CreateDeployment
 from myx_executor.usecases.deployments.events import DeploymentFacts
 from myx_executor.usecases.deployments.ports import Registry
 from myx_executor.usecases.lists import newest_first, server_filter
+from myx_executor.usecases.locks import Locks
 from myx_executor.usecases.runner import Runner
 from myx_kit.errors import FailedPrecondition, InvalidArgument, MyxError, NotFound
 from myx_kit.ids import parse_id
@@ -90,6 +91,7 @@ class CancelDeployment:
         commands: CommandStore,
         runner: Runner,
         registry: Registry,
+        locks: Locks,
         *,
         tell_others: Callable[[], Awaitable[None]],
         on_event: Callable[[], None],
@@ -98,6 +100,7 @@ class CancelDeployment:
         self._commands = commands
         self._runner = runner
         self._registry = registry
+        self._locks = locks
         self._tell_others = tell_others
         self._on_event = on_event
 
@@ -121,6 +124,7 @@ class CancelDeployment:
         if asked is None or not asked.is_final:
             return
         self._on_event()
+        await self._locks.released(asked)
         try:
             await self._registry.release_maintenance(deployment.row.server_id, str(deployment.id))
         except MyxError:
