@@ -108,7 +108,7 @@ class _Part:
         size = os.fstat(self._fd).st_size
         if size + self.missing != offset:
             raise Failure(
-                f"{clean(self.path)} is {size} bytes long, not {offset - self.missing}: did another program write to it? "
+                f"{clean(self.path)} is {size} bytes long, not {offset - self.missing}: did others write to it? "
                 "remove it and begin anew"
             )
 

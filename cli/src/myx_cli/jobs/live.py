@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 
 from myx_cli.api import Document
 from myx_cli.errors import OutputError
@@ -25,6 +26,7 @@ class LiveWatcher:
         self._terminal = terminal
         self._lock = threading.Lock()
         self._job: Document = {}
+        self._statuses: dict[int, str] = {}
         self._running: dict[int, str] = {}
         self._tails: dict[int, bytes] = {}
         self._changed = True
@@ -55,6 +57,7 @@ class LiveWatcher:
         number = int(target["number"])
         with self._lock:
             self._changed = True
+            self._statuses[number] = str(target.get("status"))
             if target.get("status") == "running":
                 self._running[number] = inert(clean(target.get("server_name")))
             else:
@@ -98,6 +101,9 @@ class LiveWatcher:
         with self._lock:
             self._changed = False
             job = self._job
+            if len(self._statuses) == job.get("target_count"):
+                # Newer than what the job tells: the one message may be a moment behind the other.
+                job = {**job, "counts": Counter(self._statuses.values())}
             numbers = sorted(self._running)
             shown = [(self._running[number], self._tails.get(number, b"")) for number in numbers[:_ROWS_MOST]]
         running = [Running(name, last_line(tail)) for name, tail in shown]
