@@ -11,64 +11,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from bench import stats
+from bench.calls import run_everywhere, settled, until_all
 from bench.cluster import Cluster, cluster
 from bench.seed import seed
 from bench.simulator.fleet import SimulatedFleet
-from myx.executor.v1.command_service_pb2 import RunCommandRequest
-from myx.executor.v1.command_service_pb2_grpc import CommandServiceStub
 from myx_kit.ids import new_id
-from myx_kit.rpc.client import open_channel
-
-_IN_FLIGHT = 64
-_LOOK_S = 0.05
-_WITHIN_S = 120.0
 
 
 async def by_calls(myx: Cluster, servers: Sequence[str]) -> float:
-    """Seconds from the first RunCommand to the last final state, one call for each server, replicas by turns."""
-    channels = [open_channel(target, myx.home.tls, "gateway", "executor") for target in myx.executor_targets]
-    stubs = [CommandServiceStub(channel) for channel in channels]
-    left = iter(enumerate(servers))
+    """Seconds from the first RunCommand to the last final state, one call for each server."""
     mark = f"bench-{new_id()}"
-
-    async def caller() -> None:
-        for number, server in left:
-            request = RunCommandRequest(server=server, command="true", requested_by=mark)
-            await stubs[number % len(stubs)].RunCommand(request, timeout=30)
-
     begin = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(_IN_FLIGHT)))
-    await all_final(myx, mark, len(servers))
-    taken = time.perf_counter() - begin
-    for channel in channels:
-        await channel.close()
-    return taken
-
-
-async def all_final(myx: Cluster, requested_by: str, count: int) -> None:
-    """Waits until so many commands of a requester have succeeded; RuntimeError when others end otherwise."""
-    query = "select status, count(*) from executor.command where requested_by = %s group by 1"
-    async with await psycopg.AsyncConnection.connect(myx.database_url, autocommit=True) as connection:
-        async with asyncio.timeout(_WITHIN_S):
-            while True:
-                cursor = await connection.execute(query, (requested_by,))
-                found: dict[str, int] = dict(await cursor.fetchall())
-                if found.get("success", 0) == count:
-                    return
-                bad = {status: n for status, n in found.items() if status in {"failed", "unknown", "lost", "timeout"}}
-                if bad:
-                    raise RuntimeError(f"some did not succeed: {bad}")
-                await asyncio.sleep(_LOOK_S)
-
-
-async def settled(fleet: SimulatedFleet, count: int) -> None:
-    """Waits until the heartbeat service has every agent."""
-    async with asyncio.timeout(_WITHIN_S):
-        while fleet.counts()["heartbeats"] < count:
-            await asyncio.sleep(0.2)
+    await run_everywhere(myx, servers, ["true"], mark)
+    await until_all(myx, mark, "success", len(servers))
+    return time.perf_counter() - begin
 
 
 async def measure(count: int, rounds: int, profile: str, each: int) -> dict[str, Any]:
