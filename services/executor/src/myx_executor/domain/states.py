@@ -128,8 +128,6 @@ UNCLAIMED_NEXT = "waits for a replica with room; at {deadline} it fails"
 LOST_AFTER_S = 86_400.0
 # Past the limits that agents keep themselves by this much the control plane asks for the end (setting).
 OVERDUE_MARGIN_S = 30.0
-# Room in deadlines for that margin and the grace.
-MARGIN_S = 60.0
 
 
 def sources_of(target: Status) -> list[Status]:

@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from myx_executor.domain.command import Attempt, Command, Outcome
-from myx_executor.domain.states import LOST_AFTER_S, MARGIN_S, Status, sources_of
+from myx_executor.domain.states import LOST_AFTER_S, Status, sources_of
 from myx_executor.store.changes import OWNER, entered, one_more
 from myx_executor.store.codec import StoredPiece
 from myx_executor.store.jobs_fragment import JOB_TARGET_DONE
@@ -121,7 +121,7 @@ class LogStore:
 
     def __init__(self, pool: Pool, *, lost_after_s: float = LOST_AFTER_S) -> None:
         self._pool = pool
-        self._beyond = {"lost_after_s": lost_after_s + MARGIN_S}
+        self._beyond = {"lost_after_s": lost_after_s}
 
     async def append(self, write: Write) -> Status | None:
         """Adds pieces; the command's state."""

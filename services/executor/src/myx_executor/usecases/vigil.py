@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from myx_executor.domain.command import Command, Completeness, Outcome
-from myx_executor.domain.states import LOST_AFTER_S, MARGIN_S, OVERDUE_MARGIN_S, Status
+from myx_executor.domain.states import LOST_AFTER_S, OVERDUE_MARGIN_S, Status
 
 _LONGEST_TOUCH_S = 600.0
 _SHORTEST_LOOK = timedelta(seconds=0.05)
@@ -104,7 +104,7 @@ class Vigil:
     def _move_on(self) -> None:
         last = self._contact.last
         if self._moves and last is not None:
-            self._deadline = max(self._deadline, last + self._lost_after + timedelta(seconds=MARGIN_S))
+            self._deadline = max(self._deadline, last + self._lost_after)
 
     async def _pause(self, until: datetime) -> None:
         self._changed.clear()
