@@ -28,6 +28,7 @@ from myx_executor.adapters.hosts import SshHosts
 from myx_executor.adapters.live_bus import KitLiveBus
 from myx_executor.adapters.registry import GrpcRegistry
 from myx_executor.adapters.ssh import SshConnector
+from myx_executor.adapters.targets import GrpcTargets
 from myx_executor.adapters.tool import DeploymentTool
 from myx_executor.consumers import OfflineAgents, OnlineAgents
 from myx_executor.domain.command import Command, RowKind
@@ -54,6 +55,7 @@ from myx_executor.usecases.deployments.self_repair import SelfRepair
 from myx_executor.usecases.drive import Drive, Limits, Tools
 from myx_executor.usecases.expire import Expiry
 from myx_executor.usecases.follow_log import FollowLog
+from myx_executor.usecases.jobs.bells import JobBells
 from myx_executor.usecases.ledger import Lease
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.locks import Locks
@@ -62,6 +64,7 @@ from myx_executor.usecases.release import Releaser
 from myx_executor.usecases.run_command import RunCommand
 from myx_executor.usecases.runner import Driver, Runner
 from myx_executor.usecases.sink import Pressure
+from myx_executor.wiring.jobs import Around, Jobs, add_jobs, run_jobs
 from myx_kit.agent_rpc.client import AgentClient
 from myx_kit.db.engine import create_engine
 from myx_kit.db.outbox import Outbox, OutboxRelay
@@ -99,6 +102,7 @@ class _Servicers:
     commands: CommandServicer
     deployments: DeploymentServicer
     playbooks: PlaybookServicer
+    jobs: Jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +143,15 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     for aggregate in ("agent", "server"):
         bus.consume_ephemeral(f"myx.events.{aggregate}.>", endpoints.on_event, on_lost=endpoints.expire_all)
     fleet = KitFleet(ways.agents, endpoints)
-    live_bus, hub = _live(bus, commands, stack)
+    live_bus, hub, bells = _live(bus, commands, stack)
     releaser = Releaser(commands, fleet)
     outbox = Outbox(outbox_table)
     tell = Gather(outbox.wake)
 
     def on_final(command: Command, known: bool) -> None:
         tell()
+        if command.job_id is not None:
+            bells.note(command.job_id)
         if known:
             releaser.add(command.id, command.server_id)
 
@@ -189,6 +195,9 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     expiry = Expiry(runner.owner, commands, deploying.store, locks, tell)
     start_loops(background, settings, runner, hub, releaser, expiry)
     start_retention(background, settings, pool, runner.owner)
+    targets = GrpcTargets(ServerServiceStub(ways.registry))
+    around = Around(pool, tools, targets, create, bells, wake_all, tell)
+    jobs = run_jobs(settings, runner.owner, around, stack, live_bus)
     run = _run_command(settings, tools, endpoints, runner, live_bus)
     cancel = CancelCommand(commands, runner, live_bus.publish_work, tell, locks)
     cancel_deployment = CancelDeployment(
@@ -198,16 +207,19 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
         CommandServicer(run, ReadCommands(commands, endpoints), cancel, FollowLog(commands, logs, hub)),
         _deployment_servicer(deploying, create, cancel_deployment),
         PlaybookServicer(Projects(deploying.files, deploying.store, deploying.tool, deploying.work_dir), artifacts),
+        jobs,
     )
     return await _serve(settings, servicers, stack)
 
 
-def _live(bus: Bus, commands: CommandStore, stack: AsyncExitStack) -> tuple[KitLiveBus, LiveHub]:
+def _live(bus: Bus, commands: CommandStore, stack: AsyncExitStack) -> tuple[KitLiveBus, LiveHub, JobBells]:
     live_bus = KitLiveBus(bus)
     stack.push_async_callback(live_bus.close)
     hub = LiveHub(commands, live_bus)
     stack.push_async_callback(hub.close)
-    return live_bus, hub
+    bells = JobBells(live_bus.publish_job)
+    stack.push_async_callback(bells.close)
+    return live_bus, hub, bells
 
 
 def _start_repair(  # noqa: PLR0917 - they meet only here
@@ -326,6 +338,7 @@ def _rpc_server(settings: ExecutorSettings, servicers: _Servicers) -> RpcServer:
     server.add(add_CommandServiceServicer_to_server, servicers.commands, COMMANDS)
     server.add(add_DeploymentServiceServicer_to_server, servicers.deployments, DEPLOYMENTS)
     server.add(add_PlaybookServiceServicer_to_server, servicers.playbooks, PLAYBOOKS)
+    add_jobs(server, servicers.jobs)
     # They say who asks (`requested_by`) and are believed.
     for service, methods in METHODS.items():
         server.allow({f"/{service}/{method}": {"gateway", "standalone"} for method in methods})

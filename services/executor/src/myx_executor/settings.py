@@ -24,6 +24,8 @@ class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
     master_key_file: Path
     # Commands that this replica works on at once; more wait in the database. Each costs a task and up to 3 MB.
     max_active_commands: int = Field(default=500, ge=1, le=20_000)
+    # Jobs that this replica works on at once; more wait in the database. Each costs a task and some reads a second.
+    max_active_jobs: int = Field(default=500, ge=1, le=10_000)
     # A replica that is silent for this long has lost its commands; takeover takes this and a sweep.
     lease_s: float = Field(default=10.0, ge=1, le=300)
     # Three tries within a lease.
@@ -92,6 +94,15 @@ class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
     retain_fire_rows: int = Field(default=0, ge=0)
     # How often it is looked whether something is too old.
     retention_interval_s: float = Field(default=600.0, ge=0.1, le=86_400)
+
+    # host:port of the gateway's gRPC, which is asked for the authority of schedules when they fire.
+    gateway_target: str = ""
+    # Without that address schedules fire only if this says that nobody need be asked.
+    schedules_unchecked: bool = False
+    # How often it is looked whether the time of a schedule has come.
+    schedule_interval_s: float = Field(default=1.0, ge=0.01, le=60)
+    # A time that is seen later than this was missed; longer than a restart of all executors takes.
+    schedule_grace_s: float = Field(default=60.0, ge=1, le=60)
 
     def retention(self) -> Policy:
         """What is kept for how long."""

@@ -11,6 +11,8 @@ from myx_kit.events.subscription import Subscription
 from myx_kit.loops import TaskOwner
 
 WORK_KIND = "command"
+# The payload is the id of a job of which there is news.
+JOB_KIND = "job"
 
 # An empty payload would say "look whether something was lost".
 _WAKE = b"wake"
@@ -47,6 +49,22 @@ class KitLiveBus:
     async def publish_work(self) -> None:
         """To `myx.work.command`: something waits to be claimed or cancelled."""
         await self._bus.publish(work_subject(WORK_KIND), _WAKE)
+
+    async def publish_job(self, job_id: UUID) -> None:
+        """To `myx.work.job`: there is news of a job; lost when NATS is away."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PUBLISH_S):
+                await self._bus.publish(work_subject(JOB_KIND), job_id.bytes)
+
+    async def watch_jobs(self, on_job: Callable[[UUID], None], on_lost: Callable[[], None]) -> None:
+        """Calls `on_job` for news of a job, `on_lost` when some may have been missed; runs until cancelled."""
+
+        def heard(message: bytes) -> None:
+            if len(message) == 16:
+                on_job(UUID(bytes=message))
+
+        async with self._bus.subscribe(work_subject(JOB_KIND)) as subscription:
+            await _pump(subscription, heard, on_lost)
 
     @asynccontextmanager
     async def follow_log(

@@ -22,8 +22,8 @@ from myx_executor.usecases.deployments.checks import CreateRequest
 from myx_kit.errors import InvalidArgument
 from myx_kit.wire_time import duration, timestamp
 
-_METHODS = {method: pb.DeploymentMethod.Value(f"DEPLOYMENT_METHOD_{method.name}") for method in Method}
-_FROM_METHODS: dict[int, Method] = {number: method for method, number in _METHODS.items()} | {0: Method.AUTO}
+METHODS = {method: pb.DeploymentMethod.Value(f"DEPLOYMENT_METHOD_{method.name}") for method in Method}
+_FROM_METHODS: dict[int, Method] = {number: method for method, number in METHODS.items()} | {0: Method.AUTO}
 _STEP_STATUSES = {status: pb.StepStatus.Value(f"STEP_STATUS_{status.name}") for status in StepStatus}
 
 
@@ -66,8 +66,8 @@ def deployment_to_proto(deployment: Deployment) -> pb.Deployment:
         server_id=row.server_id,
         server_name=row.server_name,
         kind=plan.kind,
-        method=_METHODS[plan.method],
-        method_used=_METHODS[used] if used else pb.DEPLOYMENT_METHOD_UNSPECIFIED,
+        method=METHODS[plan.method],
+        method_used=METHODS[used] if used else pb.DEPLOYMENT_METHOD_UNSPECIFIED,
         project=plan.project,
         playbook=plan.playbook,
         project_version=deployment.project_version,

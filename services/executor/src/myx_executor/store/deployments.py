@@ -152,7 +152,7 @@ class DeploymentStore:
         self._pool = pool
 
     async def insert(self, new: NewDeployment) -> Command | None:
-        """The row of `command`; None when the requester has used the request id before, or a job reserves it no more."""
+        """The row of `command`; None when the requester used the request id before, or its job reserves it no more."""
         one, plan = new.deployment, new.deployment.plan
         rows = await self._pool.rows(
             _INSERT,

@@ -59,7 +59,7 @@ _STATES: LiteralString = """
 select number, batch, status, case when reserved then command_id end from executor.job_target
 where job_id = %(id)s and revision > %(after)s"""
 
-# The job's row stays as it is until the start is stored: who pauses, cancels or takes over waits for it, or comes first.
+# The job's row stays as it is until the start is stored: who pauses, cancels or takes over comes before or after it.
 _MAY_START: LiteralString = """
 j as (
   select id, requested_by, schedule_id from executor.job
@@ -272,24 +272,19 @@ class JobOwnerStore:
 
     async def advance(self, job_id: UUID, fence: int, batch: int, hold_s: float) -> bool:
         """The next batch is the one under way."""
-        return bool(
-            await self._pool.rows(_ADVANCE, {"id": job_id, "fence": fence, "batch": batch, "hold_s": hold_s})
-        )
+        return bool(await self._pool.rows(_ADVANCE, {"id": job_id, "fence": fence, "batch": batch, "hold_s": hold_s}))
 
     async def dispatch(
-        self,
-        job_id: UUID,
-        fence: int,
-        template: Command,
-        numbers: Sequence[int],
-        command_ids: Sequence[UUID],
-        sealed: Sequence[bytes | None],
+        self, held: ClaimedJob, template: Command, numbers: Sequence[int], orders: Sequence[tuple[UUID, bytes | None]]
     ) -> list[Started]:
-        """Stores a command for each target that still waits, for any replica to take; which ones were."""
+        """Stores a command for each target that still waits, for any replica to take; which ones were.
+
+        `orders`: the id of each one's command and what is sealed for it.
+        """
         spec = template.spec
         values = {
-            **_starting(job_id, fence, numbers, command_ids),
-            "sealed": list(sealed),
+            **_starting(held.job_id, held.fence, numbers, [command_id for command_id, _ in orders]),
+            "sealed": [sealed for _, sealed in orders],
             "command": spec.command,
             "args": list(spec.args),
             "env": Jsonb(dict(spec.env)),
@@ -326,18 +321,16 @@ class JobOwnerStore:
         """What is still under way in a cancelled job is unknown from now on; how many."""
         return await self._pool.count(_GIVE_UP_TARGETS, {"id": job_id, "fence": fence})
 
-    async def finish(
-        self, job_id: UUID, fence: int, expected: int, actor: str, end: tuple[JobStatus, str, str], event: OutboxEvent
-    ) -> FinishedJob | None:
-        """The end (state, reason, message); None when a target is not final, or the job not what it was."""
+    async def finish(self, change: JobChange, event: OutboxEvent) -> FinishedJob | None:
+        """The end; None when a target is not final, or the job not what it was."""
         values = {
-            "id": job_id,
-            "fence": fence,
-            "expected": expected,
-            "actor": actor,
-            "to": str(end[0]),
-            "reason": end[1],
-            "message": end[2],
+            "id": change.job_id,
+            "fence": change.fence,
+            "expected": change.expected,
+            "actor": change.actor,
+            "to": str(change.to),
+            "reason": change.reason,
+            "message": change.message,
             **event.params(0),
         }
         rows = await self._pool.rows(_FINISH, values)

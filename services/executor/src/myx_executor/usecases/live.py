@@ -67,20 +67,21 @@ class Cursor:
 
         None: read the database, because something was missed or the command is final.
         """
-        while True:
-            if self._closed:
-                raise Unavailable(
-                    "SHUTTING_DOWN", "this replica stops; come back with the offset behind your last byte"
-                )
-            if self._behind:
-                self._behind = False
-                return None
-            if self._pieces:
-                return self._pop()
-            if self.final is not None:
-                return None
+        while (taken := self.take_now()) == []:
             self._news.clear()
             await self._news.wait()
+        return taken
+
+    def take_now(self) -> list[Piece] | None:
+        """As `take`; empty when there is nothing yet."""
+        if self._closed:
+            raise Unavailable("SHUTTING_DOWN", "this replica stops; come back with the offset behind your last byte")
+        if self._behind:
+            self._behind = False
+            return None
+        if self._pieces:
+            return self._pop()
+        return None if self.final is not None else []
 
     def _pop(self) -> list[Piece]:
         taken: list[Piece] = []
@@ -164,14 +165,17 @@ class LiveHub:
         await self._bus.publish_log(command_id, final_message(final.log_size))
 
     @asynccontextmanager
-    async def join(self, command_id: UUID, offset: int) -> AsyncIterator[Cursor]:
-        """A cursor that misses nothing stored after this point, or says so. Unavailable when the process stops."""
+    async def join(self, command_id: UUID, offset: int, cursor: Cursor | None = None) -> AsyncIterator[Cursor]:
+        """A cursor that misses nothing stored after this point, or says so. Unavailable when the process stops.
+
+        `cursor`: the caller's own.
+        """
         if self._closed:
             raise Unavailable("SHUTTING_DOWN", "this replica stops")
         channel = self._channels.get(command_id)
         if channel is None:
             channel = self._channels[command_id] = _Channel(command_id)
-        cursor = Cursor(offset)
+        cursor = cursor or Cursor(offset)
         channel.cursors.add(cursor)
         try:
             if command_id not in self._local:

@@ -189,6 +189,4 @@ def _candidate(target: Target, label: str) -> Candidate:
 def _digest(request: JobRequest) -> bytes:
     work, secrets = to_work(request.work)
     hidden = {**secrets.env, "\0stdin": base64.b64encode(secrets.stdin).decode()}
-    return content_digest(
-        content(request, dict(work.spec), hidden) | {"options": options_to_json(request.options)}
-    )
+    return content_digest(content(request, dict(work.spec), hidden) | {"options": options_to_json(request.options)})

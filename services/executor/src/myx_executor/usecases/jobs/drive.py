@@ -15,7 +15,7 @@ from myx_executor.store.jobs_changes import JobChange
 from myx_executor.store.jobs_owner import ClaimedJob, JobBrief, JobHead, JobOwnerStore
 from myx_executor.usecases.jobs import events
 from myx_executor.usecases.jobs.bells import JobBells
-from myx_executor.usecases.jobs.metrics import MISCOUNTED, RECONCILED
+from myx_executor.usecases.jobs.metrics import FINISHED, MISCOUNTED, RECONCILED
 from myx_executor.usecases.jobs.start import Starter, StartTools, starter_for
 from myx_kit.errors import Internal, Unavailable
 from myx_kit.logging import get_logger
@@ -143,15 +143,17 @@ class JobDrive:
                 grace_s = DEFAULT_GRACE_S if head.cancel_grace_s is None else head.cancel_grace_s
                 if await self._tools.jobs.cancel_commands(job_id, grace_s, self._actor):
                     await self._tools.wake_all()
-        elif self._starter is not None and head.status in (JobStatus.RUNNING, JobStatus.PAUSED):
-            if not await self._starter.go_on():
-                return False
+        elif head.status in (JobStatus.RUNNING, JobStatus.PAUSED) and not await self._reserved_are_made():
+            return False
         if now >= self._reconcile_due:
             if self._reconcile_due and (count := await self._tools.store.reconcile(job_id, head.fence)):
                 RECONCILED.inc(count)
                 log.warning("job_targets_reconciled", job_id=str(job_id), count=count)
             self._reconcile_due = now + _RECONCILE_S
         return True
+
+    async def _reserved_are_made(self) -> bool:
+        return self._starter is None or await self._starter.go_on()
 
     async def _act(self, head: JobHead, step: plan.Step) -> None:
         store, job_id = self._tools.store, self._claimed.job_id
@@ -217,8 +219,17 @@ class JobDrive:
         """True when it is final; else something came between, and it is looked at again."""
         job_id = self._claimed.job_id
         event = events.finished(job_id, head.change_count, step.status, step.reason, tally.counts)
-        end = (step.status, step.reason, step.message)
-        stored = await self._tools.store.finish(job_id, head.fence, head.change_count, self._actor, end, event)
+        change = JobChange(
+            job_id,
+            head.change_count,
+            step.status,
+            self._actor,
+            step.reason or "ended",
+            reason=step.reason,
+            message=step.message,
+            fence=head.fence,
+        )
+        stored = await self._tools.store.finish(change, event)
         if stored is None:
             return False
         self._tools.tell()

@@ -61,7 +61,7 @@ class ReadJobs:
 
 
 class ChangeJobs:
-    """What callers change of open jobs. Each change is decided from what the job is, and made only if it still is so."""
+    """What callers change of open jobs: each change is decided from what the job is, and made only if it still is."""
 
     def __init__(
         self,

@@ -98,10 +98,9 @@ class _Commands:
 
     async def start(self, numbers: Sequence[int]) -> Sequence[int]:
         ids = [new_id() for _ in numbers]
-        sealed = [seal_secrets(self._tools.box, command_id, self._secrets) for command_id in ids]
-        job_id, fence = self._claimed.job_id, self._claimed.fence
+        orders = [(command_id, seal_secrets(self._tools.box, command_id, self._secrets)) for command_id in ids]
         began = time.perf_counter()
-        started = await self._tools.store.dispatch(job_id, fence, self._template, numbers, ids, sealed)
+        started = await self._tools.store.dispatch(self._claimed, self._template, numbers, orders)
         START_S.observe(time.perf_counter() - began)
         STARTED.labels("command").inc(len(started))
         if started:
