@@ -26,8 +26,9 @@ from myx_gateway.api import (
     status,
 )
 from myx_gateway.bodies import BodyLimits
-from myx_gateway.clients import Clients, connect
+from myx_gateway.clients import OWN_NAME, Clients, connect
 from myx_gateway.door import Door
+from myx_gateway.rpc import add_services
 from myx_gateway.server import HttpServer, open_listener
 from myx_gateway.settings import GatewaySettings
 from myx_gateway.streams import http
@@ -38,6 +39,7 @@ from myx_gateway.streams.subjects import CommandSubject, DeploymentSubject, Subj
 from myx_gateway.streams.websocket import LogSocket
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
+from myx_kit.rpc.server import RpcServer
 from myx_kit.telemetry import serve_http
 
 log = get_logger()
@@ -115,6 +117,7 @@ class Gateway:
             executor=settings.executor_target,
         )
         stack.push_async_callback(clients.close)
+        await self._serve_services(stack)
         probes = await serve_http(settings.http_listen, lambda: self.ready)
         if probes is not None:
             stack.push_async_callback(probes.close)
@@ -129,6 +132,12 @@ class Gateway:
         await server.wait_started()
         log.info("listening", address=self.address)
         return self
+
+    async def _serve_services(self, stack: AsyncExitStack) -> None:
+        rpc = RpcServer(self._settings.rpc_listen, self._settings.tls_dir, OWN_NAME)
+        add_services(rpc)
+        log.info("rpc_listening", address=await rpc.start())
+        stack.push_async_callback(rpc.stop, self._settings.drain_s / 2)
 
     async def unready(self) -> None:
         """Answer probes with 503, end all streams with a word, take no new ones."""

@@ -21,7 +21,9 @@ class GatewaySettings(Settings):
     listen: HostPort = "127.0.0.1:8470"
     # Number of an inherited listening socket, used instead of `listen`: its holder keeps the port across restarts.
     listen_fd: int | None = Field(default=None, ge=3)
-    # Folder with ca.crt, gateway.crt and gateway.key, for the calls to the other services.
+    # host:port at which other services ask what somebody may do (gRPC, mutual TLS); port 0 takes a free one.
+    rpc_listen: HostPort = "127.0.0.1:0"
+    # Folder with ca.crt, gateway.crt and gateway.key, for the calls to the other services and from them.
     tls_dir: Path
     # host:port of the services' gRPC.
     registry_target: str = Field(min_length=1)

@@ -9,6 +9,7 @@ from myx_gateway.access.principal import Principal
 from myx_kit.errors import FailedPrecondition, Unauthenticated
 from myx_kit.files import read_private
 
+ADMIN = "token:admin"
 _MIN_LENGTH = 16
 _SCHEME = b"bearer"
 
@@ -18,7 +19,7 @@ class TokenCheck:
 
     def __init__(self, digest: bytes) -> None:
         self._digest = digest
-        self._admin = Principal("token:admin")
+        self._admin = Principal(ADMIN)
 
     @classmethod
     def from_file(cls, path: Path) -> "TokenCheck":
