@@ -66,6 +66,7 @@ class Services:
             "LISTEN": self._target("executor"),
             "REGISTRY_TARGET": self._target("registry"),
             "HEARTBEAT_TARGET": self._target("heartbeat"),
+            "GATEWAY_TARGET": self._target("access"),
             "WORK_DIR": str(self.home.work),
             "PLAY_DRAIN_S": "0",  # Ctrl-C stops in seconds; a play over SSH is then run again
         }
@@ -75,6 +76,7 @@ class Services:
         """The door. It inherits the listening socket, which stays open while the gateway is started again."""
         settings = {
             "LISTEN_FD": str(self.door),
+            "RPC_LISTEN": self._target("access"),
             "REGISTRY_TARGET": self._target("registry"),
             "HEARTBEAT_TARGET": self._target("heartbeat"),
             "EXECUTOR_TARGET": self._target("executor"),

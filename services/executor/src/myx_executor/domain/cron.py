@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from myx_kit.errors import InvalidArgument
+from myx_kit.errors import Internal, InvalidArgument
 
 MAX_EXPRESSION: Final = 200
 _FIELDS: Final = (
@@ -64,7 +64,11 @@ class Cron:
 
     def _times(self, moment: datetime) -> Iterator[datetime]:
         last = moment
-        for local in _Times(self.expression, moment.astimezone(ZoneInfo(self.zone))):
+        try:
+            zone = ZoneInfo(self.zone)
+        except (ValueError, OSError, LookupError):
+            raise Internal("ZONE_UNKNOWN", f"there are no rules for the time zone {self.zone} any more") from None
+        for local in _Times(self.expression, moment.astimezone(zone)):
             time = local.astimezone(UTC)
             # In an hour that exists twice the library counts from the first one.
             if time > last:

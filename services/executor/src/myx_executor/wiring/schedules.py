@@ -1,0 +1,87 @@
+"""Schedules from parts."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from myx.gateway.v1.access_service_pb2_grpc import AccessServiceStub
+from myx_executor.adapters.access import GatewayAccess, NoAccess
+from myx_executor.adapters.scheduled_jobs import JobStarter
+from myx_executor.adapters.scheduled_work import CommandStarter, DeploymentStarter, ScheduledWork
+from myx_executor.adapters.targets import GrpcTargets
+from myx_executor.domain.schedules import WorkKind
+from myx_executor.rpc.schedules import ScheduleServicer
+from myx_executor.settings import ExecutorSettings
+from myx_executor.store.commands import CommandStore
+from myx_executor.store.jobs import JobStore
+from myx_executor.store.pool import Pool
+from myx_executor.store.schedule_fires import FireStore
+from myx_executor.store.schedules import ScheduleStore
+from myx_executor.usecases.deployments.create import CreateDeployment
+from myx_executor.usecases.jobs.create import CreateJob
+from myx_executor.usecases.run_command import RunCommand
+from myx_executor.usecases.schedules.manage import Schedules
+from myx_executor.usecases.schedules.ports import Access
+from myx_executor.usecases.schedules.slots import Resealing, Slots
+from myx_executor.usecases.schedules.start import Starts
+from myx_kit.loops import Loop, TaskOwner
+from myx_kit.rpc.client import open_channel
+from myx_kit.secretbox import SecretBox
+
+_OWN_NAME = "executor"
+_RESEAL_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Ways by which work is accepted."""
+
+    commands: RunCommand
+    deployments: CreateDeployment
+    jobs: CreateJob
+
+
+async def start(
+    settings: ExecutorSettings,
+    stack: AsyncExitStack,
+    doors: Doors,
+    *,
+    pool: Pool,
+    targets: GrpcTargets,
+    box: SecretBox,
+    owner: str,
+    on_event: Callable[[], None],
+) -> ScheduleServicer:
+    """Starts what fires schedules; the stack ends it. The servicer is for the caller to serve."""
+    store, commands = ScheduleStore(pool), CommandStore(pool)
+    work = ScheduledWork(
+        {
+            WorkKind.COMMAND: CommandStarter(doors.commands, commands, targets),
+            WorkKind.DEPLOYMENT: DeploymentStarter(doors.deployments, commands, targets),
+            WorkKind.JOB: JobStarter(doors.jobs, JobStore(pool), targets, doors.deployments),
+        }
+    )
+    fires = FireStore(pool)
+    access = _access(settings, stack)
+    starts = Starts(fires, work, access, box, owner=owner, lease_s=settings.lease_s, on_event=on_event)
+    stack.push_async_callback(starts.close, settings.drain_s / 2)
+    slots = Slots(fires, grace_s=settings.schedule_grace_s, on_made=starts.wake.set, on_event=on_event)
+    interval_s = settings.schedule_interval_s
+    loops = {
+        "schedule-slots": Loop("schedule-slots", interval_s, slots.run_once, max_backoff_s=5),
+        "schedule-starts": Loop("schedule-starts", interval_s, starts.run_once, wake=starts.wake, max_backoff_s=5),
+        "schedule-secrets": Loop("schedule-secrets", _RESEAL_S, Resealing(store, box).run_once),
+    }
+    background = TaskOwner("schedule-loops")
+    stack.push_async_callback(background.close)
+    for name, loop in loops.items():
+        background.start(loop.run(), name=name, critical=True)
+    return ScheduleServicer(Schedules(store, work, box))
+
+
+def _access(settings: ExecutorSettings, stack: AsyncExitStack) -> Access:
+    if not settings.gateway_target:
+        return NoAccess(allow=settings.schedules_unchecked)
+    channel = open_channel(settings.gateway_target, settings.tls_dir, _OWN_NAME, "gateway")
+    stack.push_async_callback(channel.close)
+    return GatewayAccess(AccessServiceStub(channel))
