@@ -63,8 +63,11 @@ from myx_executor.usecases.patience import patiently
 from myx_executor.usecases.release import Releaser
 from myx_executor.usecases.run_command import RunCommand
 from myx_executor.usecases.runner import Driver, Runner
+from myx_executor.usecases.schedules.manage import Schedules
 from myx_executor.usecases.sink import Pressure
 from myx_executor.wiring.jobs import Around, Jobs, add_jobs, run_jobs
+from myx_executor.wiring.logs import search_log
+from myx_executor.wiring.schedules import Doors, add_schedules, run_schedules
 from myx_kit.agent_rpc.client import AgentClient
 from myx_kit.db.engine import create_engine
 from myx_kit.db.outbox import Outbox, OutboxRelay
@@ -82,7 +85,7 @@ COMMANDS = "myx.executor.v1.CommandService"
 DEPLOYMENTS = "myx.executor.v1.DeploymentService"
 PLAYBOOKS = "myx.executor.v1.PlaybookService"
 METHODS = {
-    COMMANDS: ("RunCommand", "GetCommand", "ListCommands", "CancelCommand", "FollowLog"),
+    COMMANDS: ("RunCommand", "GetCommand", "ListCommands", "CancelCommand", "FollowLog", "SearchLog"),
     DEPLOYMENTS: (
         "CreateDeployment",
         "GetDeployment",
@@ -103,6 +106,7 @@ class _Servicers:
     deployments: DeploymentServicer
     playbooks: PlaybookServicer
     jobs: Jobs
+    schedules: Schedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +208,17 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
         deploying.store, commands, runner, registry, locks, tell_others=live_bus.publish_work, on_event=tell
     )
     servicers = _Servicers(
-        CommandServicer(run, ReadCommands(commands, endpoints), cancel, FollowLog(commands, logs, hub)),
+        CommandServicer(
+            run,
+            ReadCommands(commands, endpoints),
+            cancel,
+            FollowLog(commands, logs, hub),
+            search=search_log(commands, logs, stack),
+        ),
         _deployment_servicer(deploying, create, cancel_deployment),
         PlaybookServicer(Projects(deploying.files, deploying.store, deploying.tool, deploying.work_dir), artifacts),
         jobs,
+        run_schedules(settings, runner.owner, around, Doors(run, create, jobs.cases.create), stack),
     )
     return await _serve(settings, servicers, stack)
 
@@ -339,6 +350,7 @@ def _rpc_server(settings: ExecutorSettings, servicers: _Servicers) -> RpcServer:
     server.add(add_DeploymentServiceServicer_to_server, servicers.deployments, DEPLOYMENTS)
     server.add(add_PlaybookServiceServicer_to_server, servicers.playbooks, PLAYBOOKS)
     add_jobs(server, servicers.jobs)
+    add_schedules(server, servicers.schedules)
     # They say who asks (`requested_by`) and are believed.
     for service, methods in METHODS.items():
         server.allow({f"/{service}/{method}": {"gateway", "standalone"} for method in methods})

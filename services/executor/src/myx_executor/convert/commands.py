@@ -7,7 +7,14 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from myx.executor.v1 import command_pb2 as pb
-from myx.executor.v1.command_service_pb2 import FollowLogResponse, LogFinal, RunCommandRequest
+from myx.executor.v1.command_service_pb2 import (
+    FollowLogResponse,
+    LogFinal,
+    LogMatch,
+    RunCommandRequest,
+    SearchLogRequest,
+    SearchLogResponse,
+)
 from myx.registry.v1.agent_pb2 import CallAttempt
 from myx_executor.domain.command import (
     AgentResult,
@@ -23,6 +30,7 @@ from myx_executor.domain.log import PIECE_BYTES, STDOUT, Piece
 from myx_executor.domain.next_step import next_sentence
 from myx_executor.domain.states import Status
 from myx_executor.usecases.run_command import RunRequest
+from myx_executor.usecases.search_log import Found, SearchRequest
 from myx_kit.errors import InvalidArgument
 from myx_kit.ids import parse_id
 from myx_kit.wire_time import duration, timestamp
@@ -165,11 +173,43 @@ def follow_responses(pieces: Sequence[Piece]) -> Iterator[FollowLogResponse]:
             yield FollowLogResponse(gap=gap)
             continue
         for run in piece.runs():
-            stream = pb.LOG_STREAM_STDOUT if run.stream == STDOUT else pb.LOG_STREAM_STDERR
-            response.frames.add(stream=stream, offset=run.offset, data=run.data)
+            response.frames.add(stream=_stream(run.stream), offset=run.offset, data=run.data)
         size += len(piece.data)
     if size:
         yield response
+
+
+def search_request(request: SearchLogRequest, command_id: UUID) -> SearchRequest:
+    """A SearchLogRequest; what is wrong in it the use case says."""
+    return SearchRequest(
+        command_id=command_id,
+        pattern=request.pattern,
+        regex=request.regex,
+        ignore_case=request.ignore_case,
+        from_offset=request.from_offset,
+        max_matches=request.max_matches,
+    )
+
+
+def search_response(found: Found) -> SearchLogResponse:
+    """What a search found."""
+    matches = [
+        LogMatch(
+            offset=match.offset,
+            stream=_stream(match.stream),
+            line=match.line,
+            match_start=match.match_start,
+            match_end=match.match_end,
+        )
+        for match in found.matches
+    ]
+    return SearchLogResponse(
+        matches=matches, next_offset=found.next_offset, is_end=found.is_end, log_size_bytes=found.log_size
+    )
+
+
+def _stream(stream: int) -> "pb.LogStream.ValueType":
+    return pb.LOG_STREAM_STDOUT if stream == STDOUT else pb.LOG_STREAM_STDERR
 
 
 def final_response(command: Command) -> FollowLogResponse:

@@ -12,16 +12,20 @@ from myx_executor.domain.command import Command
 from myx_executor.usecases.commands import CancelCommand, ReadCommands, command_id_of
 from myx_executor.usecases.follow_log import FollowLog
 from myx_executor.usecases.run_command import RunCommand
+from myx_executor.usecases.search_log import SearchLog
 
 
 class CommandServicer(CommandServiceServicer):
     """`myx.executor.v1.CommandService`; statuses and reasons are in the proto's comments."""
 
-    def __init__(self, run: RunCommand, read: ReadCommands, cancel: CancelCommand, follow: FollowLog) -> None:
+    def __init__(
+        self, run: RunCommand, read: ReadCommands, cancel: CancelCommand, follow: FollowLog, *, search: SearchLog
+    ) -> None:
         self._run = run
         self._read = read
         self._cancel = cancel
         self._follow = follow
+        self._search = search
 
     async def RunCommand(  # noqa: N802
         self,
@@ -84,3 +88,12 @@ class CommandServicer(CommandServiceServicer):
                 else:
                     for response in convert.follow_responses(step):
                         yield response
+
+    async def SearchLog(  # noqa: N802
+        self,
+        request: pb.SearchLogRequest,
+        context: ServicerContext[pb.SearchLogRequest, pb.SearchLogResponse],
+    ) -> pb.SearchLogResponse:
+        """Lines of a log that match, from an offset on."""
+        found = await self._search.search(convert.search_request(request, command_id_of(request.command_id)))
+        return convert.search_response(found)
