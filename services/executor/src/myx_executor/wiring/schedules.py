@@ -1,20 +1,17 @@
 """Schedules from parts."""
 
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from myx.executor.v1.schedule_service_pb2_grpc import add_ScheduleServiceServicer_to_server
 from myx.gateway.v1.access_service_pb2_grpc import AccessServiceStub
 from myx_executor.adapters.access import GatewayAccess, NoAccess
 from myx_executor.adapters.scheduled_jobs import JobStarter
 from myx_executor.adapters.scheduled_work import CommandStarter, DeploymentStarter, ScheduledWork
-from myx_executor.adapters.targets import GrpcTargets
 from myx_executor.domain.schedules import WorkKind
 from myx_executor.rpc.schedules import ScheduleServicer
 from myx_executor.settings import ExecutorSettings
-from myx_executor.store.commands import CommandStore
 from myx_executor.store.jobs import JobStore
-from myx_executor.store.pool import Pool
 from myx_executor.store.schedule_fires import FireStore
 from myx_executor.store.schedules import ScheduleStore
 from myx_executor.usecases.deployments.create import CreateDeployment
@@ -24,10 +21,21 @@ from myx_executor.usecases.schedules.manage import Schedules
 from myx_executor.usecases.schedules.ports import Access
 from myx_executor.usecases.schedules.slots import Resealing, Slots
 from myx_executor.usecases.schedules.start import Starts
+from myx_executor.wiring.jobs import Around
 from myx_kit.loops import Loop, TaskOwner
 from myx_kit.rpc.client import open_channel
-from myx_kit.secretbox import SecretBox
+from myx_kit.rpc.server import RpcServer
 
+SCHEDULES = "myx.executor.v1.ScheduleService"
+METHODS = (
+    "CreateSchedule",
+    "GetSchedule",
+    "ListSchedules",
+    "UpdateSchedule",
+    "DeleteSchedule",
+    "ListScheduleFires",
+    "PreviewSchedule",
+)
 _OWN_NAME = "executor"
 _RESEAL_S = 300.0
 
@@ -41,19 +49,12 @@ class Doors:
     jobs: CreateJob
 
 
-async def start(
-    settings: ExecutorSettings,
-    stack: AsyncExitStack,
-    doors: Doors,
-    *,
-    pool: Pool,
-    targets: GrpcTargets,
-    box: SecretBox,
-    owner: str,
-    on_event: Callable[[], None],
-) -> ScheduleServicer:
-    """Starts what fires schedules; the stack ends it. The servicer is for the caller to serve."""
-    store, commands = ScheduleStore(pool), CommandStore(pool)
+def run_schedules(
+    settings: ExecutorSettings, owner: str, around: Around, doors: Doors, stack: AsyncExitStack
+) -> Schedules:
+    """Everything, with what fires schedules under way; closed by the stack."""
+    pool, targets, box = around.pool, around.targets, around.base.box
+    store, commands = ScheduleStore(pool), around.base.commands
     work = ScheduledWork(
         {
             WorkKind.COMMAND: CommandStarter(doors.commands, commands, targets),
@@ -63,9 +64,9 @@ async def start(
     )
     fires = FireStore(pool)
     access = _access(settings, stack)
-    starts = Starts(fires, work, access, box, owner=owner, lease_s=settings.lease_s, on_event=on_event)
+    starts = Starts(fires, work, access, box, owner=owner, lease_s=settings.lease_s, on_event=around.tell)
     stack.push_async_callback(starts.close, settings.drain_s / 2)
-    slots = Slots(fires, grace_s=settings.schedule_grace_s, on_made=starts.wake.set, on_event=on_event)
+    slots = Slots(fires, grace_s=settings.schedule_grace_s, on_made=starts.wake.set, on_event=around.tell)
     interval_s = settings.schedule_interval_s
     loops = {
         "schedule-slots": Loop("schedule-slots", interval_s, slots.run_once, max_backoff_s=5),
@@ -76,7 +77,13 @@ async def start(
     stack.push_async_callback(background.close)
     for name, loop in loops.items():
         background.start(loop.run(), name=name, critical=True)
-    return ScheduleServicer(Schedules(store, work, box))
+    return Schedules(store, work, box)
+
+
+def add_schedules(server: RpcServer, schedules: Schedules) -> None:
+    """Serves them to the gateway, which says who asks (`requested_by`) and is believed."""
+    server.add(add_ScheduleServiceServicer_to_server, ScheduleServicer(schedules), SCHEDULES)
+    server.allow({f"/{SCHEDULES}/{method}": {"gateway", "standalone"} for method in METHODS})
 
 
 def _access(settings: ExecutorSettings, stack: AsyncExitStack) -> Access:
