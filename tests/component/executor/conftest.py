@@ -38,6 +38,17 @@ def agent(tmp_path_factory, registry):
     agent.stop()
 
 
+@pytest.fixture(scope="session")
+def agents(tmp_path_factory):
+    """Three agents for tests of jobs, which give them many names in the registry."""
+    made = [Agent(tmp_path_factory.mktemp("job-agent")) for _ in range(3)]
+    for agent in made:
+        agent.start()
+    yield made
+    for agent in made:
+        agent.stop()
+
+
 @pytest.fixture
 def own_agent(tmp_path_factory, registry):
     """An agent that the test may stop and kill."""
