@@ -1,5 +1,6 @@
 """The log source keeps its offset whatever a broken source gives."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from myx.executor.v1 import command_pb2
 from myx.executor.v1 import command_service_pb2 as executor
+from myx_gateway.streams import source as sources
 from myx_gateway.streams.source import LogSource
 from myx_kit.errors import DeadlineExceeded, MyxError, NotFound, Unavailable
 
@@ -48,17 +50,37 @@ class Call:
         pass
 
 
+class SlowCall(Call):
+    """A call that does not say that it began; as gRPC's, it is cancelled with the wait for that."""
+
+    cancelled = False
+
+    async def wait_for_connection(self) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+    async def __aiter__(self) -> AsyncIterator[executor.FollowLogResponse]:
+        if self.cancelled:
+            raise asyncio.CancelledError
+        async for item in super().__aiter__():
+            yield item
+
+
 class Commands:
     """An executor that answers the first call with the first script, and so on; the last one again and again."""
 
     def __init__(self, *scripts: Script) -> None:
         self._scripts = scripts
         self.asked: list[int] = []
+        self.call = Call
 
     def FollowLog(self, request: executor.FollowLogRequest, timeout: float) -> Any:
         assert timeout > 0
         self.asked.append(request.offset)
-        return Call(self._scripts[min(len(self.asked), len(self._scripts)) - 1])
+        return self.call(self._scripts[min(len(self.asked), len(self._scripts)) - 1])
 
 
 async def read(commands: Commands, offset: int = 0, *, follow: bool = True, heal_s: float = 5) -> bytes:
@@ -116,3 +138,11 @@ async def test_an_error_that_does_not_pass_is_raised_at_once() -> None:
     with pytest.raises(NotFound):
         await read(commands)
     assert commands.asked == [0]
+
+
+async def test_an_executor_that_is_slow_to_begin_is_followed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_ACCEPT_S", 0.01)
+    commands = Commands([step(0, b"abc"), final(3)])
+    monkeypatch.setattr(commands, "call", SlowCall)
+
+    assert await read(commands) == b"abc"

@@ -98,12 +98,13 @@ class LogSource:
         call = self._commands.FollowLog(request, timeout=_CALL_DEADLINE_S)
         self._call, self._opened_at = call, time.monotonic()
         with translate_errors("executor"):
-            try:
-                async with asyncio.timeout(_ACCEPT_S):
-                    await call.wait_for_connection()
-            except TimeoutError:
-                # It waits for output without having said that it began; errors will come with the first step.
-                return
+            # Not `timeout`: a wait for the connection that is cancelled takes the call with it.
+            accepted = asyncio.ensure_future(call.wait_for_connection())
+            accepted.add_done_callback(lambda task: task.cancelled() or task.exception())
+            done, _ = await asyncio.wait([accepted], timeout=_ACCEPT_S)
+            if done:
+                accepted.result()
+            # Else it waits for output without having said that it began; errors will come with the first step.
 
     async def _read(self) -> AsyncIterator[Step]:
         if self._call is None:
