@@ -87,9 +87,20 @@ async def test_a_slow_follower_holds_a_bounded_amount_and_is_sent_to_the_databas
 
 async def test_a_closed_cursor_sends_its_follower_away():
     cursor = Cursor(0)
-    cursor.close()
-    with pytest.raises(Unavailable):
+    cursor.close(Unavailable("SHUTTING_DOWN", "bye"))
+    with pytest.raises(Unavailable, match="SHUTTING_DOWN"):
         await cursor.take()
+
+
+async def test_a_replica_without_database_sends_its_followers_away_and_takes_new_ones(hub):
+    hub.begin(ID)
+    async with hub.join(ID, 0) as cursor:
+        hub.send_away()
+        with pytest.raises(Unavailable, match="DATABASE_UNAVAILABLE"):
+            await cursor.take()
+    async with hub.join(ID, 0) as cursor:
+        await hub.publish(ID, [piece(0)], [encode(piece(0))])
+        assert [one.offset for one in await cursor.take()] == [0]
 
 
 async def test_what_the_owner_stores_here_reaches_followers_without_the_bus(hub, bus):

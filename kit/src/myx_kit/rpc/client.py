@@ -39,9 +39,10 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 2000),
-    # A peer that hangs is noticed within 15 s, also by followers that only listen (by default those ping seldom).
+    # A peer that hangs is noticed within 15 s, also by followers that only listen (by default 70 to 80 s).
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # What a stream may send ahead of its reader. The default probes the bandwidth and lets it grow to 16 MB per stream,

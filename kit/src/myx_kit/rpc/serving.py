@@ -17,12 +17,20 @@ _LIMIT_S = 5.0
 class ServingWhile:
     """`run_once`, every second or so: the server serves after a `check` that passed, and not after two that failed.
 
-    A check fails by Unavailable, or by taking longer than `limit_s`.
+    A check fails by Unavailable, or by taking longer than `limit_s`. `on_lost` is called when it serves no more.
     """
 
-    def __init__(self, server: RpcServer, check: Callable[[], Awaitable[object]], *, limit_s: float = _LIMIT_S) -> None:
+    def __init__(
+        self,
+        server: RpcServer,
+        check: Callable[[], Awaitable[object]],
+        *,
+        on_lost: Callable[[], None] = lambda: None,
+        limit_s: float = _LIMIT_S,
+    ) -> None:
         self._server = server
         self._check = check
+        self._on_lost = on_lost
         self._limit_s = limit_s
         self._failures = 0
 
@@ -33,6 +41,7 @@ class ServingWhile:
         if self._failures == _FAILURES:
             log.warning("not_serving", reason=reason)
             await self._server.serving(now=False)
+            self._on_lost()
         elif not reason and not self._server.ready:
             await self._server.serving(now=True)
 

@@ -220,7 +220,7 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
         jobs,
         run_schedules(settings, runner.owner, around, Doors(run, create, jobs.cases.create), stack),
     )
-    return await _serve(settings, servicers, stack)
+    return await _serve(settings, servicers, hub, stack)
 
 
 def _live(bus: Bus, commands: CommandStore, stack: AsyncExitStack) -> tuple[KitLiveBus, LiveHub, JobBells]:
@@ -274,7 +274,7 @@ def _limits(settings: ExecutorSettings, retry: RetryPolicy) -> Limits:
     )
 
 
-async def _serve(settings: ExecutorSettings, servicers: _Servicers, stack: AsyncExitStack) -> RpcServer:
+async def _serve(settings: ExecutorSettings, servicers: _Servicers, hub: LiveHub, stack: AsyncExitStack) -> RpcServer:
     server = _rpc_server(settings, servicers)
     http = await serve_http(settings.http_listen, lambda: server.ready)
     if http is not None:
@@ -284,7 +284,7 @@ async def _serve(settings: ExecutorSettings, servicers: _Servicers, stack: Async
     looking, pool = TaskOwner("serving"), Pool(settings.database_url(), 1)
     stack.push_async_callback(pool.close)
     stack.push_async_callback(looking.close)
-    start_serving(looking, server, pool)
+    start_serving(looking, server, pool, hub)
     return server
 
 

@@ -82,7 +82,7 @@ def start_retention(owner: TaskOwner, settings: ExecutorSettings, pool: Pool, na
     owner.start(Loop("retention", interval_s, retention.run_once).run(), name="retention", critical=True)
 
 
-def start_serving(owner: TaskOwner, server: RpcServer, pool: Pool) -> None:
+def start_serving(owner: TaskOwner, server: RpcServer, pool: Pool, hub: LiveHub) -> None:
     """Starts what has callers turn to other replicas while this one has no database; `pool`: for this alone."""
-    serving = ServingWhile(server, CommandStore(pool).ping)
+    serving = ServingWhile(server, CommandStore(pool).ping, on_lost=hub.send_away)
     owner.start(Loop("serving", _SERVING_S, serving.run_once).run(), name="serving", critical=True)

@@ -21,8 +21,8 @@ log = get_logger()
 # Raw bytes of one read of the database.
 PAGE_BYTES = 1024 * 1024
 
-# A database that restarts is waited for.
-_PATIENCE_S = 30.0
+# A database that restarts is waited for; another replica may have one when this one has none.
+_PATIENCE_S = 5.0
 
 # Why a log that was stored is not there any more, and why one that should be there is not.
 RETENTION, NOT_STORED = "retention", "not_stored"

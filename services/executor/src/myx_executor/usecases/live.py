@@ -32,7 +32,7 @@ class Cursor:
         self._bytes = 0
         self._news = asyncio.Event()
         self._behind = False
-        self._closed = False
+        self._error: Unavailable | None = None
 
     def offer(self, piece: Piece) -> None:
         """A live piece; kept while there is room."""
@@ -57,9 +57,9 @@ class Cursor:
         self.final = final
         self._news.set()
 
-    def close(self) -> None:
-        """The process stops: the follower is sent away."""
-        self._closed = True
+    def close(self, error: Unavailable) -> None:
+        """The follower is sent away."""
+        self._error = error
         self._news.set()
 
     async def take(self) -> list[Piece] | None:
@@ -74,8 +74,8 @@ class Cursor:
 
     def take_now(self) -> list[Piece] | None:
         """As `take`; empty when there is nothing yet."""
-        if self._closed:
-            raise Unavailable("SHUTTING_DOWN", "this replica stops; come back with the offset behind your last byte")
+        if self._error is not None:
+            raise self._error
         if self._behind:
             self._behind = False
             return None
@@ -213,10 +213,17 @@ class LiveHub:
     async def close(self) -> None:
         """Sends all followers away (Unavailable `SHUTTING_DOWN`)."""
         self._closed = True
+        self._send_away("SHUTTING_DOWN", "this replica stops")
+        await self._tasks.close(1)
+
+    def send_away(self) -> None:
+        """Sends the followers of now to other replicas: here nothing can be stored any more, and nothing read."""
+        self._send_away("DATABASE_UNAVAILABLE", "this replica has lost the database")
+
+    def _send_away(self, reason: str, why: str) -> None:
         for channel in list(self._channels.values()):
             for cursor in channel.cursors:
-                cursor.close()
-        await self._tasks.close(1)
+                cursor.close(Unavailable(reason, f"{why}; come back with the offset behind your last byte"))
 
     async def _listen(self, channel: _Channel) -> None:
         """Subscribes the channel to the bus; without the bus `heal_once` is what moves the followers."""

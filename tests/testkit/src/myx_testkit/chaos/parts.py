@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from myx.registry.v1.agent_service_pb2 import AllocateAgentResponse
 from myx_kit.files import write_private
+from myx_standalone.accounts import bound_to_parent
 from myx_testkit.chaos.agent_way import AgentWay
 from myx_testkit.chaos.ways import Way, WayLoop
 from myx_testkit.ports import free_port
@@ -78,7 +79,7 @@ class Service(Part):
         values = {"LISTEN": f"127.0.0.1:{port}", "TLS_DIR": str(tls_dir), "LOG_LEVEL": "debug", "DRAIN_S": "3"}
         prefix = f"MYX_{kind.upper()}_"
         self.environment = base_environment() | {prefix + key: value for key, value in (values | settings).items()}
-        argv = [sys.executable, "-m", f"myx_{kind}", "serve"]
+        argv = bound_to_parent([sys.executable, "-m", f"myx_{kind}", "serve"], signal.SIGKILL)
         super().__init__(name, Program(name, argv, folder / "log", self.environment), port)
 
     def migrate(self) -> None:
@@ -151,13 +152,14 @@ class Host(Part):
             ways, ("127.0.0.1", self.rpc_port), ("127.0.0.1", identity.agent.rpc_port), self.folder
         )
         self.way.open()
-        argv = [str(BIN / "myx-agent"), "--config", str(self.config_file)]
+        self.argv = [str(BIN / "myx-agent"), "--config", str(self.config_file)]
+        argv = bound_to_parent(self.argv, signal.SIGKILL)
         super().__init__(name, Program(name, argv, self.folder / "log", base_environment()), self.rpc_port)
 
     def close(self) -> None:
         """The agent, its commands and its way are gone afterwards."""
         super().close()
         subprocess.run(
-            [*self.program.argv, "--stop-commands"], env=base_environment(), timeout=30, check=False, capture_output=True
+            [*self.argv, "--stop-commands"], env=base_environment(), timeout=30, check=False, capture_output=True
         )
         self.way.close()

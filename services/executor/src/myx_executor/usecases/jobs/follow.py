@@ -23,7 +23,7 @@ _TARGETS = 500
 # The database is looked at this often at most, and at least.
 _LOOK_AT_MOST_S = 0.25
 _LOOK_S = 0.5
-_PATIENCE_S = 30.0
+_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from myx_executor.usecases.patience import patiently
 ROOM_BYTES = 4 * 1024 * 1024
 # Subscriptions that are made at the same time.
 _JOINS = 32
-_PATIENCE_S = 30.0
+_PATIENCE_S = 5.0
 _PAGE_ROWS = 1024
 
 Output = tuple[int, list[Piece]]
