@@ -23,8 +23,13 @@ from myx.executor.v1 import (
     deployment_pb2,
     deployment_service_pb2,
     deployment_service_pb2_grpc,
+    job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
     playbook_service_pb2,
     playbook_service_pb2_grpc,
+    schedule_service_pb2,
+    schedule_service_pb2_grpc,
 )
 from myx.heartbeat.v1 import heartbeat_service_pb2, heartbeat_service_pb2_grpc
 from myx.registry.v1 import (
@@ -44,6 +49,9 @@ from myx_kit.rpc.server import RpcServer
 from myx_testkit.ports import free_port
 from myx_testkit.process import Program
 from myx_testkit.wait import until
+
+sys.path.insert(0, str(Path(__file__).parent))
+from gateway_jobs import FakeJob
 
 STDOUT, STDERR = command_pb2.LOG_STREAM_STDOUT, command_pb2.LOG_STREAM_STDERR
 CHUNK = 256 * 1024
@@ -92,6 +100,27 @@ class FakeLog:
     def end_early(self, *, at: int) -> None:
         """End a reader's stream once at offset `at`, as if all were said."""
         self._end_at = at
+
+    def command(self, command_id: str) -> command_pb2.Command:
+        """What GetCommand answers."""
+        status = command_pb2.COMMAND_STATUS_RUNNING if self.final is None else self.final.status
+        command = command_pb2.Command(
+            id=command_id,
+            server_name="web-1",
+            status=status,
+            log_size_bytes=self.size,
+            log_completeness=self.completeness(),
+        )
+        if self.final is not None:
+            sizes = {number: sum(len(f.data) for f in self.frames if f.stream == number) for number in (STDOUT, STDERR)}
+            command.result.stdout.bytes, command.result.stderr.bytes = sizes[STDOUT], sizes[STDERR]
+        return command
+
+    def completeness(self) -> command_pb2.LogCompleteness.ValueType:
+        """Open, complete, or incomplete with gaps."""
+        if self.final is None:
+            return command_pb2.LOG_COMPLETENESS_OPEN
+        return command_pb2.LOG_COMPLETENESS_INCOMPLETE if self.gaps else command_pb2.LOG_COMPLETENESS_COMPLETE
 
     async def follow(self, offset: int, follow: bool) -> AsyncIterator[command_service_pb2.FollowLogResponse]:
         """What FollowLog answers."""
@@ -150,11 +179,11 @@ class BigLog(FakeLog):
 
     async def follow(self, offset: int, follow: bool) -> AsyncIterator[command_service_pb2.FollowLogResponse]:
         response = command_service_pb2.FollowLogResponse
-        assert offset % CHUNK == 0
         while offset < self.size:
-            yield response(frames=[command_pb2.LogFrame(stream=STDOUT, offset=offset, data=self.block)])
-            offset += CHUNK
-            self.given_bytes += CHUNK
+            data = self.block[offset % CHUNK :]
+            yield response(frames=[command_pb2.LogFrame(stream=STDOUT, offset=offset, data=data)])
+            offset += len(data)
+            self.given_bytes += len(data)
         yield response(final=command_service_pb2.LogFinal(offset=self.size, command=self.final))
 
 
@@ -182,6 +211,7 @@ class Backend:
         self.requests: dict[str, list[Any]] = {}
         self.holds: dict[str, asyncio.Event] = {}
         self.logs: dict[str, FakeLog] = {}
+        self.jobs: dict[str, FakeJob] = {}
         self.uploads: list[Upload] = []
         self.addresses: dict[str, str] = {name: f"127.0.0.1:{free_port()}" for name in self._services()}
         self.servers: dict[str, RpcServer] = {}
@@ -202,6 +232,12 @@ class Backend:
         command_id, log = str(new_id()), log or FakeLog()
         self.logs[command_id] = log
         return command_id, log
+
+    def new_job(self, targets: int) -> FakeJob:
+        """A job that runs on `targets` servers."""
+        job = FakeJob(str(new_id()), targets)
+        self.jobs[job.job.id] = job
+        return job
 
     def new_big_log(self, size: int) -> tuple[str, "BigLog"]:
         """A command id and its log of `size` bytes, a multiple of 256 KiB."""
@@ -249,6 +285,8 @@ class Backend:
                     deployment_service_pb2_grpc.add_DeploymentServiceServicer_to_server,
                     "myx.executor.v1.DeploymentService",
                 ),
+                (job_service_pb2_grpc.add_JobServiceServicer_to_server, "myx.executor.v1.JobService"),
+                (schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server, "myx.executor.v1.ScheduleService"),
                 (playbook_service_pb2_grpc.add_PlaybookServiceServicer_to_server, "myx.executor.v1.PlaybookService"),
             ],
         }
@@ -271,7 +309,35 @@ class Fake:
 
 
 class FakeExecutor(Fake):
-    """The same, with logs."""
+    """The same, with logs and jobs."""
+
+    async def GetCommand(self, request: command_service_pb2.GetCommandRequest, _context: Any) -> Message:
+        answer = await self.__getattr__("GetCommand")(request, _context)
+        log = self._backend.logs.get(request.command_id)
+        return (
+            answer if log is None else command_service_pb2.GetCommandResponse(command=log.command(request.command_id))
+        )
+
+    async def GetDeployment(self, request: deployment_service_pb2.GetDeploymentRequest, _context: Any) -> Message:
+        answer = deployment_service_pb2.GetDeploymentResponse()
+        answer.CopyFrom(await self.__getattr__("GetDeployment")(request, _context))
+        log = self._backend.logs.get(request.deployment_id)
+        if log is not None:
+            answer.deployment.log_size_bytes = log.size
+            answer.deployment.log_completeness = log.completeness()
+        return answer
+
+    async def GetJob(self, request: job_service_pb2.GetJobRequest, _context: Any) -> Message:
+        answer = await self.__getattr__("GetJob")(request, _context)
+        job = self._backend.jobs.get(request.job_id)
+        return answer if job is None else job_service_pb2.GetJobResponse(job=job.job)
+
+    async def FollowJob(
+        self, request: job_service_pb2.FollowJobRequest, _context: Any
+    ) -> AsyncIterator[job_service_pb2.FollowJobResponse]:
+        self._backend.answer("FollowJob", request)
+        async for step in self._backend.jobs[request.job_id].follow(request):
+            yield step
 
     async def FollowLog(
         self, request: command_service_pb2.FollowLogRequest, context: Any
@@ -384,7 +450,77 @@ COMMAND = command_pb2.Command(
 COMMAND.timeout.seconds = 86_400
 COMMAND.result.return_code = 7
 COMMAND.result.stdout.bytes = 12
+COMMAND.changes.add(**{"from": "pending"}, to="running", actor="executor:a", cause="sent", evidence="the agent said so")
+COMMAND.status_since.seconds = 1_700_000_000
+COMMAND.offline = command_pb2.OFFLINE_POLICY_QUEUE
+COMMAND.lock = command_pb2.LOCK_MODE_SHARED
+COMMAND.queue_timeout.seconds = 60
+JOB = job_pb2.Job(
+    id="j1",
+    name="patch",
+    selector="env=prod",
+    status=job_pb2.JOB_STATUS_PAUSED,
+    owner="executor-1",
+    next="goes on when it is resumed",
+    target_count=12,
+    targets_sha256="b" * 64,
+    batch=1,
+    batch_count=2,
+    requested_by="token:admin",
+    revision=9,
+    counts=[
+        job_pb2.TargetCount(status=job_pb2.TARGET_STATUS_SUCCESS, count=10),
+        job_pb2.TargetCount(status=job_pb2.TARGET_STATUS_NOT_STARTED, count=2),
+    ],
+    changes=[command_pb2.StatusChange(to="pending", actor="token:admin", cause="accepted")],
+)
+JOB.work.command.command = "uptime"
+JOB.work.command.secret_env["PASSWORD"] = ""
+JOB.options.concurrency.percent = 12.5
+JOB.options.max_failed.count = 0
+JOB.options.batches.add(count=1)
+JOB.options.deadline.seconds = 60
+TARGET = job_pb2.JobTarget(
+    number=1, server_id="s1", server_name="web-1", batch=1, status=job_pb2.TARGET_STATUS_UNREACHABLE, exit_code=0
+)
+FIRE = schedule_service_pb2.ScheduleFire(
+    outcome=schedule_service_pb2.FIRE_OUTCOME_STARTED, started_kind="job", started_id="j1"
+)
+FIRE.slot_at.FromJsonString("2026-11-22T10:00:00Z")
+SCHEDULE = schedule_service_pb2.Schedule(
+    id="k1",
+    name="nightly",
+    cron="0 3 * * *",
+    time_zone="Europe/Berlin",
+    missed=schedule_service_pb2.MISSED_POLICY_RUN_ONCE,
+    overlap=schedule_service_pb2.OVERLAP_POLICY_WAIT,
+    owner="token:admin",
+    last_fire=FIRE,
+    next_times=[FIRE.slot_at],
+    etag="n1",
+)
+SCHEDULE.work.job.selector = "all"
+SCHEDULE.work.job.work.deployment.kind = "caddy"
+SCHEDULE.work.job.work.deployment.secret_vars["token"] = ""
+MATCH = command_service_pb2.LogMatch(
+    offset=40, stream=STDERR, line="größe: ".encode() + b"\xff error", match_start=11, match_end=16
+)
 ANSWERS: dict[str, Message] = {
+    **{
+        f"{verb}Job": getattr(job_service_pb2, f"{verb}JobResponse")(job=JOB)
+        for verb in ("Create", "Get", "Update", "Pause", "Resume", "Cancel", "Retry")
+    },
+    "ListJobs": job_service_pb2.ListJobsResponse(jobs=[JOB], next_page_token="older"),
+    "ListJobTargets": job_service_pb2.ListJobTargetsResponse(targets=[TARGET], next_page_token="more"),
+    "PreviewJob": job_service_pb2.PreviewJobResponse(targets=[TARGET], targets_sha256="b" * 64, batch_count=1),
+    "CreateSchedule": schedule_service_pb2.CreateScheduleResponse(schedule=SCHEDULE),
+    "GetSchedule": schedule_service_pb2.GetScheduleResponse(schedule=SCHEDULE),
+    "ListSchedules": schedule_service_pb2.ListSchedulesResponse(schedules=[SCHEDULE]),
+    "UpdateSchedule": schedule_service_pb2.UpdateScheduleResponse(schedule=SCHEDULE),
+    "DeleteSchedule": schedule_service_pb2.DeleteScheduleResponse(),
+    "ListScheduleFires": schedule_service_pb2.ListScheduleFiresResponse(fires=[FIRE], next_page_token="older"),
+    "PreviewSchedule": schedule_service_pb2.PreviewScheduleResponse(times=[FIRE.slot_at]),
+    "SearchLog": command_service_pb2.SearchLogResponse(matches=[MATCH], next_offset=99, log_size_bytes=200),
     "ListServers": server_service_pb2.ListServersResponse(servers=[SERVER], next_page_token="more"),
     "CreateServer": server_service_pb2.CreateServerResponse(server=SERVER),
     "GetServer": server_service_pb2.GetServerResponse(server=SERVER),

@@ -88,7 +88,7 @@ async def test_clients_that_do_not_read_cost_no_memory_and_are_dropped(start_gat
             connect_and_stall(gateway, f"{path}/stream", upgrade=False),
             connect_and_stall(gateway, path, upgrade=False),
         ]
-        await until(lambda: gateway.program.log.read_text().count("log_stream_ended") == 3, 20)
+        await until(lambda: gateway.program.log.read_text().count("stream_ended") == 3, 20)
         assert log.given_bytes < 100 * MB
         assert gateway.rss_bytes() - base < 48 * MB
         for client in clients:
@@ -100,7 +100,7 @@ async def test_a_client_that_begins_to_read_again_learns_why(start_gateway: Any,
     async with start_gateway(stream_stall_s=1) as gateway:
         command_id, _ = backend.new_big_log(1024 * MB)
         socket = await gateway.socket(command_id)
-        await until(lambda: "log_stream_ended" in gateway.program.log.read_text())
+        await until(lambda: "stream_ended" in gateway.program.log.read_text())
         async with asyncio.timeout(10):
             async for _ in socket:
                 pass

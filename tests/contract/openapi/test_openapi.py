@@ -49,7 +49,7 @@ def test_every_operation_is_named_once_needs_the_token_and_may_fail_with_a_probl
     assert document["security"] == [{"token": []}]
     operations = [(path, way, operation) for path, ways in document["paths"].items() for way, operation in ways.items()]
     names = [operation["operationId"] for _, _, operation in operations]
-    assert len(names) == len(set(names)) == 36
+    assert len(names) == len(set(names)) == 56
     for _path, _way, operation in operations:
         assert re.fullmatch(r"[a-z]+(_[a-z]+)+", operation["operationId"])
         assert "application/problem+json" in operation["responses"]["default"]["content"]
@@ -58,13 +58,15 @@ def test_every_operation_is_named_once_needs_the_token_and_may_fail_with_a_probl
 
 
 def test_every_post_that_creates_takes_an_idempotency_key() -> None:
-    for path in ("servers", "commands", "credentials", "deployments", "deployments/{deployment_id}/retry"):
+    nouns = ("servers", "commands", "credentials", "deployments", "jobs", "schedules")
+    for path in (*nouns, "deployments/{deployment_id}/retry", "jobs/{job_id}/retry"):
         parameters = current()["paths"][f"/api/v1/{path}"]["post"]["parameters"]
         assert "Idempotency-Key" in {parameter["name"] for parameter in parameters}
 
 
 def test_secrets_are_only_ever_sent() -> None:
     components = current()["components"]["schemas"]
-    words = {"password", "private_key", "passphrase", "sudo_password", "secret_vars", "secret"}
+    words = {"password", "private_key", "passphrase", "sudo_password", "secret_vars", "secret_env", "secret", "secrets"}
     holders = {name for name, schema in components.items() if words & set(schema.get("properties", ()))}
-    assert holders == {"NewSecret", "NewCredential", "CredentialChanges", "NewDeployment", "RetryRequest"}
+    bodies = {"NewSecret", "NewCredential", "CredentialChanges", "RetryRequest", "JobRetry"}
+    assert holders == bodies | {"NewCommand", "CommandWork", "NewDeployment", "DeploymentWork"}

@@ -11,7 +11,7 @@ from myx.registry.v1 import agent_pb2, server_pb2
 from myx_gateway.convert import agents, commands, deployments, servers, values, wire
 from myx_gateway.schemas.commands import CommandStatus, LogCompleteness
 from myx_gateway.schemas.common import MAX_SECONDS
-from myx_gateway.schemas.deployments import Method
+from myx_gateway.schemas.deployments import DeploymentWork, Method
 from myx_gateway.schemas.servers import RepairPolicy
 from myx_gateway.schemas.ssh import NewSsh, SudoMode
 from myx_kit.wire_time import duration
@@ -72,7 +72,7 @@ def test_every_status_of_a_step_has_its_name(number: deployment_pb2.StepStatus.V
 def test_every_method_has_its_name(number: deployment_pb2.DeploymentMethod.ValueType) -> None:
     name = deployment_pb2.DeploymentMethod.Name(number).removeprefix("DEPLOYMENT_METHOD_").lower()
     assert deployments.deployment(deployment_pb2.Deployment(method=number)).method == name
-    assert deployments.wire_method(Method(name)) == number
+    assert deployments.wire_deployment(DeploymentWork(kind="caddy", method=Method(name))).method == number
 
 
 @pytest.mark.parametrize("number", server_pb2.RepairPolicy.values()[1:])

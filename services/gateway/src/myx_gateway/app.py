@@ -21,7 +21,10 @@ from myx_gateway.api import (
     deployments,
     health,
     host_keys,
+    jobs,
     playbooks,
+    schedules,
+    searches,
     servers,
     status,
 )
@@ -35,8 +38,8 @@ from myx_gateway.streams import http
 from myx_gateway.streams.book import StreamBook
 from myx_gateway.streams.outlet import Patience
 from myx_gateway.streams.parts import StreamParts
-from myx_gateway.streams.subjects import CommandSubject, DeploymentSubject, SubjectKind
-from myx_gateway.streams.websocket import LogSocket
+from myx_gateway.streams.sockets import SOCKETS
+from myx_gateway.streams.websocket import FeedSocket
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
 from myx_kit.rpc.server import RpcServer
@@ -47,9 +50,9 @@ log = get_logger()
 API_PREFIX = "/api/v1"
 _ROUTERS = (
     *(servers.router, host_keys.router, credentials.router, agents.router, commands.router),
+    *(jobs.router, schedules.router, searches.router),
     *(deployments.router, http.router, playbooks.router, artifacts.router, status.router),
 )
-_SOCKETS: dict[str, SubjectKind] = {"commands": CommandSubject, "deployments": DeploymentSubject}
 
 
 def build_api(clients: Clients, streams: StreamParts) -> FastAPI:
@@ -69,8 +72,8 @@ def build_api(clients: Clients, streams: StreamParts) -> FastAPI:
     app.include_router(health.router)
     for router in _ROUTERS:
         app.include_router(router, prefix=API_PREFIX)
-    for noun, kind in _SOCKETS.items():
-        app.router.routes.append(WebSocketRoute(f"{API_PREFIX}/{noun}/{{id}}/log/stream", LogSocket(kind)))
+    for path, make_feed in SOCKETS.items():
+        app.router.routes.append(WebSocketRoute(API_PREFIX + path, FeedSocket(make_feed)))
     app.router.routes.append(Route(openapi.PATH, _openapi_route(app), methods=["GET"], include_in_schema=False))
     errors.install(app)
     return app

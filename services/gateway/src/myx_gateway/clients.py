@@ -7,7 +7,13 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from myx.executor.v1 import command_service_pb2_grpc, deployment_service_pb2_grpc, playbook_service_pb2_grpc
+from myx.executor.v1 import (
+    command_service_pb2_grpc,
+    deployment_service_pb2_grpc,
+    job_service_pb2_grpc,
+    playbook_service_pb2_grpc,
+    schedule_service_pb2_grpc,
+)
 from myx.heartbeat.v1 import heartbeat_service_pb2_grpc
 from myx.registry.v1 import agent_service_pb2_grpc, credential_service_pb2_grpc, server_service_pb2_grpc
 from myx_kit.errors import MyxError
@@ -29,6 +35,8 @@ class Clients:
     agents: "agent_service_pb2_grpc.AgentServiceAsyncStub"
     heartbeat: "heartbeat_service_pb2_grpc.HeartbeatServiceAsyncStub"
     commands: "command_service_pb2_grpc.CommandServiceAsyncStub"
+    jobs: "job_service_pb2_grpc.JobServiceAsyncStub"
+    schedules: "schedule_service_pb2_grpc.ScheduleServiceAsyncStub"
     deployments: "deployment_service_pb2_grpc.DeploymentServiceAsyncStub"
     playbooks: "playbook_service_pb2_grpc.PlaybookServiceAsyncStub"
     uploads: "playbook_service_pb2_grpc.PlaybookServiceAsyncStub"
@@ -60,6 +68,8 @@ def connect(tls_dir: Path, *, registry: str, heartbeat: str, executor: str) -> C
         agents=agent_service_pb2_grpc.AgentServiceStub(channels["registry"]),
         heartbeat=heartbeat_service_pb2_grpc.HeartbeatServiceStub(channels["heartbeat"]),
         commands=command_service_pb2_grpc.CommandServiceStub(channels["executor"]),
+        jobs=job_service_pb2_grpc.JobServiceStub(channels["executor"]),
+        schedules=schedule_service_pb2_grpc.ScheduleServiceStub(channels["executor"]),
         deployments=deployment_service_pb2_grpc.DeploymentServiceStub(channels["executor"]),
         playbooks=playbook_service_pb2_grpc.PlaybookServiceStub(channels["executor"]),
         uploads=playbook_service_pb2_grpc.PlaybookServiceStub(upload_channel),

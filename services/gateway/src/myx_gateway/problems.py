@@ -26,6 +26,7 @@ STATUS_OF_CODE: Final = {
 STATUS_OF_REASON: Final = {
     "METHOD_NOT_ALLOWED": 405,
     "BODY_TIMEOUT": 408,
+    "LOG_PURGED": 410,
     "ETAG_MISMATCH": 412,
     "BODY_TOO_LARGE": 413,
     "PROJECT_TOO_LARGE": 413,
@@ -46,10 +47,9 @@ _HEADERS_OF_STATUS: Final = {
 _PUBLIC_NAMES: Final = {
     "etag": "If-Match",
     "request_id": "Idempotency-Key",
-    "timeout": "timeout_s",
-    "no_output_timeout": "no_output_timeout_s",
-    "grace": "grace_s",
     "own_credential": "credential",
+    **{name: f"{name}_s" for name in ("timeout", "no_output_timeout", "queue_timeout", "connect_timeout", "grace")},
+    **{name: f"{name}_s" for name in ("batch_pause", "canary_soak", "deadline", "missed_within")},
 }
 _INTERNAL_DETAIL: Final = "internal error; the log has more under this request_id"
 
@@ -81,15 +81,24 @@ def _fields(error: MyxError) -> dict[str, str]:
     """The facts, where `field: <name>` of a service becomes `<name>: <what would be right>`."""
     facts = dict(error.fields)
     name = facts.pop("field", "")
-    return {**facts, _PUBLIC_NAMES.get(name, name): error.message} if name else facts
+    return {**facts, public_name(name): error.message} if name else facts
+
+
+def public_name(name: str) -> str:
+    """How the public interface calls a field of a service, `options.canary_soak` for example."""
+    above, dot, last = name.rpartition(".")
+    return above + dot + _PUBLIC_NAMES.get(last, last)
 
 
 def response_for(error: MyxError, request_id: str, headers: dict[str, str] | None = None) -> Response:
     """The whole answer; works before the upgrade of a WebSocket too (`send_denial_response`)."""
     status = status_of(error)
+    own = dict(_HEADERS_OF_STATUS.get(status, {}))
+    if error.reason == "RANGE_BEYOND_END":
+        own["Content-Range"] = f"bytes */{error.fields['size']}"
     return Response(
         body_of(error, request_id),
         status_code=status,
-        headers={**_HEADERS_OF_STATUS.get(status, {}), **(headers or {})},
+        headers={**own, **(headers or {})},
         media_type=MEDIA_TYPE,
     )

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator
 
 from myx.executor.v1 import command_service_pb2 as executor
 from myx_gateway.api.dependencies import (
@@ -16,6 +17,7 @@ from myx_gateway.api.dependencies import (
 )
 from myx_gateway.convert import commands as convert
 from myx_gateway.schemas.commands import CancelRequest, Command, CommandPage, CommandStatus, NewCommand
+from myx_gateway.schemas.common import plain
 from myx_kit.wire_time import duration
 
 router = APIRouter(prefix="/commands", tags=["commands"])
@@ -26,22 +28,8 @@ async def run_command(
     clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewCommand, response: Response
 ) -> Command:
     """Accept a command; it is sent to the agent in the background."""
-    request = executor.RunCommandRequest(
-        server=body.server,
-        command=body.command,
-        args=body.args,
-        env=body.env,
-        secret_env=body.secret_env,
-        cwd=body.cwd,
-        user=body.user,
-        stdin=body.stdin_bytes(),
-        request_id=request_id,
-        requested_by=principal.name,
-    )
-    if body.timeout_s is not None:
-        request.timeout.CopyFrom(duration(body.timeout_s))
-    if body.no_output_timeout_s is not None:
-        request.no_output_timeout.CopyFrom(duration(body.no_output_timeout_s))
+    request = convert.wire_command(body)
+    request.server, request.request_id, request.requested_by = body.server, request_id, principal.name
     answer = await clients.commands.RunCommand(request)
     response.headers["Location"] = f"/api/v1/commands/{answer.command.id}"
     return convert.command(answer.command)
@@ -49,8 +37,10 @@ async def run_command(
 
 @router.get("")
 async def list_commands(
+    *,
     clients: ClientsDep,
     server: ServerFilter = "",
+    job_id: Annotated[str, Query(max_length=64, description="Only of this job."), AfterValidator(plain)] = "",
     status: Annotated[list[CommandStatus] | None, Query(description="Only these; may be repeated.")] = None,
     page_size: PageSize = 100,
     page_token: PageToken = "",
@@ -61,6 +51,7 @@ async def list_commands(
             page_size=page_size,
             page_token=page_token,
             server=server,
+            job_id=job_id,
             statuses=[convert.wire_status(item) for item in status or ()],
         )
     )

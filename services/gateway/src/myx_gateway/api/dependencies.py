@@ -49,6 +49,9 @@ PageSize = Annotated[int, Query(ge=1, le=1000)]
 PageToken = Annotated[str, Query(max_length=4096, description="`next_page_token` of the page before.")]
 ServerPath = Annotated[str, Path(max_length=255, description="Id or name of the server.")]
 CommandPath = Annotated[str, Path(max_length=255, description="Id of the command.")]
+JobPath = Annotated[str, Path(max_length=255, description="Id of the job.")]
+SchedulePath = Annotated[str, Path(max_length=255, description="Id or name of the schedule.")]
+DeploymentPath = Annotated[str, Path(max_length=255, description="Id of the deployment.")]
 ServerFilter = Annotated[
     str, Query(max_length=255, description="Only of this server, by id or name."), AfterValidator(plain)
 ]

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator
 
 from myx.executor.v1 import deployment_service_pb2 as executor
 from myx_gateway.api.dependencies import (
     ClientsDep,
+    DeploymentPath,
     PageSize,
     PageToken,
     PrincipalDep,
@@ -16,7 +17,6 @@ from myx_gateway.api.dependencies import (
 )
 from myx_gateway.convert import deployments as convert
 from myx_gateway.convert.commands import wire_status
-from myx_gateway.convert.values import to_struct
 from myx_gateway.schemas.commands import CommandStatus
 from myx_gateway.schemas.common import plain
 from myx_gateway.schemas.deployments import Deployment, DeploymentPage, NewDeployment, PlayEvents, RetryRequest
@@ -29,7 +29,6 @@ _EVENTS_MARGIN_S = 10.0
 # A start looks at the server, the playbook and the artifact.
 _START_DEADLINE_S = 20.0
 
-DeploymentPath = Annotated[str, Path(max_length=255, description="Id of the deployment.")]
 KindFilter = Annotated[str, Query(max_length=64, description="Only of this kind."), AfterValidator(plain)]
 
 
@@ -38,28 +37,8 @@ async def create_deployment(
     clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewDeployment, response: Response
 ) -> Deployment:
     """Accept a deployment; it is carried out in the background."""
-    request = executor.CreateDeploymentRequest(
-        server=body.server,
-        kind=body.kind,
-        method=convert.wire_method(body.method),
-        project=body.project,
-        playbook=body.playbook,
-        extra_vars=to_struct(body.extra_vars),
-        secret_vars=body.secret_vars,
-        check=body.check,
-        diff=body.diff,
-        tags=body.tags,
-        skip_tags=body.skip_tags,
-        limit=body.limit,
-        force=body.force,
-        new_port=body.new_port,
-        new_path=body.new_path,
-        artifact_sha256=body.artifact_sha256,
-        request_id=request_id,
-        requested_by=principal.name,
-    )
-    if body.timeout_s is not None:
-        request.timeout.CopyFrom(duration(body.timeout_s))
+    request = convert.wire_deployment(body)
+    request.server, request.request_id, request.requested_by = body.server, request_id, principal.name
     answer = await clients.deployments.CreateDeployment(request, timeout=_START_DEADLINE_S)
     response.headers["Location"] = f"/api/v1/deployments/{answer.deployment.id}"
     return convert.deployment(answer.deployment)

@@ -1,6 +1,8 @@
 """/servers"""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from myx.heartbeat.v1 import heartbeat_service_pb2 as heartbeat
@@ -10,6 +12,7 @@ from myx_gateway.api.etags import IfMatch, etag_in, put_etag
 from myx_gateway.convert import agents as convert_agents
 from myx_gateway.convert import servers as convert
 from myx_gateway.schemas.agents import CheckResult
+from myx_gateway.schemas.jobs import MAX_SELECTOR
 from myx_gateway.schemas.servers import NewServer, Server, ServerChanges, ServerPage
 
 router = APIRouter(prefix="/servers", tags=["servers"])
@@ -19,9 +22,18 @@ _CHECK_DEADLINE_S = 150.0
 
 
 @router.get("")
-async def list_servers(clients: ClientsDep, page_size: PageSize = 100, page_token: PageToken = "") -> ServerPage:
-    """All servers by name, with their agents."""
-    answer = await clients.servers.ListServers(registry.ListServersRequest(page_size=page_size, page_token=page_token))
+async def list_servers(
+    clients: ClientsDep,
+    selector: Annotated[
+        str, Query(max_length=MAX_SELECTOR, description="Only those that match, as `env=prod and os=debian`.")
+    ] = "",
+    page_size: PageSize = 100,
+    page_token: PageToken = "",
+) -> ServerPage:
+    """All servers by name, or those that a selector matches, with their agents."""
+    answer = await clients.servers.ListServers(
+        registry.ListServersRequest(page_size=page_size, page_token=page_token, selector=selector)
+    )
     return ServerPage(
         items=[convert.server(item) for item in answer.servers], next_page_token=answer.next_page_token or None
     )

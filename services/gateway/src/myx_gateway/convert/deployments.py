@@ -1,30 +1,41 @@
 """Deployments, their steps and the events of their plays."""
 
-from myx.executor.v1 import deployment_pb2
+from typing import Any
+
+from myx.executor.v1 import deployment_pb2, deployment_service_pb2
 from myx_gateway.convert.commands import command_status, completeness
-from myx_gateway.convert.values import from_struct
-from myx_gateway.convert.wire import moment_of, seconds_of
-from myx_gateway.schemas.deployments import Deployment, Method, PlayEvent, Recap, Step, StepStatus
+from myx_gateway.convert.states import put_queueing, put_seconds, queueing, tracked
+from myx_gateway.convert.values import from_struct, to_struct
+from myx_gateway.convert.wire import moment_of, names_of, seconds_of
+from myx_gateway.schemas.deployments import Deployment, DeploymentWork, Method, PlayEvent, Recap, Step, StepStatus
 
-_METHOD = {
-    Method.AUTO: deployment_pb2.DEPLOYMENT_METHOD_AUTO,
-    Method.SSH: deployment_pb2.DEPLOYMENT_METHOD_SSH,
-    Method.AGENT: deployment_pb2.DEPLOYMENT_METHOD_AGENT,
-}
-_METHOD_NAME = {number: name for name, number in _METHOD.items()}
-_STEP_STATUS = {
-    deployment_pb2.STEP_STATUS_PENDING: StepStatus.PENDING,
-    deployment_pb2.STEP_STATUS_RUNNING: StepStatus.RUNNING,
-    deployment_pb2.STEP_STATUS_SUCCESS: StepStatus.SUCCESS,
-    deployment_pb2.STEP_STATUS_FAILED: StepStatus.FAILED,
-    deployment_pb2.STEP_STATUS_SKIPPED: StepStatus.SKIPPED,
-    deployment_pb2.STEP_STATUS_CANCELLED: StepStatus.CANCELLED,
-}
+_METHOD_NAME = names_of(deployment_pb2.DeploymentMethod, Method)
+_METHOD = {name: number for number, name in _METHOD_NAME.items()}
+_STEP_STATUS = names_of(deployment_pb2.StepStatus, StepStatus)
 
 
-def wire_method(method: Method) -> deployment_pb2.DeploymentMethod.ValueType:
-    """The wire form of a method."""
-    return _METHOD[method]
+def wire_deployment(work: DeploymentWork) -> deployment_service_pb2.CreateDeploymentRequest:
+    """The request to start it; where, and who asks, is the caller's to add."""
+    request = deployment_service_pb2.CreateDeploymentRequest(
+        kind=work.kind,
+        method=_METHOD[work.method],
+        project=work.project,
+        playbook=work.playbook,
+        extra_vars=to_struct(work.extra_vars),
+        secret_vars=work.secret_vars,
+        check=work.check,
+        diff=work.diff,
+        tags=work.tags,
+        skip_tags=work.skip_tags,
+        limit=work.limit,
+        force=work.force,
+        new_port=work.new_port,
+        new_path=work.new_path,
+        artifact_sha256=work.artifact_sha256,
+    )
+    put_queueing(work, request)
+    put_seconds(request.timeout, work.timeout_s)
+    return request
 
 
 def step(message: deployment_pb2.DeploymentStep) -> Step:
@@ -56,27 +67,38 @@ def recap(message: deployment_pb2.PlayRecap) -> Recap:
     )
 
 
+def content(message: deployment_pb2.Deployment | deployment_service_pb2.CreateDeploymentRequest) -> dict[str, Any]:
+    """The fields of `DeploymentContent`, from a deployment or a request without secrets."""
+    if isinstance(message, deployment_pb2.Deployment):
+        secret_names = list(message.secret_var_names)
+    else:
+        secret_names = sorted(message.secret_vars)
+    return {
+        "kind": message.kind,
+        "method": _METHOD_NAME.get(message.method, Method.AUTO),
+        "project": message.project,
+        "playbook": message.playbook,
+        "extra_vars": from_struct(message.extra_vars),
+        "secret_var_names": secret_names,
+        "check": message.check,
+        "diff": message.diff,
+        "tags": list(message.tags),
+        "skip_tags": list(message.skip_tags),
+        "limit": message.limit,
+        "timeout_s": seconds_of(message, "timeout"),
+        **queueing(message),
+    }
+
+
 def deployment(message: deployment_pb2.Deployment) -> Deployment:
     """A deployment."""
     return Deployment(
         id=message.id,
         server_id=message.server_id,
         server_name=message.server_name,
-        kind=message.kind,
-        method=_METHOD_NAME.get(message.method, Method.AUTO),
         method_used=_METHOD_NAME.get(message.method_used),
-        project=message.project,
-        playbook=message.playbook,
         project_version=message.project_version,
         project_digest=message.project_digest,
-        extra_vars=from_struct(message.extra_vars),
-        secret_var_names=list(message.secret_var_names),
-        check=message.check,
-        diff=message.diff,
-        tags=list(message.tags),
-        skip_tags=list(message.skip_tags),
-        limit=message.limit,
-        timeout_s=seconds_of(message, "timeout"),
         status=command_status(message.status),
         reason=message.reason,
         message=message.message,
@@ -92,6 +114,10 @@ def deployment(message: deployment_pb2.Deployment) -> Deployment:
         log_completeness=completeness(message.log_completeness),
         retry_of=message.retry_of,
         details=dict(message.details),
+        job_id=message.job_id,
+        schedule_id=message.schedule_id,
+        **content(message),
+        **tracked(message),
     )
 
 

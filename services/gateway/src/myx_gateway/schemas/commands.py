@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from myx_gateway.schemas.agents import Attempt
 from myx_gateway.schemas.common import Answer, Body, Name, Seconds, Text
+from myx_gateway.schemas.states import NewQueueing, Queueing, Tracked
 
 
 class CommandStatus(StrEnum):
@@ -66,13 +67,9 @@ class CommandResult(Answer):
     tree_gone: bool = Field(description="True only when the whole process tree was proved gone.")
 
 
-class Command(Answer):
-    """One execution on one server."""
+class CommandContent(Queueing):
+    """What is run and how, without secrets."""
 
-    id: str
-    server_id: str
-    server_name: str
-    agent_id: str
     command: str
     args: list[str]
     env: dict[str, str]
@@ -81,6 +78,15 @@ class Command(Answer):
     user: str
     timeout_s: float | None = Field(description="0: no limit.")
     no_output_timeout_s: float | None
+    connect_timeout_s: float | None = Field(description="Limit on the agent's acceptance, from the first try on.")
+
+
+class Command(CommandContent, Tracked):
+    """One execution on one server."""
+
+    server_id: str
+    server_name: str
+    agent_id: str
     status: CommandStatus
     reason: str
     message: str
@@ -92,9 +98,12 @@ class Command(Answer):
     cancel_requested_at: datetime | None
     log_size_bytes: int
     log_completeness: LogCompleteness
+    log_purged_at: datetime | None = Field(description="When retention took the log; null: it is there.")
     result: CommandResult | None
     attempts: list[Attempt]
     requested_by: str
+    job_id: str = Field(description="The job that it belongs to; empty: none.")
+    schedule_id: str = Field(description="The schedule that started it; empty: none.")
 
 
 class CommandPage(Answer):
@@ -121,10 +130,9 @@ def _base64(text: str) -> str:
 _Variables = dict[Annotated[Text, AfterValidator(_variable)], Text]
 
 
-class NewCommand(Body):
-    """A command to run. There is no shell: `command` and `args` are the argument vector."""
+class CommandWork(NewQueueing):
+    """A command, wherever it is to run. There is no shell: `command` and `args` are the argument vector."""
 
-    server: Name = Field(description="Id or name.")
     command: Annotated[Text, Field(min_length=1)] = Field(
         description="Program, found by the agent's PATH unless it has a slash."
     )
@@ -138,13 +146,41 @@ class NewCommand(Body):
     stdin: Annotated[str, AfterValidator(_base64)] = Field(default="", description="Base64.")
     timeout_s: Seconds | None = Field(default=None, description="Limit on the run; null: 24 h, 0: none.")
     no_output_timeout_s: Seconds | None = Field(default=None, description="Limit on the time without output.")
+    connect_timeout_s: Seconds | None = Field(
+        default=None, description="Limit on the agent's acceptance, from the first try on; null: 5 min."
+    )
 
     def stdin_bytes(self) -> bytes:
         """The decoded standard input."""
         return base64.b64decode(self.stdin)
 
 
+class NewCommand(CommandWork):
+    """A command to run on one server."""
+
+    server: Name = Field(description="Id or name.")
+
+
 class CancelRequest(Body):
-    """How to end a command."""
+    """How to end a command, or all commands of a job."""
 
     grace_s: Seconds | None = Field(default=None, description="Seconds between TERM and KILL; null: 10.")
+
+
+class LogMatch(Answer):
+    """A line that matches; places are counted in characters of `line`."""
+
+    offset: int = Field(description="Of the line's first byte in the interleaved log.")
+    stream: LogStream
+    line: str = Field(description="Without its end, at most 4096 bytes around the match; what is no UTF-8 as U+FFFD.")
+    match_start: int
+    match_end: int
+
+
+class LogMatches(Answer):
+    """What a bounded part of a log holds."""
+
+    items: list[LogMatch]
+    next_offset: int = Field(description="`from_offset` of the next call.")
+    is_end: bool = Field(description="All that is stored has been looked at.")
+    log_size_bytes: int

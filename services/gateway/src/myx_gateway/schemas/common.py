@@ -12,6 +12,8 @@ MAX_SECONDS = 10 * 365 * 86_400
 class Answer(BaseModel):
     """Base of what is answered. Texts are never null, numbers, objects and times are null when there is none."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
 
 class Body(BaseModel):
     """Base of what is sent: unknown fields and values of another type are refused."""

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from myx_gateway.schemas.commands import CommandStatus, LogCompleteness
 from myx_gateway.schemas.common import Answer, Body, Name, Seconds, Text, plain
+from myx_gateway.schemas.states import NewQueueing, Queueing, Tracked
 from myx_gateway.schemas.values import Values
 
 _Plain = Annotated[str, Field(max_length=255), AfterValidator(plain)]
@@ -62,19 +63,13 @@ class Recap(Answer):
     duration_s: float | None
 
 
-class Deployment(Answer):
-    """One playbook, or one change of an agent, on one server."""
+class DeploymentContent(Queueing):
+    """What is done and how, without secrets."""
 
-    id: str
-    server_id: str
-    server_name: str
     kind: str
     method: Method
-    method_used: Method | None
     project: str
     playbook: str
-    project_version: str
-    project_digest: str
     extra_vars: dict[str, Any]
     secret_var_names: list[str]
     check: bool
@@ -83,6 +78,16 @@ class Deployment(Answer):
     skip_tags: list[str]
     limit: str
     timeout_s: float | None
+
+
+class Deployment(DeploymentContent, Tracked):
+    """One playbook, or one change of an agent, on one server."""
+
+    server_id: str
+    server_name: str
+    method_used: Method | None
+    project_version: str
+    project_digest: str
     status: CommandStatus
     reason: str
     message: str
@@ -98,6 +103,8 @@ class Deployment(Answer):
     log_completeness: LogCompleteness
     retry_of: str
     details: dict[str, str]
+    job_id: str = Field(description="The job that it belongs to; empty: none.")
+    schedule_id: str = Field(description="The schedule that started it; empty: none.")
 
 
 class DeploymentPage(Answer):
@@ -107,10 +114,9 @@ class DeploymentPage(Answer):
     next_page_token: str | None
 
 
-class NewDeployment(Body):
-    """A deployment to start."""
+class DeploymentWork(NewQueueing):
+    """A deployment, wherever it is to go."""
 
-    server: Name = Field(description="Id or name.")
     kind: Name = Field(
         description="`install_agent`, `upgrade_agent`, `repair_agent`, `rotate_agent`, `uninstall_agent`, `xray`, "
         "`xray_docker`, `xray_config`, `caddy` or `playbook`."
@@ -136,6 +142,12 @@ class NewDeployment(Body):
     artifact_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = Field(
         default="", description="Artifact that is put on the host; its path there is the variable `artifact_path`."
     )
+
+
+class NewDeployment(DeploymentWork):
+    """A deployment to start on one server."""
+
+    server: Name = Field(description="Id or name.")
 
 
 class RetryRequest(Body):

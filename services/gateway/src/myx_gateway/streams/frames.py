@@ -58,12 +58,17 @@ PING_TEXT: Final = '{"type": "ping"}'
 PING_EVENT: Final = b": ping\n\n"
 
 
+def stream_name(stream: int) -> str:
+    """`stdout` or `stderr`."""
+    return _STREAM_NAME[command_pb2.LogStream.ValueType(stream)]
+
+
 def log_event(piece: Piece) -> bytes:
     """The `log` event; its id is the offset behind the data, where `Last-Event-ID` resumes."""
     stream, offset, data = piece
     return b'id: %d\nevent: log\ndata: {"stream": "%b", "offset": %d, "data": "%b"}\n\n' % (
         offset + len(data),
-        _STREAM_NAME[command_pb2.LogStream.ValueType(stream)].encode(),
+        stream_name(stream).encode(),
         offset,
         base64.b64encode(data),
     )

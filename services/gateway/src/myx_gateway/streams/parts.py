@@ -21,10 +21,17 @@ class StreamParts:
     patience: Patience
     heal_s: float
 
-    def source(self, subject: Subject, offset: int, *, follow: bool) -> LogSource:
-        """The log of a command or deployment from `offset`."""
-        commands = self.clients.commands
-        return LogSource(commands, subject.id, offset, follow=follow, heal_s=self.heal_s, check=subject.check)
+    def source(self, subject: Subject, offset: int, *, follow: bool, stored: int = 0) -> LogSource:
+        """The log of a command or deployment from `offset`; without `follow` at least up to `stored`."""
+        return LogSource(
+            self.clients.commands,
+            subject.id,
+            offset,
+            follow=follow,
+            heal_s=self.heal_s,
+            stored=stored,
+            check=subject.check if follow else None,
+        )
 
 
 def parse_offset(text: str, field: str) -> int:

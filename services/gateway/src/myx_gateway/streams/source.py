@@ -1,36 +1,28 @@
 """Where a log comes from: the executor's FollowLog, picked up at the offset when it breaks."""
 
 import asyncio
-import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from grpc.aio import UnaryStreamCall
 
 from myx.executor.v1 import command_pb2
 from myx.executor.v1 import command_service_pb2 as executor
-from myx_kit.errors import Code, DeadlineExceeded, MyxError, Unavailable
-from myx_kit.logging import get_logger
+from myx_gateway.streams.outage import Outage
+from myx_kit.errors import MyxError, Unavailable
 from myx_kit.rpc.client import translate_errors
 
 if TYPE_CHECKING:
     # Exists for type checkers only.
     from myx.executor.v1.command_service_pb2_grpc import CommandServiceAsyncStub
 
-log = get_logger()
-
 Step = executor.FollowLogResponse
 _Call = UnaryStreamCall[executor.FollowLogRequest, executor.FollowLogResponse]
 
 # A call is renewed after this time; nobody notices.
-_CALL_DEADLINE_S: Final = 3600.0
+CALL_DEADLINE_S: Final = 3600.0
 # How long the executor may take to say that a command and an offset are right, before we go on without its word.
 _ACCEPT_S: Final = 2.0
-# A call that lived this long was a good one: the next failure begins a new outage.
-_GOOD_AFTER_S: Final = 5.0
-_FIRST_WAIT_S: Final = 0.05
-_LONGEST_WAIT_S: Final = 1.0
 
 
 class LogSource:
@@ -38,6 +30,7 @@ class LogSource:
 
     A source that breaks (UNAVAILABLE, its end without `final`, a hole in the offsets) is opened again at the offset
     behind the last byte that was given, for `heal_s`; then Unavailable `LOG_SOURCE_LOST` is raised.
+    Without `follow` it ends with what is stored, which reaches up to `stored` at least.
     """
 
     def __init__(
@@ -48,17 +41,16 @@ class LogSource:
         *,
         follow: bool,
         heal_s: float,
+        stored: int = 0,
         check: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._commands = commands
         self._command_id = command_id
         self._follow = follow
-        self._heal_s = heal_s
+        self._stored = stored
         self._check = check
         self._call: _Call | None = None
-        self._opened_at = 0.0
-        self._lost_at: float | None = None
-        self._wait_s = _FIRST_WAIT_S
+        self._outage = Outage(heal_s)
         self.offset = offset
 
     async def open(self) -> None:
@@ -73,7 +65,7 @@ class LogSource:
             else:
                 return
 
-    async def __aiter__(self) -> AsyncIterator[Step]:
+    async def __aiter__(self) -> AsyncGenerator[Step]:
         """The steps of the log, offsets without gap or repeat; ends after `final` (or, not following, at the end)."""
         while True:
             try:
@@ -81,7 +73,7 @@ class LogSource:
                     yield step
                     if step.HasField("final"):
                         return
-                if not self._follow:
+                if not self._follow and self.offset >= self._stored:
                     return
                 raise Unavailable("LOG_SOURCE_ENDED", "the executor ended the log early")
             except MyxError as error:
@@ -95,8 +87,9 @@ class LogSource:
 
     async def _start(self) -> None:
         request = executor.FollowLogRequest(command_id=self._command_id, offset=self.offset, follow=self._follow)
-        call = self._commands.FollowLog(request, timeout=_CALL_DEADLINE_S)
-        self._call, self._opened_at = call, time.monotonic()
+        call = self._commands.FollowLog(request, timeout=CALL_DEADLINE_S)
+        self._call = call
+        self._outage.opened()
         with translate_errors("executor"):
             # Not `timeout`: a wait for the connection that is cancelled takes the call with it.
             accepted = asyncio.ensure_future(call.wait_for_connection())
@@ -113,7 +106,7 @@ class LogSource:
         assert call is not None  # noqa: S101 - for the type checker
         with translate_errors("executor"):
             async for step in call:
-                self._lost_at, self._wait_s = None, _FIRST_WAIT_S
+                self._outage.over()
                 if self._advance(step):
                     yield step
 
@@ -134,29 +127,22 @@ class LogSource:
         return bool(step.frames) or step.HasField("gap") or step.HasField("final")
 
     async def _recover(self, error: MyxError) -> None:
-        """Wait a little before the next try; raises `error` when it is not one that passes, or lasts too long."""
         await self.close()
-        renewed = isinstance(error, DeadlineExceeded)
-        if error.code is not Code.UNAVAILABLE and not renewed:
-            raise error
-        now = time.monotonic()
-        if self._lost_at is None or now - self._opened_at > _GOOD_AFTER_S:
-            self._lost_at, self._wait_s = now, _FIRST_WAIT_S
-            log.info("log_source_lost", command_id=self._command_id, offset=self.offset, reason=error.reason)
-        if now - self._lost_at >= self._heal_s:
-            message = f"the log cannot be had now; come back with offset {self.offset}"
-            raise Unavailable("LOG_SOURCE_LOST", message, offset=str(self.offset)) from error
-        await asyncio.sleep(self._wait_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
-        self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
+        await self._outage.bear(error, f"with offset {self.offset}", offset=str(self.offset))
 
 
 def _drop_before(step: Step, offset: int) -> None:
-    kept = [
+    kept = frames_from(step.frames, offset)
+    del step.frames[:]
+    step.frames.extend(kept)
+
+
+def frames_from(frames: Iterable[command_pb2.LogFrame], offset: int) -> list[command_pb2.LogFrame]:
+    """`frames` without the bytes before `offset`."""
+    return [
         frame
         if frame.offset >= offset
         else command_pb2.LogFrame(stream=frame.stream, offset=offset, data=frame.data[offset - frame.offset :])
-        for frame in step.frames
+        for frame in frames
         if frame.offset + len(frame.data) > offset
     ]
-    del step.frames[:]
-    step.frames.extend(kept)

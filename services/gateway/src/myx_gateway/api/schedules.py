@@ -1,0 +1,102 @@
+"""/schedules"""
+
+from datetime import UTC
+
+from fastapi import APIRouter, Response
+
+from myx.executor.v1 import schedule_service_pb2 as executor
+from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, PrincipalDep, RequestIdDep, SchedulePath
+from myx_gateway.api.etags import IfMatch, etag_in, put_etag
+from myx_gateway.convert import schedules as convert
+from myx_gateway.schemas.schedules import (
+    NewSchedule,
+    Schedule,
+    ScheduleChanges,
+    ScheduleFirePage,
+    SchedulePage,
+    SchedulePreview,
+    ScheduleTimes,
+)
+from myx_kit.wire_time import timestamp
+
+router = APIRouter(prefix="/schedules", tags=["schedules"])
+
+
+@router.post("", status_code=201)
+async def create_schedule(
+    clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewSchedule, response: Response
+) -> Schedule:
+    """Add a schedule; it fires under the authority of who adds it."""
+    request = convert.wire_schedule(body)
+    request.request_id, request.requested_by = request_id, principal.name
+    answer = await clients.schedules.CreateSchedule(request)
+    response.headers["Location"] = f"/api/v1/schedules/{answer.schedule.id}"
+    put_etag(answer.schedule.etag, response)
+    return convert.schedule(answer.schedule)
+
+
+@router.post("/preview")
+async def preview_schedule(clients: ClientsDep, body: SchedulePreview) -> ScheduleTimes:
+    """When an expression would fire. Nothing is stored."""
+    answer = await clients.schedules.PreviewSchedule(
+        executor.PreviewScheduleRequest(
+            cron=body.cron, time_zone=body.time_zone, count=body.count, after=timestamp(body.after)
+        )
+    )
+    return ScheduleTimes(times=[item.ToDatetime(tzinfo=UTC) for item in answer.times])
+
+
+@router.get("")
+async def list_schedules(clients: ClientsDep, page_size: PageSize = 100, page_token: PageToken = "") -> SchedulePage:
+    """All schedules by name."""
+    answer = await clients.schedules.ListSchedules(
+        executor.ListSchedulesRequest(page_size=page_size, page_token=page_token)
+    )
+    return SchedulePage(
+        items=[convert.schedule(item) for item in answer.schedules], next_page_token=answer.next_page_token or None
+    )
+
+
+@router.get("/{schedule}")
+async def get_schedule(clients: ClientsDep, schedule: SchedulePath, response: Response) -> Schedule:
+    """One schedule with its next times."""
+    answer = await clients.schedules.GetSchedule(executor.GetScheduleRequest(schedule=schedule))
+    put_etag(answer.schedule.etag, response)
+    return convert.schedule(answer.schedule)
+
+
+@router.patch("/{schedule}")
+async def update_schedule(
+    *,
+    clients: ClientsDep,
+    principal: PrincipalDep,
+    schedule: SchedulePath,
+    body: ScheduleChanges,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Schedule:
+    """Change, pause or resume a schedule; with `If-Match` only if nobody else has since."""
+    request = convert.wire_changes(body)
+    request.schedule, request.requested_by, request.etag = schedule, principal.name, etag_in(if_match)
+    answer = await clients.schedules.UpdateSchedule(request)
+    put_etag(answer.schedule.etag, response)
+    return convert.schedule(answer.schedule)
+
+
+@router.delete("/{schedule}", status_code=204)
+async def delete_schedule(clients: ClientsDep, schedule: SchedulePath) -> None:
+    """Remove a schedule; what it has started goes on."""
+    await clients.schedules.DeleteSchedule(executor.DeleteScheduleRequest(schedule=schedule))
+
+
+@router.get("/{schedule}/fires")
+async def list_schedule_fires(
+    clients: ClientsDep, schedule: SchedulePath, page_size: PageSize = 100, page_token: PageToken = ""
+) -> ScheduleFirePage:
+    """What became of a schedule's times, newest first."""
+    answer = await clients.schedules.ListScheduleFires(
+        executor.ListScheduleFiresRequest(schedule=schedule, page_size=page_size, page_token=page_token)
+    )
+    return ScheduleFirePage(
+        items=[convert.fire(item) for item in answer.fires], next_page_token=answer.next_page_token or None
+    )
