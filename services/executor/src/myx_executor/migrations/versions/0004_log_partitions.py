@@ -59,27 +59,27 @@ def _make_partitioned() -> None:
     op.execute(f"create table {_LOG} ({_COLUMNS}) partition by range (command_id)")
     op.execute(f"alter table {_LOG} alter column data set storage external")
     op.execute(f"create table executor.command_log_default (like {_LOG} including all)")
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if op.get_bind().scalar(sa.text("select exists (select from executor.command_log_before)")):
-        first = today + timedelta(days=1)
-        _keep_before(_bound(first))
-    else:
-        op.execute("drop table executor.command_log_before")
-        first = today - timedelta(days=1)
     op.execute(f"alter table {_LOG} attach partition executor.command_log_default default")
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    has_rows = op.get_bind().scalar(sa.text("select exists (select from executor.command_log_before)"))
+    first = today + timedelta(days=1 if has_rows else -1)
     for number in range((today - first).days + _DAYS_AHEAD + 1):
         day = first + timedelta(days=number)
         name = f"executor.command_log_p{day:%Y%m%d}"
         op.execute(f"create table {name} (like {_LOG} including all)")
         until = _bound(day + timedelta(days=1))
         op.execute(f"alter table {_LOG} attach partition {name} for values from ('{_bound(day)}') to ('{until}')")
+    if has_rows:
+        _keep_before(_bound(first))
+    else:
+        op.execute("drop table executor.command_log_before")
 
 
 def _keep_before(until: UUID) -> None:
     # A clock that was ahead has made ids of a time to come.
     op.execute(
         f"with l as (delete from executor.command_log_before where command_id >= '{until}' returning *)"
-        " insert into executor.command_log_default select * from l"
+        f" insert into {_LOG} select * from l"
     )
     op.execute(
         f"alter table {_LOG} attach partition executor.command_log_before for values from (minvalue) to ('{until}')"
