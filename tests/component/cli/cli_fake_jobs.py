@@ -173,7 +173,63 @@ class FakeJobs:
                 names = [item["server_name"] for item in old.targets.values() if item["status"] in wanted]
                 content = {"servers": names, "work": old.document["work"], "options": {}}
                 return self.create(content, request.headers["idempotency-key"])
+        return self.answer_schedules(request)
+
+    def answer_schedules(self, request: Any) -> tuple[int, Any] | None:
+        match (request.method, *request.path.strip("/").split("/")):
+            case ("POST", "schedules", "preview"):
+                times = [f"2026-03-{29 + day}T03:00:00+02:00" for day in range(request.json()["count"])]
+                return 200, {"times": times}
+            case ("POST", "schedules"):
+                content = request.json()
+                if content["name"] in self.schedules:
+                    return problem(409, "SCHEDULE_NAME_TAKEN", f"there is a schedule {content['name']} already")
+                return 201, self.add_schedule(**content)
+            case ("GET", "schedules"):
+                return 200, {"items": list(self.schedules.values()), "next_page_token": None}
+            case (_, "schedules", name, *_) if name not in self.schedules:
+                return problem(404, "SCHEDULE_NOT_FOUND", f"there is no schedule {name}")
+            case ("GET", "schedules", name):
+                return 200, self.schedules[name]
+            case ("PATCH", "schedules", name):
+                schedule = self.schedules[name]
+                if request.headers["if-match"] != f'"{schedule["etag"]}"':
+                    return problem(412, "ETAG_MISMATCH", "somebody has changed it meanwhile")
+                schedule.update(request.json())
+                return 200, schedule
+            case ("DELETE", "schedules", name):
+                del self.schedules[name]
+                return 204, b""
+            case ("GET", "schedules", name, "fires"):
+                return 200, {"items": [self.schedules[name]["last_fire"]], "next_page_token": None}
         return None
+
+    def add_schedule(self, **facts: Any) -> dict[str, Any]:
+        fire = {
+            "slot_at": "2026-01-01T03:00:00Z",
+            "outcome": "denied",
+            "reason": "owner_gone",
+            "started_id": "",
+            "message": "its owner may not do this any more",
+            "started_kind": "",
+            "decided_at": None,
+        }
+        schedule = {
+            "id": f"0190-schedule-{len(self.schedules)}",
+            "time_zone": "UTC",
+            "missed": "skip",
+            "overlap": "skip",
+            "missed_within_s": 3600.0,
+            "paused": False,
+            "owner": "token:admin",
+            "last_fire": fire,
+            "etag": "e1",
+            "next_times": ["2026-03-29T03:00:00+02:00"],
+            "created_at": None,
+            "updated_at": None,
+            **facts,
+        }
+        return self.schedules.setdefault(schedule["name"], schedule)
 
     def names(self, content: dict[str, Any]) -> list[str]:
         return self.matching if content.get("selector") else content["servers"]

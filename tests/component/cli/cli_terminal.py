@@ -68,7 +68,10 @@ class OnTerminal:
         self.resize(*size)
         self.process = myx.start(
             *arguments,
-            **{"stdin": its, "stdout": its, "stderr": its, "env": {"LANG": "C.UTF-8", **(env or {})}},
+            stdin=its,
+            stdout=its,
+            stderr=its,
+            env={"LANG": "C.UTF-8", **(env or {})},
             preexec_fn=lambda: (os.setsid(), fcntl.ioctl(its, termios.TIOCSCTTY, 0)),
             pass_fds=(its,),
         )

@@ -2,8 +2,6 @@
 
 import os
 from argparse import Namespace
-from base64 import b64decode
-from binascii import Error
 
 from myx_cli.api import Client, Document, segment
 from myx_cli.errors import DIFFERENT_FAILURES, OK, Failure
@@ -23,7 +21,7 @@ def search(client: Client, noun: Noun, arguments: Namespace) -> int:
     while True:
         most = _AT_ONCE if arguments.limit is None else min(_AT_ONCE, arguments.limit - found)
         answer = client.get(path, **asked, from_offset=offset, max_matches=most)
-        matches = answer.get("matches")
+        matches = answer.get("items")
         if not isinstance(matches, list):
             raise Failure(f"{client.endpoint.shown} did not answer as MyX does: is the address right?")
         for match in matches:
@@ -48,21 +46,15 @@ def _show(match: Document, arguments: Namespace) -> None:
     if arguments.output == "json":
         print_json_line({"type": "match", **match})
         return
-    try:
-        line = b64decode(match.get("line") or "", validate=True)
-    except (Error, ValueError):
-        raise Failure("MyX did not answer with lines of a log; is the address right?") from None
-    offset = int(match.get("offset") or 0)
+    line, offset = str(match.get("line") or ""), int(match.get("offset") or 0)
     if os.isatty(STDOUT):
         line = _for_people(line, int(match.get("match_start") or 0), int(match.get("match_end") or 0))
-    write_log(STDOUT, [f"{offset}:".encode(), line, b"\n"])
+    write_log(STDOUT, [f"{offset}:{line}\n".encode("utf-8", "replace")])
 
 
-def _for_people(line: bytes, start: int, end: int) -> bytes:
+def _for_people(line: str, start: int, end: int) -> str:
     """Without what steers a terminal, and with the match in red."""
-    before, middle, after = (
-        inert(part.decode("utf-8", "replace")) for part in (line[:start], line[start:end], line[end:])
-    )
+    before, middle, after = (inert(part) for part in (line[:start], line[start:end], line[end:]))
     if middle and not os.environ.get("NO_COLOR"):
         middle = f"\x1b[1;31m{middle}\x1b[0m"
-    return f"{before}{middle}{after}".encode("utf-8", "replace")
+    return before + middle + after

@@ -1,6 +1,7 @@
 """Following a job to its true end, across every loss of the connection: by revision and by offsets."""
 
 import json
+import time
 from struct import Struct
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ from myx_cli.websocket import BINARY, TEXT, Closed, Message, WebSocket
 
 _HEADER = Struct(">BIQ")  # stream, number of the target, offset of the first byte
 _HEADER_BYTES = 13
+# A stream that has lasted so long is one that works, also when there is nothing to tell.
+_SETTLED_S = 5.0
 
 
 class Watcher(Protocol):
@@ -52,6 +55,7 @@ class JobFollower:
         self._whole = whole
         self._revision = 0
         self._newest = 0
+        self._received = 0
         self._ended: set[int] = set()
         self.job: Document = {}
         self.targets: dict[int, Document] = {}
@@ -84,9 +88,12 @@ class JobFollower:
         try:
             if resume:
                 socket.send_text(json.dumps({"offsets": self.offsets}, separators=(",", ":")))
+            began, known = time.monotonic(), (self._newest, self._received)
             while self.job.get("status") not in FINAL_JOB:
                 self._take(socket.receive())
-                self._patience.progress()
+                # Where things stand is told at the beginning of every stream: that alone is no progress.
+                if (self._newest, self._received) != known or time.monotonic() - began > _SETTLED_S:
+                    self._patience.progress()
         except Closed as closed:
             cause = f"MyX closed the job's stream ({closed.reason or closed.code})"
             return cause, min(limit_s, FAULT_S) if closed.code in FAULTS else limit_s
@@ -125,6 +132,7 @@ class JobFollower:
     def _flush(self, about: tuple[int, int], offset: int, run: list[Bytes]) -> None:
         stream, number = about
         if stream in STREAMS and any(run):
+            self._received += 1
             self._watcher.data(self._known(number), stream, offset, run)
             self._end_if_whole(number)
 

@@ -54,7 +54,5 @@ def check_targets(arguments: Namespace) -> None:
         raise UsageError("on which servers? SERVER… or -l SELECTOR")
     if arguments.selector is not None and servers:
         raise UsageError(f"servers by name ({servers[0]!r} …) or by -l, not both")
-    if arguments.selector is not None and not arguments.selector.strip():
-        raise UsageError("an empty selector is not everything: -l all is")
     if len(set(servers)) < len(servers):
         raise UsageError("a server is named twice")

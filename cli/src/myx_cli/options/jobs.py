@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 
 from myx_cli.jobs.statuses import JOB_STATUSES, RETRIED, TARGET_STATUSES
 from myx_cli.options.patience import add_patience
-from myx_cli.options.types import allowed, grace, limit, positive, seconds, share, shares, variable_name
+from myx_cli.options.types import allowed, grace, limit, positive, seconds, selector, share, shares, variable_name
 
 LOCKS = ("none", "shared", "exclusive")
 
@@ -13,7 +13,11 @@ def add_targets(parser: ArgumentParser) -> None:
     """SERVER… or -l."""
     parser.add_argument("servers", nargs="*", metavar="SERVER", help="name or id; several run at the same time")
     parser.add_argument(
-        "--selector", "-l", metavar="SELECTOR", help="all servers that match: 'env=prod and role in (web,api)', all"
+        "--selector",
+        "-l",
+        type=selector,
+        metavar="SELECTOR",
+        help="all servers that match: 'env=prod and role in (web,api)', all",
     )
 
 

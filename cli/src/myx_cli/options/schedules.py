@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from myx_cli.options.commands import add_command
 from myx_cli.options.deployments import add_play
 from myx_cli.options.jobs import add_job, add_queueing
-from myx_cli.options.types import limit, positive
+from myx_cli.options.types import limit, positive, selector
 
 
 def one(parser: ArgumentParser) -> None:
@@ -67,7 +67,9 @@ def _times(parser: ArgumentParser) -> None:
 
 def _work(parser: ArgumentParser) -> None:
     parser.add_argument("servers", nargs="*", metavar="SERVER", help="name or id; several: a job")
-    parser.add_argument("--selector", "-l", metavar="SELECTOR", help="a job on all that match when it fires")
+    parser.add_argument(
+        "--selector", "-l", type=selector, metavar="SELECTOR", help="a job on all that match when it fires"
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--deploy", metavar="KIND", help="deploy this instead of running a command")
     what.add_argument("--playbook", metavar="PROJECT/PLAYBOOK", help="run this playbook instead of a command")

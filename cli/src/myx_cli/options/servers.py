@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 
 from myx_cli.options.logins import add_login
 from myx_cli.options.patience import add_patience
-from myx_cli.options.types import fingerprint, label_change, port, variable
+from myx_cli.options.types import fingerprint, label_change, port, selector, variable
 
 _SUDO = ("auto", "always", "never")
 _REPAIR = ("automatic", "ask", "off")
@@ -18,7 +18,11 @@ def one(parser: ArgumentParser) -> None:
 def list_(parser: ArgumentParser) -> None:
     """`myx server list`."""
     parser.add_argument(
-        "--selector", "-l", metavar="SELECTOR", help="only those that match: 'env=prod and role in (web,api)'"
+        "--selector",
+        "-l",
+        type=selector,
+        metavar="SELECTOR",
+        help="only those that match: 'env=prod and role in (web,api)'",
     )
 
 

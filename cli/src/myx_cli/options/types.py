@@ -1,11 +1,14 @@
 """Values on the command line: texts to what they mean, or ArgumentTypeError."""
 
+import re
 from argparse import ArgumentTypeError
 
 from myx_cli.text import parse_duration
 
 _LONGEST_S = 315_360_000  # what the API takes
 _LONGEST_GRACE_S = 3600
+_MOST_TARGETS = 1_000_000
+_SHARE = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,6}(?=%))?)(%)?")
 
 
 def seconds(text: str) -> float:
@@ -100,13 +103,9 @@ def fingerprint(text: str) -> str:
 
 def share(text: str) -> str:
     """A number of servers, or a part of them: `10` or `10%`."""
-    number = text.removesuffix("%")
-    try:
-        value = float(number) if text.endswith("%") and number.isascii() else float(positive(number))
-    except (ValueError, ArgumentTypeError):
-        value = 0.0
-    if not value > 0 or (text.endswith("%") and value > 100):
-        raise ArgumentTypeError(f"{text!r} is not a share: a number above 0, or 1% to 100%")
+    form = _SHARE.fullmatch(text)
+    if form is None or not 0 < float(form[1]) <= (100 if form[2] else _MOST_TARGETS):
+        raise ArgumentTypeError(f"{text!r} is not a share: a number above 0, or more than 0% to 100%")
     return text
 
 
@@ -115,6 +114,13 @@ def shares(text: str) -> list[str]:
     return [share(part.strip()) for part in text.split(",")]
 
 
+def selector(text: str) -> str:
+    """An expression that servers match."""
+    if not text.strip():
+        raise ArgumentTypeError("an empty selector is not everything: all is")
+    return text
+
+
 def allowed(text: str) -> str:
     """How much may go wrong: as a share, or 0."""
-    return text if text in {"0", "0%"} else share(text)
+    return text if text == "0" else share(text)
