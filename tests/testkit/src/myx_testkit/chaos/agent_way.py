@@ -51,9 +51,7 @@ class AgentWay(Way):
             return
         if self._server_side is None:
             self._server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._server_side.load_cert_chain(
-                self._certificate_in / "agent.crt", self._certificate_in / "agent.key"
-            )
+            self._server_side.load_cert_chain(self._certificate_in / "agent.crt", self._certificate_in / "agent.key")
         there, back = await asyncio.open_connection(*self.target, ssl=_client_side())
         writers.append(back)
         await writer.start_tls(self._server_side)
@@ -65,7 +63,8 @@ class AgentWay(Way):
             if chunk.startswith(b"POST "):
                 self.calls += 1
                 call.begin(
-                    swallowed=self._random.random() < self.drop_share, repeated=self._random.random() < self.replay_share
+                    swallowed=self._random.random() < self.drop_share,
+                    repeated=self._random.random() < self.replay_share,
                 )
             call.request += chunk if call.repeated else b""
             await self.passage()

@@ -148,9 +148,7 @@ class Host(Part):
             **{f"{place}_dir": str(self.folder / place) for place in FOLDERS},
         }
         write_private(self.config_file, json.dumps(configuration))
-        self.way = AgentWay(
-            ways, ("127.0.0.1", self.rpc_port), ("127.0.0.1", identity.agent.rpc_port), self.folder
-        )
+        self.way = AgentWay(ways, ("127.0.0.1", self.rpc_port), ("127.0.0.1", identity.agent.rpc_port), self.folder)
         self.way.open()
         self.argv = [str(BIN / "myx-agent"), "--config", str(self.config_file)]
         argv = bound_to_parent(self.argv, signal.SIGKILL)

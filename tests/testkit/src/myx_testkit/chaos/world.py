@@ -62,7 +62,9 @@ class World:
         self.postgres.start()
         self.nats.start()
         self.database = Database(self.postgres, self.folder)
-        self.registry = self._service("registry", "registry", self._stored("registry", Database(self.postgres, self.folder)))
+        self.registry = self._service(
+            "registry", "registry", self._stored("registry", Database(self.postgres, self.folder))
+        )
         target = {"REGISTRY_TARGET": self._target(self.registry)}
         # Often, so that what an agent's death brings is seen within the test.
         pace = {"MIN_INTERVAL_S": "2", "MAX_INTERVAL_S": "4", "RETRY_BASE_DELAY_S": "0.2", "RPC_TIMEOUT_S": "5"}
@@ -156,7 +158,10 @@ class World:
         self.do(self._mend)
 
     def _mend(self) -> None:
-        for way in (*(way for one in self.executors for way in (one.to_postgres, one.to_nats)), *(h.way for h in self.hosts)):
+        for way in (
+            *(way for one in self.executors for way in (one.to_postgres, one.to_nats)),
+            *(h.way for h in self.hosts),
+        ):
             way.heal()
         if not self.postgres.program.is_running():
             self.postgres.restart()
