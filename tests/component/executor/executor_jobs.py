@@ -129,7 +129,7 @@ class JobClient:
 
     async def watch(self, job_id, **how):
         """All that a follower sees, to the end."""
-        seen = Seen()
+        seen = Seen(how.get("offsets"))
         async with aclosing(self.follow(job_id, **how)) as responses:
             async for response in responses:
                 seen.take(response)
@@ -139,18 +139,16 @@ class JobClient:
 class Seen:
     """What a follower of a job has seen."""
 
-    def __init__(self):
+    def __init__(self, offsets=None):
         self.job = None
         self.targets = {}
         self.output = {}
-        self.offsets = {}
-        self.steps = []
+        self.offsets = dict(offsets or {})
 
     def take(self, response):
         assert self.job is None or self.job.status < FINAL, "something came after the final job"
         for target in response.targets:
             self.targets[target.number] = target
-            self.steps.append((target.number, target.status))
         for output in response.output:
             position = self.offsets.get(output.number, 0)
             for frame in output.frames:

@@ -56,7 +56,7 @@ class JobDrive:
         self._starter: Starter | None = None
         self._tally: plan.Tally | None = None
         self._seen = -1
-        self._broken = ""
+        self._broken: plan.Stop | None = None
         self._cancel_due = 0.0
         self._reconcile_due = 0.0
 
@@ -89,7 +89,7 @@ class JobDrive:
         if not await self._keep_up(head, tally):
             return _AGAIN_S
         if self._broken and head.status in (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSED):
-            await self._stop(head, plan.Stop("internal", self._broken))
+            await self._stop(head, self._broken)
             return 0
         standing = plan.Standing(head.status, head.options, head.batch, head.hold_until, head.deadline_at, head.reason)
         step = plan.decide(standing, tally, head.now, self._starter.at_once if self._starter else 1)
@@ -120,14 +120,14 @@ class JobDrive:
         brief = await store.brief(job_id)
         ids = await store.server_ids(job_id)
         if plan.targets_sha256(ids) != brief.targets_sha256 or len(ids) != brief.target_count:
-            self._broken = "the targets are not those that were frozen"
+            self._broken = plan.Stop("targets_changed", "the targets are not those that were frozen")
             MISCOUNTED.inc()
             log.error("job_targets_changed", job_id=str(job_id), count=len(ids), expected=brief.target_count)
             return brief
         try:
             self._starter = starter_for(self._tools.start, self._claimed, brief)
         except Internal as error:
-            self._broken = error.message
+            self._broken = plan.Stop(error.reason.lower(), error.message)
             log.error("job_secrets_unreadable", job_id=str(job_id), reason=error.reason)
         return brief
 
