@@ -24,6 +24,17 @@ def next_sentence(command: Command) -> str:
     )
 
 
+def has_waited_for(command: Command, reason: str) -> bool:
+    """Whether it was claimed just now out of the queue, where it was for this reason."""
+    changes = command.changes
+    return len(changes) > 1 and changes[-1].source == Status.QUEUED and changes[-2].cause == reason
+
+
+def until(why: str, deadline: datetime) -> str:
+    """The message of a row that waits."""
+    return f"{why}; waits until {_clock(deadline)}"
+
+
 def _limit(command: Command) -> str:
     if command.started_at is None or not command.spec.timeout_s:
         return ""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from myx_executor.domain.command import Command, LeaseLost, OfflinePolicy, Outcome, Secrets
 from myx_executor.domain.log import LogBytes, LogEnd, LogGap, LogItem, Piece, gather
-from myx_executor.domain.next_step import AGENT_OFFLINE, LOCK_HELD
+from myx_executor.domain.next_step import AGENT_OFFLINE, LOCK_HELD, has_waited_for, until
 from myx_executor.domain.outcome import outcome_of, result_from_wire
 from myx_executor.domain.states import LOST_AFTER_S, OVERDUE_MARGIN_S, Status
 from myx_executor.store.commands import CommandStore, Owned
@@ -34,7 +34,7 @@ _ASK_AGAIN_S = 5.0
 # What waits is looked at again so often at the least.
 LOOK_S = 30.0
 # How often an agent that is said to be offline is tried all the same: who says so may be wrong.
-_DISTRUST = 0.1
+DISTRUST = 0.1
 # Ends of a delivery after which nothing was sent and the agent is away.
 AWAY = ("agent_unreachable", "registry_unavailable")
 
@@ -130,7 +130,7 @@ class Drive:
             self.cancel,
             self._attempts,
             # A look at what waits is one try.
-            retry=RetryPolicy(0, 0.0) if self._has_waited_for(AGENT_OFFLINE) else tools.limits.retry,
+            retry=RetryPolicy(0, 0.0) if has_waited_for(command, AGENT_OFFLINE) else tools.limits.retry,
             deadline_s=command.connect_timeout_s,
             calm_s=tools.limits.calm_retry_s,
             note=self._say,
@@ -161,18 +161,13 @@ class Drive:
     async def _wait_for_turn(self) -> Command | None:
         """The queued command when it is not its turn yet; None: it may be sent."""
         command = self._owned.command
-        doubted = random.random() < _DISTRUST  # noqa: S311 - guards nothing
-        waited = self._has_waited_for(AGENT_OFFLINE)
+        doubted = random.random() < DISTRUST  # noqa: S311 - guards nothing
+        waited = has_waited_for(command, AGENT_OFFLINE)
         if waited and not doubted and await self._tools.presence.is_away(command.server_id):
             return await self._queue(AGENT_OFFLINE, "the agent is offline")
         # Nothing is sent without the lock: who does not have it was never sent, whoever had it before.
         waits = await self._tools.locks.acquire(self._lease.command)
         return await self._queue(LOCK_HELD, waits) if waits else None
-
-    def _has_waited_for(self, reason: str) -> bool:
-        """Whether it was claimed out of the queue, where it was for this reason."""
-        changes = self._owned.command.changes
-        return len(changes) > 1 and changes[-1].source == Status.QUEUED and changes[-2].cause == reason
 
     async def _undelivered(self, outcome: Outcome) -> Command:
         policy = self._owned.command.offline_policy
@@ -186,8 +181,7 @@ class Drive:
     async def _queue(self, reason: str, why: str) -> Command:
         """The queued command; the final one when its end was asked for meanwhile."""
         command = self._owned.command
-        until = command.created_at + timedelta(seconds=command.queue_timeout_s)
-        message = f"{why}; waits until {until:%Y-%m-%d %H:%M:%S %Z}"
+        message = until(why, command.created_at + timedelta(seconds=command.queue_timeout_s))
         look_s = LOOK_S * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing
         queued = await self._ledger.queue(reason, message, self._attempts.all, look_s)
         if queued is None:

@@ -95,13 +95,15 @@ class Ledger:
         if status is Status.CANCELLING:
             self._on_cancelling()
 
-    async def confirm(self, pieces: Sequence[Piece], attempts: Sequence[Attempt]) -> None:
+    async def confirm(
+        self, pieces: Sequence[Piece], attempts: Sequence[Attempt], confirmed_by: str = "the agent has it"
+    ) -> None:
         """The agent has it: RUNNING, with the first pieces."""
         rows = await self._encoded(pieces)
         write = self._write(rows)
         event = self._facts.started(self.command)
         stored = await self._land(
-            lambda: self._logs.confirm(write, attempts, [event]),
+            lambda: self._logs.confirm(write, attempts, [event], confirmed_by),
             lambda head: head.log_size == write.size and head.status is not Status.PENDING,
         )
         self.command = stored or await self._read()

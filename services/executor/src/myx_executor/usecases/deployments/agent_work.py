@@ -10,12 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from myx_executor.domain.command import CommandSpec, Completeness, Outcome, Secrets
-from myx_executor.domain.deployment import StepCancelled, StepFailed, recap_from_wire
+from myx_executor.domain.deployment import DeploymentLost, StepCancelled, StepFailed, recap_from_wire
 from myx_executor.domain.log import LogBytes, LogEnd, LogGap, LogItem, Piece, cut, gather
 from myx_executor.domain.outcome import StreamHash, outcome_of, result_from_wire, verdict
 from myx_executor.domain.states import Status
 from myx_executor.store.codec import decode
-from myx_executor.usecases.deliver import SHORT_S, Attempts, Delivery, Order
+from myx_executor.usecases.deliver import SHORT_S, Attempts, Delivery, Order, not_delivered
 from myx_executor.usecases.deployments.play_log import PlayEvents
 from myx_executor.usecases.deployments.ports import PlayRequest
 from myx_executor.usecases.deployments.run import Run
@@ -24,6 +24,7 @@ from myx_executor.usecases.fetch import Fetch
 from myx_executor.usecases.patience import patiently
 from myx_executor.usecases.ports import AgentFailed, ServerGone
 from myx_executor.usecases.sink import OutOfStep
+from myx_executor.usecases.vigil import Contact, Vigil
 from myx_kit.errors import MyxError
 from myx_kit.ids import new_id
 from myx_kit.logging import get_logger
@@ -205,40 +206,56 @@ async def _watched(
 ) -> LogEnd | Outcome:
     """Follows the log; meanwhile asks for the end when that is wished, and stores progress events."""
 
-    async def note(message: str) -> None:
-        log.info("deployment_waits", deployment_id=run.key, message=message)
-
+    contact, limits = Contact(), run.tools.base.limits
     fetch = Fetch(
-        run.tools.fleet, run.server_id, command_id, attempts, note=note, calm_s=run.tools.base.limits.calm_retry_s
+        run.tools.fleet,
+        run.server_id,
+        command_id,
+        attempts,
+        note=run.note,
+        calm_s=limits.calm_retry_s,
+        contact=contact,
     )
+    vigil = Vigil(run.deployment.row, contact, _nothing, lost_after_s=limits.lost_after_s)
     following = asyncio.create_task(fetch.run(feed), name="follow")
-    watchers = {asyncio.create_task(_cancel_until_proved(run, command_id), name="cancel")}
+    gone = asyncio.create_task(vigil.gone(), name="gone")
+    watchers = {asyncio.create_task(_cancel_until_proved(run, command_id, vigil), name="cancel")}
     if events:
         watchers.add(asyncio.create_task(_copy_events(run, command_id, call), name="events"))
     waiting = set(watchers)
     try:
-        while not following.done():
-            done, _ = await asyncio.wait({following, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+        while not (following.done() or gone.done()):
+            done, _ = await asyncio.wait({following, gone, *waiting}, return_when=asyncio.FIRST_COMPLETED)
             for watcher in done & waiting:
                 watcher.result()
             waiting -= done
-        end = following.result()
+        end = following.result() if following.done() else gone.result()
     finally:
-        for task in (following, *watchers):
+        for task in (following, gone, *watchers):
             task.cancel()
-        await asyncio.gather(following, *watchers, return_exceptions=True)
+        await asyncio.gather(following, gone, *watchers, return_exceptions=True)
     if events and isinstance(end, LogEnd):
         await _last_events(run, command_id, call)
     return end
 
 
-async def _cancel_until_proved(run: Run, command_id: UUID) -> None:
+async def _nothing() -> None:
+    """A deployment has a run limit: its deadline does not move."""
+
+
+async def _cancel_until_proved(run: Run, command_id: UUID, vigil: Vigil) -> None:
     await run.wish.asked.wait()
+    vigil.end_is_asked(run.wish.grace_s)
     while True:
         try:
             await run.tools.fleet.cancel(run.server_id, command_id, run.wish.grace_s)
-        except (AgentFailed, ServerGone, MyxError):
+        except (AgentFailed, ServerGone, MyxError) as error:
+            cause = error.message if isinstance(error, AgentFailed) else "the agent's address could not be looked up"
             log.info("cancel_not_delivered", command_id=str(command_id))
+            await run.note(not_delivered(cause), cancel=True)
+            await asyncio.sleep(_ASK_AGAIN_S)
+            continue
+        await run.note("", cancel=True)
         await asyncio.sleep(_ASK_AGAIN_S + run.wish.grace_s)
 
 
@@ -297,8 +314,10 @@ def demand_success(end: AgentEnd, reason: str, what: str, cure: str) -> None:
     outcome = end.outcome
     if outcome.status is Status.SUCCESS:
         return
-    if outcome.status in (Status.LOST, Status.UNKNOWN):
-        raise StepFailed(f"{outcome.status}".upper(), f"{what}: {outcome.message}", "run it again")
+    if outcome.status is Status.LOST:
+        raise DeploymentLost(outcome.reason.upper(), f"{what}: {outcome.message}", "run it again")
+    if outcome.status is Status.UNKNOWN:
+        raise StepFailed("UNKNOWN", f"{what}: {outcome.message}", "run it again")
     own = {"exit_code", "signal", ""}
     told = reason if outcome.reason in own else outcome.reason.upper()
     raise StepFailed(told, f"{what}: {outcome.message}", cure)

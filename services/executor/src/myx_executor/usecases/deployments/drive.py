@@ -27,6 +27,7 @@ from myx_executor.usecases.deployments.events import DeploymentFacts
 from myx_executor.usecases.deployments.kinds.plan import actions_of
 from myx_executor.usecases.deployments.run import DeploymentTools, Run
 from myx_executor.usecases.deployments.ssh_work import check_not_left
+from myx_executor.usecases.deployments.turn import Turn
 from myx_executor.usecases.ledger import Lease, Ledger
 from myx_executor.usecases.metrics import DEPLOYMENTS
 from myx_executor.usecases.patience import patiently
@@ -63,11 +64,11 @@ class DeploymentDrive:
         """Runs the steps that are left, then finishes."""
         command = self._owned.command
         self._tools.base.hub.begin(command.id)
-        final: Command | None = None
+        last: Command | None = None
         try:
-            final = await self._work(command.id)
+            last = await self._work(command.id)
         finally:
-            await self._tools.base.hub.end(command.id, final)
+            await self._tools.base.hub.end(command.id, last if last is not None and last.is_final else None)
             self._tools.bells.ring(command.id)
 
     async def _work(self, deployment_id: UUID) -> Command:
@@ -84,14 +85,24 @@ class DeploymentDrive:
             facts=DeploymentFacts(deployment.plan.kind),
         )
         if deployment.row.started_at is None:
-            await ledger.confirm([], [])
+            waits = await Turn(self._tools, deployment, ledger).wait()
+            if isinstance(waits, Outcome):
+                return await self._finish(deployment, ledger, waits, [])
+            if waits is not None:
+                return waits
+            await ledger.confirm([], [], "a replica has begun it")
             deployment = replace(deployment, row=ledger.command)
         outcome, rest, run = await self._with_log(deployment, ledger)
         self._lease.done = True
+        final = await self._finish(deployment, ledger, outcome, rest)
+        await self._tidy(run)
+        return final
+
+    async def _finish(self, deployment: Deployment, ledger: Ledger, outcome: Outcome, rest: Sequence[Piece]) -> Command:
         final = await ledger.finish(outcome, [], rest, release_pending=False)
         DEPLOYMENTS.labels(deployment.plan.kind, final.status).inc()
-        base.on_final(final, False)
-        await self._tidy(run)
+        self._tools.base.on_final(final, False)
+        await self._tools.base.locks.released(final)
         return final
 
     async def _with_log(self, deployment: Deployment, ledger: Ledger) -> tuple[Outcome, list[Piece], Run]:

@@ -21,6 +21,7 @@ from myx_executor.usecases.drive import Tools
 from myx_executor.usecases.ledger import Lease
 from myx_executor.usecases.patience import patiently
 from myx_executor.usecases.sink import LogSink
+from myx_kit.errors import Unavailable
 
 _MASK = "********"
 _SHORTEST_SECRET = 4
@@ -80,6 +81,7 @@ class Run:
         self.dies_with_us = False
         self._stack = stack
         self._session: Session | None = None
+        self._noted = ""
         self._masks = [value for value in secret_vars.values() if len(value) >= _SHORTEST_SECRET]
 
     @property
@@ -114,6 +116,18 @@ class Run:
         """Bytes of the log."""
         if data:
             await self.sink.feed(LogBytes(stream, self.sink.received, data))
+
+    async def note(self, message: str, *, cancel: bool = False) -> None:
+        """Shows in the row why nothing comes; once its end was asked for, what becomes of that (`cancel`)."""
+        if message == self._noted or (self.wish.asked.is_set() and not cancel):
+            return
+        self._noted = message
+        try:
+            landed = await self.tools.base.logs.note(self.deployment.id, self.lease.command.fence, message, [])
+        except Unavailable:
+            return
+        if not landed:
+            raise LeaseLost
 
     def state(self, key: str, default: Any = None) -> Any:
         """What was remembered for the next owner."""

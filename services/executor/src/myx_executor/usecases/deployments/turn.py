@@ -1,0 +1,82 @@
+"""Whether a deployment that has not begun may begin: its lock, and its agent."""
+
+import asyncio
+import random
+from datetime import timedelta
+
+from myx_executor.domain.command import Command, LockMode, OfflinePolicy, Outcome
+from myx_executor.domain.deployment import AGENT_KINDS, Deployment, Method
+from myx_executor.domain.next_step import AGENT_OFFLINE, LOCK_HELD, has_waited_for, until
+from myx_executor.domain.states import Status
+from myx_executor.usecases.deployments.run import DeploymentTools
+from myx_executor.usecases.drive import DISTRUST, LOOK_S
+from myx_executor.usecases.ledger import Ledger
+from myx_executor.usecases.ports import AgentFailed, ServerGone
+from myx_kit.errors import MyxError
+
+
+class Turn:
+    """Decides it for one deployment, before its first step."""
+
+    def __init__(self, tools: DeploymentTools, deployment: Deployment, ledger: Ledger) -> None:
+        self._tools = tools
+        self._deployment = deployment
+        self._row = deployment.row
+        self._ledger = ledger
+
+    async def wait(self) -> Command | Outcome | None:
+        """None: it may begin. Else the row, given back to wait; or how it ends."""
+        if self._row.offline_policy is not OfflinePolicy.FAIL:
+            away = await self._why_away()
+            if away and self._row.offline_policy is OfflinePolicy.SKIP:
+                return Outcome(Status.SKIPPED, AGENT_OFFLINE, f"skipped: {away}")
+            if away:
+                return await self._queue(AGENT_OFFLINE, away)
+        if self._row.lock_mode is LockMode.NONE:
+            return None
+        waits = await self._tools.base.locks.acquire(self._ledger.command)
+        return await self._queue(LOCK_HELD, waits) if waits else None
+
+    async def _queue(self, reason: str, why: str) -> Command | Outcome:
+        look_s = LOOK_S * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing
+        deadline = self._row.created_at + timedelta(seconds=self._row.queue_timeout_s)
+        queued = await self._ledger.queue(reason, until(why, deadline), [], look_s)
+        if queued is None:
+            return Outcome(Status.CANCELLED, "cancelled", "cancelled before it was begun")
+        await self._tools.base.locks.released(queued)
+        return queued
+
+    async def _why_away(self) -> str:
+        """Empty: the agent is there, or is not needed, or nobody can say."""
+        if not await self._needs_agent():
+            return ""
+        looks = has_waited_for(self._row, AGENT_OFFLINE)
+        doubted = random.random() < DISTRUST  # noqa: S311 - guards nothing
+        if looks and not doubted and await self._tools.base.presence.is_away(self._row.server_id):
+            return "the agent is offline"
+        delays = iter(()) if looks else self._tools.base.limits.retry.delays()
+        while True:
+            try:
+                await self._tools.fleet.heartbeat(self._row.server_id)
+            except AgentFailed as failure:
+                if not failure.retryable:
+                    return ""
+                pause_s = next(delays, None)
+                if pause_s is None:
+                    return f"the agent could not be reached: {failure.message}"
+            except (ServerGone, MyxError):
+                return ""
+            else:
+                return ""
+            await asyncio.sleep(pause_s)
+
+    async def _needs_agent(self) -> bool:
+        plan = self._deployment.plan
+        if plan.method is not Method.AUTO:
+            return plan.method is Method.AGENT
+        if plan.kind in AGENT_KINDS:
+            return False
+        try:
+            return not (await self._tools.registry.server(self._row.server_id)).has_credential
+        except MyxError:
+            return False
