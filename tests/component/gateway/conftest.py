@@ -66,6 +66,8 @@ class FakeLog:
         self.size = 0
         self.final: command_pb2.Command | None = None
         self.says_accepted = says_accepted
+        self.always_fails = False
+        self.purged = False
         self.asked: list[tuple[int, bool]] = []
         self.given_bytes = 0
         self.readers = 0
@@ -113,6 +115,8 @@ class FakeLog:
         )
         if self.final is not None:
             sizes = {number: sum(len(f.data) for f in self.frames if f.stream == number) for number in (STDOUT, STDERR)}
+            if self.purged:
+                command.log_purged_at.seconds = 1_700_000_000
             command.result.stdout.bytes, command.result.stderr.bytes = sizes[STDOUT], sizes[STDERR]
         return command
 
@@ -141,7 +145,8 @@ class FakeLog:
                     offset = step.gap.to_offset or step.frames[-1].offset + len(step.frames[-1].data)
                     self.given_bytes += sum(len(frame.data) for frame in step.frames)
                 if self._failure is not None and (self._fail_at < 0 or offset >= self._fail_at):
-                    failure, self._failure = self._failure, None
+                    failure = self._failure
+                    self._failure = failure if self.always_fails else None
                     raise failure
                 if offset >= self.size:
                     if self.final is not None:
