@@ -256,7 +256,9 @@ def test_the_outcome_becomes_an_exit_code(gateway, myx, targets, status, code, s
         await job.begin()
         for number, facts in enumerate(targets[:3], 1):
             await job.tell_targets(number, **{"reason": "exit_code" if "exit_code" in facts else "", **facts})
-        reason = {"reason": "max_failed", "message": "more than 0 failed"} if status == "stopped" else {}
+        change = {"to": "stopping", "cause": "max_failed", "evidence": "more than 0 failed"}
+        reason = {"reason": "max_failed", "message": "0 of 3 succeeded", "changes": [change]}
+        reason = reason if status == "stopped" else {"reason": "targets_failed", "message": "0 of 3 succeeded"}
         await job.finish(status, **reason)
 
     gateway.jobs.script = script

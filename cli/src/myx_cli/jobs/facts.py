@@ -7,7 +7,7 @@ from myx_cli.deployments import took_of
 from myx_cli.jobs.states import counts_line, target_sentence, work_line
 from myx_cli.standing import Fact, history, standing
 from myx_cli.tables import Status, When
-from myx_cli.text import clean, format_size
+from myx_cli.text import clean, format_duration, format_size
 
 
 def job_row(job: Document) -> tuple[object, ...]:
@@ -68,8 +68,11 @@ def job_facts(job: Document, troubled: Sequence[Document], *, more: bool) -> lis
 
 
 def _options(options: Document) -> list[Fact]:
-    return [
-        (clean(name).replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else str(value))
-        for name, value in sorted(options.items())
-        if value not in (None, "", [])
-    ]
+    return [_option(clean(name), value) for name, value in sorted(options.items()) if value not in (None, "", [], 0)]
+
+
+def _option(name: str, value: object) -> Fact:
+    if name.endswith("_s") and isinstance(value, int | float):
+        name = "time limit" if name == "deadline_s" else name.removesuffix("_s").replace("_", " ")
+        return name, format_duration(value)
+    return name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -87,8 +87,15 @@ def job_sentence(job: Document) -> str:
     if status == "cancelled":
         return "the job was cancelled"
     if status == "stopped":
-        return f"the job was stopped: {message or clean(job.get('reason') or 'no reason is known')}"
-    return message if status in {"partial", "failed"} and job.get("reason") else ""
+        return f"the job was stopped: {_cause_of_stop(job) or message or 'no reason is known'}"
+    # Of others the targets tell, one by one.
+    return ""
+
+
+def _cause_of_stop(job: Document) -> str:
+    """What was found when it was stopped; its message tells of the end."""
+    found = [change.get("evidence") for change in job.get("changes") or [] if change.get("to") == "stopping"]
+    return clean(found[-1] or "") if found else ""
 
 
 def work_line(work: object) -> str:
