@@ -38,6 +38,15 @@ insert into executor.job (id, name, selector, kind, spec, secret_names, has_stdi
   target_count, targets_sha256, batch_count, created_at, ended_at, deadline_at)
 values (%s, 'j', 'all', 'command', '{}', '{}', false, '{}', 'test', %s, 1, '', 1, %s, %s, %s)"""
 
+_SCHEDULE = """
+insert into executor.schedule (id, name, cron, time_zone, missed, missed_within_s, overlap, paused, work_kind, work,
+  owner, requested_by)
+values (%s, %s, '* * * * *', 'UTC', 'skip', 3600, 'skip', true, 'command', '{}', 'test', 'test')"""
+
+_FIRE = """
+insert into executor.schedule_fire (schedule_id, slot_at, outcome, principal, work_kind, work, deadline_at, started_id)
+values (%s, %s, %s, 'test', 'command', %s, %s, %s)"""
+
 
 def id_at(at):
     """An id as of a command that was accepted then."""
@@ -116,6 +125,23 @@ class World:
     def play_event(self, deployment_id, seq):
         values = (deployment_id, seq, json.dumps({"type": "recap"}))
         self.execute("insert into executor.play_event (deployment_id, seq, event) values (%s, %s, %s)", values)
+
+    def schedule(self, name):
+        schedule_id = id_at(NOW)
+        self.execute(_SCHEDULE, (schedule_id, name))
+        return schedule_id
+
+    def fire(self, schedule_id, at, outcome="started"):
+        waits = outcome == "waiting"
+        started = None if waits else id_at(at)
+        values = (schedule_id, at, outcome, "{}" if waits else None, at if waits else None, started)
+        self.execute(_FIRE, values)
+
+    def fires(self, schedule_id):
+        rows = self.execute(
+            "select slot_at from executor.schedule_fire where schedule_id = %s order by 1", (schedule_id,)
+        )
+        return [row[0] for row in rows]
 
     def rows_of(self, command_id):
         return self.value("select count(*) from executor.command_log where command_id = %s", (command_id,))

@@ -189,6 +189,21 @@ async def test_of_too_many_rows_the_newest_stay_and_those_of_the_last_day(world)
     assert [world.exists(one) for one in deployments] == [False] * 6 + [True] * 4
 
 
+async def test_old_times_of_schedules_go_except_the_last_and_those_that_are_not_decided(world):
+    busy, rare = world.schedule("busy"), world.schedule("rare")
+    for days in (500, 400, 390, 2, 1):
+        world.fire(busy, NOW - days * DAY, "waiting" if days == 390 else "started")
+    world.fire(rare, NOW - 500 * DAY)
+    world.fire(rare, NOW - 400 * DAY)
+    removed = await world.retention(fires=Kept(365)).run_once()
+    assert removed.history == {"fires": 3}
+    assert world.fires(busy) == [NOW - days * DAY for days in (390, 2, 1)]
+    assert world.fires(rare) == [NOW - 400 * DAY]
+    world.fire(busy, NOW - 3 * DAY)
+    await world.retention(fires=Kept(0, 2)).run_once()
+    assert world.fires(busy) == [NOW - days * DAY for days in (390, 2, 1)]
+
+
 async def test_one_replica_at_a_time_and_another_when_it_is_silent(world):
     one, other = world.retention("one"), world.retention("other")
     assert await world.store.lease("retention", "one", 60)

@@ -115,6 +115,18 @@ with j as (delete from executor.job as j where j.id = any(%(ids)s) and not ({_JO
 t as (delete from executor.job_target t using j where t.job_id = j.id)
 select count(*) from j"""
 
+# Of each schedule the newest one stays, whatever its age.
+_DELETE_FIRES: LiteralString = """
+with few as (
+  select s.id, f.slot_at from executor.schedule s cross join lateral (
+    select slot_at, outcome, watched from executor.schedule_fire where schedule_id = s.id and slot_at < %(before)s
+      and slot_at <= (select slot_at from executor.schedule_fire where schedule_id = s.id
+        order by slot_at desc offset %(rows)s limit 1)
+    order by slot_at limit %(limit)s) f
+  where f.outcome not in ('pending', 'waiting') and not f.watched
+  limit %(limit)s)
+delete from executor.schedule_fire f using few where f.schedule_id = few.id and f.slot_at = few.slot_at"""
+
 _NTH: dict[str, LiteralString] = {
     "commands": "select id from executor.command where kind = 'command' order by id desc offset %(rows)s limit 1",
     "deployments": "select id from executor.deployment order by id desc offset %(rows)s limit 1",
@@ -205,6 +217,10 @@ class RetentionStore:
     async def mark_these(self, command_ids: Sequence[UUID]) -> int:
         """Marks those logs that are still there; how many."""
         return len(await self._pool.rows(_MARK_THESE, {"ids": list(command_ids)}))
+
+    async def delete_fires(self, before: datetime, rows: int, limit: int) -> int:
+        """Deletes decided times of schedules before `before`, except the newest `rows` of each; how many."""
+        return await self._pool.count(_DELETE_FIRES, {"before": before, "rows": max(rows, 1), "limit": limit})
 
     async def delete(self, kind: str, ids: Sequence[UUID]) -> int:
         """Deletes rows with all that belongs to them, those whose log is gone; how many."""

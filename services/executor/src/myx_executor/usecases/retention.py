@@ -93,6 +93,7 @@ class Retention:
             await self._logs_beyond_bytes(removed)
             for kind, kept in self._kinds():
                 await self._history(kind, kept, removed)
+            await self._fires(self._policy.fires, removed)
         except LeaseGone:
             return None
         finally:
@@ -249,6 +250,18 @@ class Retention:
             upto = await self._store.nth_newest(kind, kept.rows)
             if upto is not None:
                 await self._remove(kind, upto, self._now() - timedelta(seconds=YOUNG_ROW_S), removed)
+
+    async def _fires(self, kept: Kept, removed: Removed) -> None:
+        before = self._before(kept.days)
+        wishes = [] if before is None else [(before, 1)]
+        if kept.rows:
+            wishes.append((self._now() - timedelta(seconds=YOUNG_ROW_S), kept.rows))
+        for before, rows in wishes:
+            count = _BATCH
+            while count == _BATCH:
+                await self._stay()
+                count = await self._store.delete_fires(before, rows, _BATCH)
+                removed.history["fires"] = removed.history.get("fires", 0) + count
 
     async def _remove(self, kind: str, upto: UUID, before: datetime, removed: Removed) -> None:
         after, limit = FIRST, _ROWS_OF[kind]
