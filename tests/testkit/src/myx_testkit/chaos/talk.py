@@ -55,7 +55,7 @@ class Talk:
         async def more() -> bool:
             return await self.size() > size
 
-        await until(more, within_s, interval_s=0.05, what="the stored log grows")
+        assert await until(more, within_s, interval_s=0.05, what="the stored log grows")
         return time.monotonic() - began
 
     async def ends_well(self) -> list[Viewer]:

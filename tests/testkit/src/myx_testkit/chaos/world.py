@@ -1,4 +1,4 @@
-"""Registry, heartbeat, three executors, two gateways, PostgreSQL, NATS and agents as processes, and ways between them."""
+"""PostgreSQL, NATS, registry, heartbeat, executors, gateways and agents as processes, and the ways between them."""
 
 import asyncio
 import secrets
@@ -22,6 +22,7 @@ from myx_kit.secretbox import SecretBox
 from myx_testkit.chaos.parts import Host, Part, Replica, Service
 from myx_testkit.chaos.ways import WayLoop
 from myx_testkit.nats import NatsServer
+from myx_testkit.ports import free_port
 from myx_testkit.postgres import Database, PostgresServer
 from myx_testkit.wait import until_sync
 
@@ -69,6 +70,8 @@ class World:
         # Often, so that what an agent's death brings is seen within the test.
         pace = {"MIN_INTERVAL_S": "2", "MAX_INTERVAL_S": "4", "RETRY_BASE_DELAY_S": "0.2", "RPC_TIMEOUT_S": "5"}
         self.heartbeat = self._service("heartbeat", "heartbeat", target | pace | {"NATS_URL": self.nats.url})
+        access = [free_port() for _ in range(gateways)]
+        self._access = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in access)
         self.executors = [self._replica(f"executor-{number}") for number in range(executors)]
         door = {
             **target,
@@ -77,7 +80,10 @@ class World:
             "ADMIN_TOKEN_FILE": str(self.folder / "token"),
         }
         write_private(self.folder / "token", self.token)
-        self.gateways = [self._service("gateway", f"gateway-{number}", door) for number in range(gateways)]
+        self.gateways = [
+            self._service("gateway", f"gateway-{number}", door | {"RPC_LISTEN": f"127.0.0.1:{port}"})
+            for number, port in enumerate(access)
+        ]
         self.registry.migrate()
         self.executors[0].migrate()
         self.registry.start()
@@ -107,6 +113,7 @@ class World:
             "MASTER_KEY_FILE": str(self.folder / "executor-master.json"),
             "REGISTRY_TARGET": self._target(self.registry),
             "HEARTBEAT_TARGET": self._target(self.heartbeat),
+            "GATEWAY_TARGET": self._access,
             "WORK_DIR": str(work),
             "PLAY_DRAIN_S": "0",
             **settings,
@@ -198,7 +205,8 @@ class World:
                 "select to_jsonb(c) - 'lease_until' from executor.command c where id = %s", [command_id]
             ).fetchone()
             pieces = connection.execute(
-                "select offset_bytes, length, data, gap_reason from executor.command_log where command_id = %s order by 1",
+                "select offset_bytes, length, data, gap_reason from executor.command_log"
+                " where command_id = %s order by 1",
                 [command_id],
             ).fetchall()
         assert found is not None
