@@ -103,7 +103,7 @@ async def cluster(
         ports = home.pick_ports()
         for number in range(2, replicas + 1):
             ports[f"executor-{number}"] = _free_port()
-        services = _Services(home, ports, door.fileno(), "warning")
+        services = _Services(home, ports, door.fileno(), os.environ.get("MYX_BENCH_LOG_LEVEL", "warning"))
         logs, children = Logs(home.logs), dict[str, Child]()
 
         async def start(service: Service) -> None:

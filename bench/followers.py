@@ -31,6 +31,9 @@ class Followers:
         self.lines = 0
         self.messages = 0
         self.lags_ms: Counter[int] = Counter()
+        # Lines from before are not live.
+        self.live_from = float("inf")
+        self.broken: Counter[str] = Counter()
 
     async def follow(self, session: aiohttp.ClientSession, command_id: str) -> None:
         """One log from its beginning to its end."""
@@ -46,10 +49,13 @@ class Followers:
                     self.messages += 1
                     *lines, rest = (rest + message.data[struct.calcsize("!BQ") :]).split(b"\n")
                     for line in lines:
-                        self.lags_ms[int((now - float(line[:17])) * 1e3)] += 1
+                        if (at := float(line[:17])) >= self.live_from:
+                            self.lags_ms[int((now - at) * 1e3)] += 1
                     self.lines += len(lines)
                 elif message.type is aiohttp.WSMsgType.TEXT and json.loads(message.data)["type"] == "final":
                     self.ended += 1
+                    return
+        self.broken[str(socket.close_code)] += 1
 
 
 async def run(wish: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +72,7 @@ async def run(wish: dict[str, Any]) -> dict[str, Any]:
             for task in tasks:
                 if task.done():
                     task.result()
+        followers.live_from = time.time()
         print("READY", flush=True)
         async with asyncio.timeout(wish["limit_s"]):
             await asyncio.gather(*tasks)
@@ -73,6 +80,7 @@ async def run(wish: dict[str, Any]) -> dict[str, Any]:
         "lines": followers.lines,
         "messages": followers.messages,
         "ended": followers.ended,
+        "broken": dict(followers.broken),
         "lags_ms": sorted(followers.lags_ms.items()),
         "cpu_s": sum(resource.getrusage(resource.RUSAGE_SELF)[:2]),
     }

@@ -125,7 +125,7 @@ async def many_followers(myx: Cluster, fleet: SimulatedFleet, servers: Sequence[
         result["simulator_cpu_s"] = round(fleet.counts()["cpu_s"] - sim["cpu_s"], 3)
         seen = await process.result()
     result["took_s"] = round(asyncio.get_running_loop().time() - begun, 1)
-    result["ended"] = seen["ended"]
+    result |= {"ended": seen["ended"], "broken": seen["broken"]}
     result["lag_ms"] = {f"p{share * 100:g}": percentile_ms(seen["lags_ms"], share) for share in (0.5, 0.99, 1.0)}
     return result
 
@@ -145,6 +145,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures of one run."""
     result: dict[str, Any] = {"load_before": os.getloadavg()}
     settings = {"MYX_EXECUTOR_MAX_ACTIVE_COMMANDS": "2000", "MYX_GATEWAY_MAX_STREAMS": "3000"}
+    settings |= {name: value for name, value in os.environ.items() if name.startswith("MYX_EXECUTOR_")}
     count = max(options.commands, options.followers)
     with SimulatedFleet(count) as fleet:
         async with cluster(before_services=partial(seed, fleet=fleet.file), settings=settings) as myx:
