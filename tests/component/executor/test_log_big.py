@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import psutil
 import pytest
+from executor_world import Agent
 
 from myx.executor.v1 import command_pb2 as pb
 from myx.executor.v1 import command_service_pb2 as service
@@ -37,6 +38,16 @@ for block in range({mib} * 8):
         err.write(b'block %d\\n' % block)
         err.flush()
 """
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory, registry):
+    """An agent that keeps more than its usual 1 GiB of a command."""
+    agent = Agent(tmp_path_factory.mktemp("agent"), command_log_bytes=2 << 30)
+    agent.start()
+    registry.put(agent.endpoint())
+    yield agent
+    agent.stop()
 
 
 class Peak:

@@ -57,6 +57,11 @@ class Partition:
     is_default: bool = False
     is_partial: bool = False
 
+    @property
+    def is_day(self) -> bool:
+        """Whether it will be old as a whole soon after its first command is; not what was stored before partitions."""
+        return not self.is_default and self.lower is not None
+
     def holds(self, command_id: UUID) -> bool:
         """Whether an id is within its bounds."""
         return (self.lower is None or self.lower <= command_id) and (self.upper is None or command_id < self.upper)

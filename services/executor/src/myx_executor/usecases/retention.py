@@ -173,11 +173,10 @@ class Retention:
             return
         end = max(ends)
         for partition in await self._partitions.all():
-            if not partition.is_default:
-                if not partition.ended_before(end) or await self._drop(partition, cutoff, removed):
-                    continue
-                if not partition.ended_before(end - timedelta(seconds=PATIENCE_S)):
-                    continue
+            if partition.ended_before(end) and await self._drop(partition, cutoff, removed):
+                continue
+            if partition.is_day and not partition.ended_before(end - timedelta(seconds=PATIENCE_S)):
+                continue
             await self._mark_and_delete(partition, cutoff, removed)
 
     async def _drop(self, partition: Partition, cutoff: LogCutoff, removed: Removed) -> bool:
