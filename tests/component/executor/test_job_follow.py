@@ -146,11 +146,12 @@ async def test_a_paused_and_resumed_job_is_told(jobs, registry, agents, tmp_path
     await saw("running")
     await jobs.ask("PauseJob", job.id)
     await saw("paused")
+    del states[:]
     await jobs.ask("ResumeJob", job.id)
+    await saw("running")
     gate.touch()
     await reader
     assert states[-1] == "success"
-    assert states[states.index("paused") + 1] == "running"
 
 
 def memory_mb(executor):

@@ -18,6 +18,7 @@ from myx_executor.store.jobs_fragment import REVISION
 from myx_executor.store.jobs_rows import (
     JOB_COLUMNS,
     JOB_FROM,
+    SAFE,
     TARGET_COLUMNS,
     TARGET_FROM,
     job_from_row,
@@ -59,9 +60,15 @@ select {TARGET_COLUMNS} from {TARGET_FROM}
 where t.job_id = %(id)s and t.number > %(after)s and (%(statuses)s::text[] is null or t.status = any(%(statuses)s))
 order by t.number limit %(limit)s"""
 
+# All of them by pages, or those of some revisions at once.
+_ALL: LiteralString = f"""
+select {TARGET_COLUMNS}, t.revision from {TARGET_FROM} where t.job_id = %(id)s and t.number > %(behind)s
+order by t.number limit %(limit)s"""
+
 _CHANGED: LiteralString = f"""
-select {TARGET_COLUMNS}, t.revision from {TARGET_FROM} where t.job_id = %(id)s and t.revision > %(after)s
-order by t.number"""
+select {TARGET_COLUMNS}, t.revision from {TARGET_FROM} where t.job_id = %(id)s and t.revision > %(after)s"""
+
+_PEEK: LiteralString = f"select revision, {SAFE} from executor.job where id = %(id)s"
 
 _CONCURRENCY: LiteralString = f"""
 update executor.job set options = jsonb_set(options, '{{concurrency}}', %(concurrency)s), revision = {REVISION}
@@ -173,9 +180,19 @@ class JobStore:
         rows = await self._pool.rows(_TARGETS, {"id": job_id, "after": after, "limit": limit, "statuses": wanted})
         return [target_from_row(row) for row in rows]
 
+    async def peek(self, job_id: UUID) -> tuple[int, int] | None:
+        """The revision of the job's own row, and one that targets can be gone on behind."""
+        rows = await self._pool.rows(_PEEK, {"id": job_id})
+        return (rows[0][0], rows[0][1]) if rows else None
+
     async def changed(self, job_id: UUID, after: int) -> list[Changed]:
-        """All targets that changed behind the revision `after`, by number."""
+        """Targets that changed behind the revision `after`."""
         rows = await self._pool.rows(_CHANGED, {"id": job_id, "after": after})
+        return [Changed(target_from_row(row), row[-1]) for row in rows]
+
+    async def all_targets(self, job_id: UUID, *, behind: int, limit: int) -> list[Changed]:
+        """Targets by number, those behind number `behind`."""
+        rows = await self._pool.rows(_ALL, {"id": job_id, "behind": behind, "limit": limit})
         return [Changed(target_from_row(row), row[-1]) for row in rows]
 
     async def change(self, change: JobChange) -> bool:

@@ -60,6 +60,7 @@ select number, batch, status, case when reserved then command_id end from execut
 where job_id = %(id)s and revision > %(after)s"""
 
 # The job's row stays as it is until the start is stored: who pauses, cancels or takes over comes before or after it.
+# The numbers are named twice: without statistics the planner would look at every target for each of them.
 _MAY_START: LiteralString = """
 j as (
   select id, requested_by, schedule_id from executor.job
@@ -69,6 +70,7 @@ t as (
   set status = 'running', command_id = n.command_id, reserved = {reserved}, revision = {revision}
   from j, unnest(%(numbers)s::int[], %(command_ids)s::uuid[]) as n (number, command_id)
   where t.job_id = j.id and t.number = n.number and t.status = 'waiting'
+    and t.job_id = %(job_id)s and t.number = any(%(numbers)s::int[])
   returning t.number, t.server_id, t.server_name, t.agent_id, t.command_id)""".replace("{revision}", REVISION)
 
 _DISPATCH: LiteralString = (

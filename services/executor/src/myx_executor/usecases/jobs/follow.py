@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from uuid import UUID
 
 from myx_executor.domain.job_states import JOB_FINAL
@@ -39,13 +40,18 @@ class Update:
 class _View:
     """What a follower has been told."""
 
+    # What the follower came with.
+    begun: int
+    # Targets of greater revisions are looked for.
     seen: int
     job: Job | None = None
+    own_revision: int = -1
     sent: dict[int, int] = field(default_factory=dict)
 
     def news(self, changed: Sequence[Changed]) -> list[JobTarget]:
-        """Those of `changed` that were not told."""
-        new = [one for one in changed if self.sent.get(one.target.number) != one.revision]
+        """Those of `changed` that the follower does not know."""
+        # Not "greater": a transaction that began first may have come last.
+        new = [one for one in changed if one.revision > self.begun and one.revision != self.sent.get(one.target.number)]
         self.sent.update((one.target.number, one.revision) for one in new)
         return [one.target for one in new]
 
@@ -77,7 +83,7 @@ class FollowJob:
             if output:
                 tail = JobTail(self._commands, self._logs, self._hub, offsets, news.set)
                 stack.push_async_callback(tail.close)
-            async for update in self._updates(job_id, _View(after), news, tail):
+            async for update in self._updates(job_id, _View(after, after), news, tail):
                 yield update
 
     async def _updates(
@@ -90,7 +96,7 @@ class FollowJob:
                 raise Unavailable("SHUTTING_DOWN", "this replica stops; come back with your last revision and offsets")
             if clock() - looked >= _LOOK_AT_MOST_S:
                 news.clear()
-                for update in await self._look(job_id, view, tail):
+                async for update in self._look(job_id, view, tail):
                     yield update
                 looked = clock()
             while tail is not None and tail.ready and clock() - looked < _LOOK_AT_MOST_S:
@@ -105,25 +111,47 @@ class FollowJob:
             if tail is None or not tail.ready:
                 await asyncio.sleep(max(looked + _LOOK_AT_MOST_S - clock(), 0))
 
-    async def _look(self, job_id: UUID, view: _View, tail: JobTail | None) -> list[Update]:
+    async def _look(self, job_id: UUID, view: _View, tail: JobTail | None) -> AsyncGenerator[Update]:
         """What changed since the last look. The final job is kept for the end."""
-        # The job is read first: what changes afterwards has a greater revision than it says.
-        job = await self._get(job_id)
-        first = view.job is None
-        after = view.seen
-        # Output is followed from the targets on, whatever the follower knows of them.
-        everything = 0 if first and tail is not None else after
-        changed = await patiently(lambda: self._store.changed(job_id, everything), _PATIENCE_S)
-        if tail is not None:
-            await tail.take_up([one.target for one in changed])
-        targets = view.news([one for one in changed if one.revision > after])
-        is_news = job != view.job and job.status not in JOB_FINAL
-        view.job, view.seen = job, max(view.seen, job.revision)
-        updates = [Update(targets=targets[start : start + _TARGETS]) for start in range(0, len(targets), _TARGETS)]
-        if is_news:
-            # Its revision is where the follower goes on: what came before was told.
-            updates.append(Update(job=job))
-        return updates
+        # Looked at first: what changes afterwards has a greater revision.
+        peek = await patiently(lambda: self._store.peek(job_id), _PATIENCE_S)
+        if peek is None:
+            raise not_found(str(job_id))
+        own_revision, safe = peek
+        is_changed = view.job is None or own_revision > view.own_revision
+        async for changed in self._changed(job_id, view, everything=view.job is None and tail is not None):
+            is_changed = True
+            if tail is not None:
+                await tail.take_up([one.target for one in changed])
+            targets = view.news(changed)
+            for start in range(0, len(targets), _TARGETS):
+                yield Update(targets=targets[start : start + _TARGETS])
+        if is_changed:
+            job = await self._get(job_id)
+            # Where the follower may go on: all that came before was told.
+            job = replace(job, revision=min(job.revision, safe))
+            if job != view.job and job.status not in JOB_FINAL:
+                yield Update(job=job)
+            view.job, view.own_revision = job, own_revision
+        view.seen = max(view.seen, safe)
+
+    async def _changed(self, job_id: UUID, view: _View, *, everything: bool) -> AsyncGenerator[list[Changed]]:
+        """Targets that changed; `everything`: all, whatever the follower knows, because their output is followed."""
+        if view.seen > 0 and not everything:
+            changed = await patiently(lambda: self._store.changed(job_id, view.seen), _PATIENCE_S)
+            new = [one for one in changed if view.sent.get(one.target.number) != one.revision]
+            if new:
+                yield new
+            return
+        behind = 0
+        while True:
+            read = partial(self._store.all_targets, job_id, behind=behind, limit=_TARGETS)
+            page = await patiently(read, _PATIENCE_S)
+            if page:
+                yield page
+            if len(page) < _TARGETS:
+                return
+            behind = page[-1].target.number
 
     async def _get(self, job_id: UUID) -> Job:
         job = await patiently(lambda: self._store.get(job_id), _PATIENCE_S)

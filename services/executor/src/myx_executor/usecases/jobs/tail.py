@@ -17,6 +17,7 @@ from myx_executor.store.logs import LogStore
 from myx_executor.usecases.follow_log import NOT_STORED, RETENTION
 from myx_executor.usecases.live import Cursor, LiveHub
 from myx_executor.usecases.patience import patiently
+from myx_kit.errors import Unavailable
 
 # Live bytes that wait for one follower, of all targets together; beyond it a target is read from the database.
 ROOM_BYTES = 4 * 1024 * 1024
@@ -55,8 +56,8 @@ class _Cursor(Cursor):
         super().fall_behind()
         self._on_news()
 
-    def close(self) -> None:
-        super().close()
+    def close(self, error: Unavailable) -> None:
+        super().close(error)
         self._on_news()
 
     def forget(self) -> None:
