@@ -85,6 +85,14 @@ async def test_a_slow_follower_holds_a_bounded_amount_and_is_sent_to_the_databas
     assert [one.offset for one in await cursor.take()] == [10**9]
 
 
+async def test_what_is_taken_at_once_has_neither_hole_nor_repeat():
+    cursor = Cursor(0)
+    for offset in (0, 2, 2, 6, 4):
+        cursor.offer(piece(offset, b"ab"))
+    taken = [[one.offset for one in await cursor.take()] for _ in range(4)]
+    assert taken == [[0, 2], [2], [6], [4]]
+
+
 async def test_a_closed_cursor_sends_its_follower_away():
     cursor = Cursor(0)
     cursor.close(Unavailable("SHUTTING_DOWN", "bye"))

@@ -146,3 +146,12 @@ async def test_an_executor_that_is_slow_to_begin_is_followed_all_the_same(monkey
     monkeypatch.setattr(commands, "call", SlowCall)
 
     assert await read(commands) == b"abc"
+
+
+async def test_a_step_that_jumps_in_its_middle_is_asked_for_again_from_its_beginning() -> None:
+    jumping = step(0, b"ab")
+    jumping.frames.append(command_pb2.LogFrame(stream=1, offset=4, data=b"ef"))
+    commands = Commands([jumping], [step(0, b"ab", b"cd", b"ef"), final(6)])
+    source = LogSource(commands, "id", 0, follow=True, heal_s=5)
+    given = [frame.data for one in [one async for one in source] for frame in one.frames]
+    assert (given, commands.asked) == ([b"ab", b"cd", b"ef"], [0, 0])

@@ -63,7 +63,7 @@ class Cursor:
         self._news.set()
 
     async def take(self) -> list[Piece] | None:
-        """The live pieces that are there, about PIECE_BYTES at once.
+        """The live pieces that are there, each where the one before it ends, about PIECE_BYTES at once.
 
         None: read the database, because something was missed or the command is final.
         """
@@ -86,7 +86,11 @@ class Cursor:
     def _pop(self) -> list[Piece]:
         taken: list[Piece] = []
         size = 0
-        while self._pieces and (not taken or size + len(self._pieces[0].data) <= PIECE_BYTES):
+        # Behind a takeover pieces of two owners come in any order: a hole or a repeat begins the next list.
+        while self._pieces and (
+            not taken
+            or (self._pieces[0].offset == taken[-1].end and size + len(self._pieces[0].data) <= PIECE_BYTES)
+        ):
             taken.append(self._pieces.popleft())
             size += len(taken[-1].data)
         self._bytes -= size

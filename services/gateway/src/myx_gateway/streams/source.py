@@ -115,10 +115,13 @@ class LogSource:
         if step.frames:
             if step.frames[0].offset < self.offset:
                 _drop_before(step, self.offset)
+            offset = self.offset
             for frame in step.frames:
-                if frame.offset != self.offset:
-                    raise Unavailable("LOG_SOURCE_BROKEN", f"the log jumps from {self.offset} to {frame.offset}")
-                self.offset += len(frame.data)
+                if frame.offset != offset:
+                    raise Unavailable("LOG_SOURCE_BROKEN", f"the log jumps from {offset} to {frame.offset}")
+                offset += len(frame.data)
+            # Only now: of a step that jumps nothing is given, and it is asked for again from its beginning.
+            self.offset = offset
         if step.HasField("gap"):
             if step.gap.to_offset <= self.offset:
                 step.ClearField("gap")
