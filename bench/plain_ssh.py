@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ class PlainSsh:
     """Commands through `ssh host`; `fresh` opens a connection each time, `mux` shares an open one."""
 
     def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
         common = [
             "-F",
             "none",
@@ -92,8 +93,8 @@ def line_lags_s(command: list[str]) -> list[float]:
 
 
 @contextmanager
-def plain_ssh() -> Iterator[PlainSsh | None]:
-    """A running sshd with keys of its own; None where there is no sshd or no right to run one."""
+def plain_ssh(more_addresses: Sequence[str] = ()) -> Iterator[PlainSsh | None]:
+    """A running sshd with keys of its own, also on more addresses; None where there is none or no right to run it."""
     sshd = shutil.which("sshd") or "/usr/sbin/sshd"
     if not Path(sshd).exists() or os.geteuid() != 0:
         yield None
@@ -121,7 +122,8 @@ def plain_ssh() -> Iterator[PlainSsh | None]:
             "MaxSessions": "200",
         }
         config = folder / "sshd_config"
-        config.write_text("".join(f"{key} {value}\n" for key, value in options.items()))
+        listening = [f"ListenAddress {address}\n" for address in more_addresses]
+        config.write_text("".join([*(f"{key} {value}\n" for key, value in options.items()), *listening]))
         server = subprocess.Popen([sshd, "-D", "-f", config], stderr=subprocess.DEVNULL)
         ssh = PlainSsh(folder, port)
         try:
