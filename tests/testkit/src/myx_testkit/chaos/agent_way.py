@@ -19,7 +19,9 @@ class AgentWay(Way):
     def __init__(self, ways: WayLoop, target: tuple[str, int], listen: tuple[str, int], certificate_in: Path) -> None:
         super().__init__(ways, target, listen)
         self._certificate_in = certificate_in
-        self._server_side: ssl.SSLContext | None = None
+        # Raw connections end there while calls are mistreated.
+        self._inner: asyncio.Server | None = None
+        self._opened: set[asyncio.StreamWriter] = set()
         self._random = random.Random(0)
         self.drop_share = 0.0
         self.replay_share = 0.0
@@ -41,22 +43,47 @@ class AgentWay(Way):
         super()._heal()
         if self.drop_share or self.replay_share:
             self.drop_share = self.replay_share = 0.0
+            # What is opened stays so: the next connections are raw again.
+            self._reset()
+
+    async def _open(self) -> None:
+        await super()._open()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._certificate_in / "agent.crt", self._certificate_in / "agent.key")
+        self._inner = await asyncio.start_server(self._carry, "127.0.0.1", 0, ssl=context)
+
+    async def _close(self) -> None:
+        await super()._close()
+        if self._inner is not None:
+            self._inner.close()
+        for writer in self._opened:
+            writer.transport.abort()
 
     async def link(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, writers: list[asyncio.StreamWriter]
     ) -> None:
         """Carry one connection, opened if there is something to do inside."""
-        if not (self.drop_share or self.replay_share):
-            await super().link(reader, writer, writers)
-            return
-        if self._server_side is None:
-            self._server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._server_side.load_cert_chain(self._certificate_in / "agent.crt", self._certificate_in / "agent.key")
-        there, back = await asyncio.open_connection(*self.target, ssl=_client_side())
+        target = self.target
+        if self._inner is not None and (self.drop_share or self.replay_share):
+            target = self._inner.sockets[0].getsockname()
+        there, back = await asyncio.open_connection(*target)
         writers.append(back)
-        await writer.start_tls(self._server_side)
-        call = _Call()
-        await together(self._requests(reader, back, call), self._replies(there, writer, call))
+        await together(self.pump(reader, back), self.pump(there, writer))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
+        self._opened.add(writer)
+        try:
+            with suppress(OSError, EOFError):
+                there, back = await asyncio.open_connection(*self.target, ssl=_client_side())
+                writers.append(back)
+                self._opened.add(back)
+                call = _Call()
+                await together(self._requests(reader, back, call), self._replies(there, writer, call))
+        finally:
+            for one in writers:
+                one.transport.abort()
+                self._opened.discard(one)
 
     async def _requests(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, call: "_Call") -> None:
         while chunk := await reader.read(CHUNK):
@@ -67,14 +94,12 @@ class AgentWay(Way):
                     repeated=self._random.random() < self.replay_share,
                 )
             call.request += chunk if call.repeated else b""
-            await self.passage()
             back.write(chunk)
             await back.drain()
         raise EOFError
 
     async def _replies(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, call: "_Call") -> None:
         while chunk := await there.read(CHUNK):
-            await self.passage()
             if call.repeated:
                 await self._replay(call.take())
             if call.swallowed:

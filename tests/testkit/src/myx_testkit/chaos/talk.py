@@ -55,7 +55,8 @@ class Talk:
         async def more() -> bool:
             return await self.size() > size
 
-        assert await until(more, within_s, interval_s=0.05, what="the stored log grows")
+        grown: bool = await until(more, within_s, interval_s=0.05, what="the stored log grows")
+        assert grown
         return time.monotonic() - began
 
     async def ends_well(self) -> list[Viewer]:

@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 CHUNK = 1 << 16
 CALL_S = 30.0
+CLOSE_S = 5.0
 
 
 class WayLoop:
@@ -94,11 +95,10 @@ class Way:
     async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
-        self._reset()
-        links = list(self._links)
-        for link in links:
-            link.cancel()
-        await asyncio.gather(*links, return_exceptions=True)
+        self._heal()
+        self._cut()
+        if self._links:
+            await asyncio.wait(list(self._links), timeout=CLOSE_S)
 
     def _cut(self) -> None:
         self.is_cut = True

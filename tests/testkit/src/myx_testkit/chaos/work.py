@@ -54,7 +54,7 @@ class Work:
     api: Api
     records: Path
     seed: int
-    at_once: int = 24
+    at_once: int = 40
     given: list[Given] = field(default_factory=list)
     jobs: dict[str, str] = field(default_factory=dict)
     commands: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Work:
 
     async def _ended(self, command_id: str) -> None:
         """Its end, or long enough that other work may be given."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             command = await self.api.get(command_id)
             if command["status"] in FINAL:
@@ -206,7 +206,11 @@ class Work:
             return [] if command["status"] == expected else [f"was ended on its host, and is {shown}"]
         how, _, number = end[0].partition(" ")
         if how == "signal":
-            fits = command["status"] == "failed" and command["exit_code"] is None and command["signal"] == "SIGKILL"
+            fits = (command["status"], command["exit_code"], command["signal"]) == (
+                "failed",
+                128 + int(number),
+                "SIGKILL",
+            )
         else:
             fits = command["exit_code"] == int(number) and command["status"] == (
                 "success" if number == "0" else "failed"
