@@ -1,8 +1,11 @@
-"""`python -m myx_executor serve | migrate | check-config`."""
+"""`python -m myx_executor serve | migrate | check-config | check-keys | rotate-master-key`."""
 
+import argparse
+import asyncio
 import sys
 from contextlib import AsyncExitStack
 
+from myx_executor import key_verbs
 from myx_executor.app import MIGRATIONS, NAME, start
 from myx_executor.models.base import SCHEMA
 from myx_executor.settings import ExecutorSettings
@@ -13,28 +16,65 @@ from myx_kit.lifecycle import serve
 from myx_kit.rpc.server import RpcServer
 from myx_kit.secretbox import SecretBox
 
-_USAGE = "usage: python -m myx_executor serve | migrate | check-config\n"
-
 
 def main(arguments: list[str]) -> int:
     """Exit code of the process: 0 fine, 1 failed, 2 called or configured wrongly."""
-    if len(arguments) != 1 or arguments[0] not in ("serve", "migrate", "check-config"):
-        sys.stderr.write(_USAGE)
-        return 2
+    try:
+        chosen = _parser().parse_args(arguments)
+    except SystemExit as wrong:
+        return int(wrong.code or 0)
     settings = ExecutorSettings.load()
     logging.configure(NAME, settings.log_level, settings.log_format)
+    if chosen.verb == "serve":
+        return _serve(settings)
     try:
-        if arguments[0] == "migrate":
-            migrate.upgrade(settings.database_url(), SCHEMA, MIGRATIONS)
-            return 0
-        if arguments[0] == "check-config":
-            settings.database_url()
-            SecretBox.from_file(settings.master_key_file)
-            return 0
+        for line in _told(settings, chosen):
+            sys.stdout.write(f"{line}\n")
     except MyxError as error:
         sys.stderr.write(f"{error.message} ({error.reason})\n")
         return 1
+    return 0
 
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m myx_executor", description="Makes things happen on servers.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("serve", help="serve gRPC until SIGTERM")
+    verbs.add_parser("migrate", help="bring the database schema up to date")
+    verbs.add_parser("check-config", help="check the settings and the files that they name")
+    verbs.add_parser("check-keys", help="say how many stored values are sealed with which master key")
+    rotate = verbs.add_parser(
+        "rotate-master-key",
+        help="add a master key to the file and let it seal from now on",
+        description="A running executor takes the file within seconds and seals everything again; check-keys says when "
+        "the old key may be dropped. Where replicas get the file at different times, add first, and use later.",
+    )
+    what = rotate.add_mutually_exclusive_group()
+    what.add_argument("--add-only", action="store_true", help="add a key that only opens, so that all replicas know it")
+    what.add_argument("--use", metavar="ID", help="let a key that is there seal from now on")
+    what.add_argument("--drop", metavar="ID", help="take a key out of the file, if nothing is sealed with it any more")
+    return parser
+
+
+def _told(settings: ExecutorSettings, chosen: argparse.Namespace) -> list[str]:
+    """Does what was chosen; the lines to be printed."""
+    if chosen.verb == "migrate":
+        migrate.upgrade(settings.database_url(), SCHEMA, MIGRATIONS)
+        return []
+    if chosen.verb == "check-config":
+        settings.database_url()
+        SecretBox.from_file(settings.master_key_file)
+        return []
+    if chosen.verb == "check-keys":
+        return asyncio.run(key_verbs.report(settings))
+    if chosen.drop:
+        return [asyncio.run(key_verbs.drop(settings, chosen.drop))]
+    if chosen.use:
+        return [key_verbs.use(settings, chosen.use)]
+    return [key_verbs.add(settings, primary=not chosen.add_only)]
+
+
+def _serve(settings: ExecutorSettings) -> int:
     async def begin(stack: AsyncExitStack) -> RpcServer:
         return await start(settings, stack)
 

@@ -5,6 +5,7 @@ import socket
 import stat
 import tempfile
 import uuid
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,14 @@ from myx_executor.adapters.targets import GrpcTargets
 from myx_executor.adapters.tool import DeploymentTool
 from myx_executor.consumers import OfflineAgents, OnlineAgents
 from myx_executor.domain.command import Command, RowKind
-from myx_executor.loops import Gather, start_deployment_loops, start_loops, start_retention, start_serving
+from myx_executor.loops import (
+    Gather,
+    start_deployment_loops,
+    start_key_watch,
+    start_loops,
+    start_retention,
+    start_serving,
+)
 from myx_executor.models.base import outbox as outbox_table
 from myx_executor.rpc.commands import CommandServicer
 from myx_executor.rpc.deployments import DeploymentServicer
@@ -152,40 +160,21 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     outbox = Outbox(outbox_table)
     tell = Gather(outbox.wake)
 
-    def on_final(command: Command, known: bool) -> None:
-        tell()
-        if command.job_id is not None:
-            bells.note(command.job_id)
-        if known:
-            releaser.add(command.id, command.server_id)
-
     async def wake_all() -> None:
         runner.wake.set()
         await live_bus.publish_work()
 
     locks = Locks(LockStore(pool), wake_all)
     registry = _registry(settings, ways.registry, stack)
+    on_final = _on_final(tell, bells, releaser)
     tools = Tools(
         fleet, commands, logs, hub, box, Pressure(), _limits(settings, retry), on_final, locks, presence=registry
     )
     deploying = _deployment_tools(settings, tools, fleet, registry, pool)
-
-    def make_driver(owned: Owned, lease: Lease) -> Driver:
-        if owned.command.kind is RowKind.DEPLOYMENT:
-            return DeploymentDrive(deploying, owned, lease)
-        return Drive(tools, owned, lease)
-
     runner = Runner(
-        _own_name(), commands, make_driver, max_active=settings.max_active_commands, lease_s=settings.lease_s
+        _own_name(), commands, _drivers(deploying), max_active=settings.max_active_commands, lease_s=settings.lease_s
     )
-
-    async def hand_over() -> None:
-        await runner.drain(settings.play_drain_s, settings.lease_renew_s)
-        if await runner.close(settings.drain_s / 2):
-            await live_bus.publish_work()
-            await bus.flush()
-
-    stack.push_async_callback(hand_over)
+    stack.push_async_callback(_hand_over, settings, runner, live_bus, bus)
     background = TaskOwner(NAME)
     stack.push_async_callback(background.close)
     create = CreateDeployment(
@@ -199,6 +188,7 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     expiry = Expiry(runner.owner, commands, deploying.store, locks, tell)
     start_loops(background, settings, runner, hub, releaser, expiry)
     start_retention(background, settings, pool, runner.owner)
+    start_key_watch(background, box, pool)
     targets = GrpcTargets(ServerServiceStub(ways.registry))
     around = Around(pool, tools, targets, create, bells, wake_all, tell)
     jobs = run_jobs(settings, runner.owner, around, stack, live_bus)
@@ -221,6 +211,33 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
         run_schedules(settings, runner.owner, around, Doors(run, create, jobs.cases.create), stack),
     )
     return await _serve(settings, servicers, hub, stack)
+
+
+def _on_final(tell: Callable[[], None], bells: JobBells, releaser: Releaser) -> Callable[[Command, bool], None]:
+    def on_final(command: Command, known: bool) -> None:
+        tell()
+        if command.job_id is not None:
+            bells.note(command.job_id)
+        if known:
+            releaser.add(command.id, command.server_id)
+
+    return on_final
+
+
+def _drivers(deploying: DeploymentTools) -> Callable[[Owned, Lease], Driver]:
+    def make_driver(owned: Owned, lease: Lease) -> Driver:
+        if owned.command.kind is RowKind.DEPLOYMENT:
+            return DeploymentDrive(deploying, owned, lease)
+        return Drive(deploying.base, owned, lease)
+
+    return make_driver
+
+
+async def _hand_over(settings: ExecutorSettings, runner: Runner, live_bus: KitLiveBus, bus: Bus) -> None:
+    await runner.drain(settings.play_drain_s, settings.lease_renew_s)
+    if await runner.close(settings.drain_s / 2):
+        await live_bus.publish_work()
+        await bus.flush()
 
 
 def _live(bus: Bus, commands: CommandStore, stack: AsyncExitStack) -> tuple[KitLiveBus, LiveHub, JobBells]:

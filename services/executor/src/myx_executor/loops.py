@@ -7,21 +7,25 @@ from myx_executor.store.commands import CommandStore
 from myx_executor.store.log_partitions import LogPartitions
 from myx_executor.store.pool import Pool
 from myx_executor.store.retention import RetentionStore
+from myx_executor.store.sealed import SealedStore
 from myx_executor.usecases.deployments.pushes import Artifacts
 from myx_executor.usecases.deployments.self_repair import SelfRepair
 from myx_executor.usecases.expire import Expiry
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.release import Releaser
+from myx_executor.usecases.resealing import KeyWatch, Resealing
 from myx_executor.usecases.retention import Retention
 from myx_executor.usecases.runner import Runner
 from myx_kit.loops import Loop, TaskOwner
 from myx_kit.rpc.server import RpcServer
 from myx_kit.rpc.serving import ServingWhile
+from myx_kit.secretbox import SecretBox
 
 _RELEASE_S = 0.25
 _RELEASE_SWEEP_S = 60.0
 _HEAL_S = 1.0
 _SERVING_S = 1.0
+_KEYS_S = 5.0
 _ABANDONED_S = 3600.0
 # One turn of the relay for the events of many short commands: each turn costs more than a command.
 _EVENTS_S = 0.1
@@ -80,6 +84,12 @@ def start_retention(owner: TaskOwner, settings: ExecutorSettings, pool: Pool, na
         RetentionStore(pool), LogPartitions(pool), settings.retention(), name, rest_s=interval_s * 0.8
     )
     owner.start(Loop("retention", interval_s, retention.run_once).run(), name="retention", critical=True)
+
+
+def start_key_watch(owner: TaskOwner, box: SecretBox, pool: Pool) -> None:
+    """Starts what takes a rotated master key and seals everything again with it."""
+    watch = KeyWatch(box, Resealing(SealedStore(pool), box))
+    owner.start(Loop("key-watch", _KEYS_S, watch.run_once).run(), name="key-watch", critical=True)
 
 
 def start_serving(owner: TaskOwner, server: RpcServer, pool: Pool, hub: LiveHub) -> None:

@@ -1,0 +1,62 @@
+"""What operators do with the executor's master key file, in words for a terminal."""
+
+from collections import Counter
+
+from myx_executor.settings import ExecutorSettings
+from myx_executor.store.pool import Pool
+from myx_executor.store.sealed import SealedStore
+from myx_executor.usecases.resealing import Resealing
+from myx_kit import master_keys
+from myx_kit.errors import FailedPrecondition
+from myx_kit.secretbox import SecretBox
+
+
+async def report(settings: ExecutorSettings) -> list[str]:
+    """A line for each key: what is sealed with it and whether it may be dropped."""
+    box = SecretBox.from_file(settings.master_key_file)
+    counts = await _counts(settings, box)
+    return [_line(key_id, box, counts.get(key_id, Counter())) for key_id in sorted(box.key_ids | counts.keys())]
+
+
+def add(settings: ExecutorSettings, *, primary: bool) -> str:
+    """Adds a key; one sentence about it."""
+    key_id = master_keys.add_key(settings.master_key_file, primary=primary)
+    if primary:
+        return f"{key_id} was added to {settings.master_key_file} and seals from now on."
+    return (
+        f"{key_id} was added to {settings.master_key_file}. Once every replica has it: rotate-master-key --use {key_id}"
+    )
+
+
+def use(settings: ExecutorSettings, key_id: str) -> str:
+    """Makes a key primary; one sentence about it."""
+    master_keys.use_key(settings.master_key_file, key_id)
+    return f"{key_id} seals from now on."
+
+
+async def drop(settings: ExecutorSettings, key_id: str) -> str:
+    """Drops a key that nothing is sealed with; one sentence about it. FailedPrecondition `MASTER_KEY_IN_USE`."""
+    box = SecretBox.from_file(settings.master_key_file)
+    used = (await _counts(settings, box)).get(key_id, Counter()).total()
+    if used:
+        message = f"{used} stored values are sealed with {key_id}; a running executor seals them again."
+        raise FailedPrecondition("MASTER_KEY_IN_USE", message)
+    master_keys.drop_key(settings.master_key_file, key_id)
+    return f"{key_id} is no longer in {settings.master_key_file}."
+
+
+def _line(key_id: str, box: SecretBox, tables: Counter[str]) -> str:
+    told = ", ".join(f"{count} in {table}" for table, count in sorted(tables.items()) if count) or "nothing"
+    if key_id not in box.key_ids:
+        return f"{key_id}: {told}; NOT IN THE FILE: these values cannot be opened"
+    if key_id == box.primary:
+        return f"{key_id} (primary): {told}"
+    return f"{key_id}: {told}" + ("" if tables.total() else "; may be dropped")
+
+
+async def _counts(settings: ExecutorSettings, box: SecretBox) -> dict[str, Counter[str]]:
+    pool = Pool(settings.database_url(), 1)
+    try:
+        return dict(await Resealing(SealedStore(pool), box).counts())
+    finally:
+        await pool.close()
