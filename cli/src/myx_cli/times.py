@@ -17,6 +17,16 @@ def parse_time(text: object) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def in_zone(text: object, zone: object) -> str:
+    """An RFC 3339 time on the clocks of an IANA zone; as it is where this host does not know the zone."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(ZoneInfo(str(zone))).isoformat()
+    except (ValueError, KeyError, OSError):
+        return str(text)
+
+
 def ago(text: object, now: float | None = None) -> str:
     """An RFC 3339 time as `3 min ago`; empty where there is none."""
     moment = parse_time(text)

@@ -242,9 +242,17 @@ def test_a_schedule_that_is_none_is_refused_here(gateway, myx, arguments, said):
 def test_schedules_are_listed_shown_changed_and_removed(gateway, myx):
     work = {"command": None, "deployment": None}
     job = {"selector": "env=prod", "servers": [], "work": {"command": {"command": "true", "args": []}}, "options": {}}
-    gateway.jobs.add_schedule(name="nightly", cron="0 3 * * *", work={**work, "job": job})
+    gateway.jobs.add_schedule(name="nightly", time_zone="Europe/Berlin", cron="0 3 * * *", work={**work, "job": job})
     assert myx("schedule", "list").stdout.decode().rstrip("\n").split("\t") == [
-        *("nightly", "active", "0 3 * * *", "UTC", "2026-03-29T03:00:00+02:00", "2026-01-01T03:00:00Z", "denied"),
+        *(
+            "nightly",
+            "active",
+            "0 3 * * *",
+            "Europe/Berlin",
+            "2026-03-29T03:00:00+02:00",
+            "2026-01-01T03:00:00Z",
+            "denied",
+        ),
         "true on env=prod",
     ]
     shown = myx("schedule", "show", "nightly").stdout.decode()
@@ -257,7 +265,11 @@ def test_schedules_are_listed_shown_changed_and_removed(gateway, myx):
     assert myx("schedule", "next", "nightly", "-n", "2").stdout.splitlines() == [
         *(b"2026-03-29T03:00:00+02:00", b"2026-03-30T03:00:00+02:00"),
     ]
-    assert gateway.posts("/schedules/preview")[-1].json() == {"cron": "5 4 * * *", "time_zone": "UTC", "count": 2}
+    assert gateway.posts("/schedules/preview")[-1].json() == {
+        "cron": "5 4 * * *",
+        "time_zone": "Europe/Berlin",
+        "count": 2,
+    }
     assert myx("schedule", "next", "--cron", "* * * * *", "--tz", "Asia/Tokyo").returncode == 0
     assert myx("schedule", "fires", "nightly").stdout.split(b"\t")[:2] == [b"2026-01-01T03:00:00Z", b"denied"]
     done = myx("schedule", "remove", "nightly", "nope")

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 from base64 import b64decode
 
 import pytest
@@ -290,6 +292,33 @@ def test_json_lines_tell_all(gateway, myx):
     assert (result["exit_code"], result["job"]["status"]) == (3, "partial")
     assert [entry["exit_code"] for entry in result["targets"]] == [3, 0, 0]
     assert [entry["error"] for entry in result["targets"]] == ["exit code 3", None, None]
+
+
+def test_json_lines_end_with_the_result_of_a_failure_too(gateway, myx):
+    done = myx("run", "local", "nope", "-o", "json", "--", "x")
+    assert done.returncode == 125
+    (result,) = lines_of(done)
+    assert (result["type"], result["exit_code"], result["job"], result["targets"]) == ("result", 125, None, [])
+    assert result["error"].startswith("there is no server nope; nothing was started")
+
+
+def test_one_server_needs_little_to_start(gateway, myx):
+    """docs/adr/0003: what `myx run` imports is what it takes."""
+
+    async def script(stream):
+        await stream.final()
+
+    gateway.script = script
+    code = "import sys; from myx_cli.__main__ import main; main(); print(*sys.modules)"
+    command = [sys.executable, "-c", code, "run", "local", "--", "x"]
+    done = subprocess.run(command, env=myx.env, cwd=myx.cwd, capture_output=True, check=True)
+    imported = set(done.stdout.decode().split())
+    assert "myx_cli.commands.run" in imported
+    heavy = {"rich", "yaml", "ssl", "email", "http.client", "asyncio", "subprocess", "dataclasses"}
+    assert imported.isdisjoint(heavy)
+    assert not {name for name in imported if name.startswith("myx_cli.jobs.")} - {
+        *("myx_cli.jobs.request", "myx_cli.jobs.statuses"),
+    }
 
 
 def test_detached_it_prints_the_jobs_id(gateway, myx):

@@ -12,6 +12,7 @@ from myx_cli.sinks import print_json
 from myx_cli.standing import Fact
 from myx_cli.tables import Status, When, print_facts, print_table
 from myx_cli.text import clean, format_duration
+from myx_cli.times import in_zone
 
 PATH = "/schedules"
 
@@ -64,7 +65,7 @@ def next_(arguments: Namespace) -> int:
         print_json(preview)
         return 0
     for moment in preview.get("times") or []:
-        print_line(clean(moment))
+        print_line(clean(in_zone(moment, zone)))
     return 0
 
 
@@ -115,6 +116,7 @@ def _fire_row(fire: Document) -> tuple[object, ...]:
 
 def _facts(schedule: Document) -> list[Fact]:
     last = schedule.get("last_fire") or {}
+    zone = schedule.get("time_zone") or "UTC"
     within = schedule.get("missed_within_s")
     missed = clean(schedule.get("missed") or "skip").replace("_", " ")
     if missed != "skip" and isinstance(within, int | float):
@@ -124,8 +126,8 @@ def _facts(schedule: Document) -> list[Fact]:
         ("id", schedule.get("id")),
         ("state", Status("paused" if schedule.get("paused") else "active")),
         ("cron", schedule.get("cron")),
-        ("time zone", schedule.get("time_zone") or "UTC"),
-        *(("next", moment) for moment in schedule.get("next_times") or []),
+        ("time zone", zone),
+        *(("next", in_zone(moment, zone)) for moment in schedule.get("next_times") or []),
         ("work", _work(schedule)),
         ("when missed", missed),
         ("when the one before still runs", schedule.get("overlap")),

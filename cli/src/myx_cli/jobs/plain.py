@@ -48,4 +48,8 @@ class PlainWatcher:
             note(f"{self._not_started} {'server was' if self._not_started == 1 else 'servers were'} not started")
 
     def _sink(self, target: Document) -> PrefixSink:
-        return self._sinks.setdefault(int(target["number"]), PrefixSink(clean(target.get("server_name"))))
+        number = int(target["number"])
+        sink = self._sinks.get(number)
+        if sink is None:
+            sink = self._sinks[number] = PrefixSink(clean(target.get("server_name")))
+        return sink

@@ -2,10 +2,11 @@
 
 import os
 from argparse import Namespace
+from collections.abc import Callable
 
 from myx_cli.api import Client, Document, segment
 from myx_cli.endpoint import Endpoint
-from myx_cli.errors import ApiError, Failure, OutputError
+from myx_cli.errors import MYX_FAILED, ApiError, Failure, OutputError
 from myx_cli.jobs.follow import JobFollower
 from myx_cli.jobs.lines import JsonWatcher
 from myx_cli.jobs.live import LiveWatcher
@@ -34,15 +35,14 @@ def run_job(endpoint: Endpoint, work: Document, arguments: Namespace) -> int:
     content: Document = {"work": work, "options": options}
     if arguments.job_name:
         content["name"] = arguments.job_name
-    try:
-        if arguments.selector is None:
-            session.interrupts.watch()
-            job = _create(client, session, {**content, "servers": arguments.servers})
-        else:
-            job = _create_selected(client, session, {**content, "selector": arguments.selector}, arguments)
-        return _show(client, session, job, arguments)
-    finally:
-        client.close()
+
+    def start() -> Document:
+        if arguments.selector is not None:
+            return _create_selected(client, session, {**content, "selector": arguments.selector}, arguments)
+        session.interrupts.watch()
+        return _create(client, session, {**content, "servers": arguments.servers})
+
+    return _run(client, session, start, arguments)
 
 
 def retry_job(endpoint: Endpoint, job_id: str, content: Document, arguments: Namespace) -> int:
@@ -50,11 +50,8 @@ def retry_job(endpoint: Endpoint, job_id: str, content: Document, arguments: Nam
     session = Session(endpoint, arguments.reconnect_timeout, JOB)
     session.interrupts.watch()
     client = Client(endpoint)
-    try:
-        job = _create(client, session, content, f"{JOB.path}/{segment(job_id)}/retry")
-        return _show(client, session, job, arguments)
-    finally:
-        client.close()
+    path = f"{JOB.path}/{segment(job_id)}/retry"
+    return _run(client, session, lambda: _create(client, session, content, path), arguments)
 
 
 def follow_job(client: Client, session: Session, job: Document, arguments: Namespace) -> int:
@@ -116,6 +113,20 @@ def _create(client: Client, session: Session, content: Document, path: str = "")
     return job
 
 
+def _run(client: Client, session: Session, start: Callable[[], Document], arguments: Namespace) -> int:
+    job: Document | None = None
+    try:
+        job = start()
+        return _show(client, session, job, arguments)
+    except Failure as failure:
+        if arguments.output == "json" and failure.exit_code == MYX_FAILED:
+            result = {"type": "result", "exit_code": MYX_FAILED, "error": failure.message, "job": job, "targets": []}
+            print_json_line(result)
+        raise
+    finally:
+        client.close()
+
+
 def _show(client: Client, session: Session, job: Document, arguments: Namespace) -> int:
     job_id = str(job["id"])
     as_json = arguments.output == "json"
@@ -150,4 +161,4 @@ def _result(follower: JobFollower, code: int) -> Document:
         }
         for _, target in sorted(follower.targets.items())
     ]
-    return {"type": "result", "exit_code": code, "job": follower.job, "targets": targets}
+    return {"type": "result", "exit_code": code, "error": None, "job": follower.job, "targets": targets}
