@@ -1,0 +1,483 @@
+"""Schedules: what may be asked for, what each policy does, who may, and exactly once whatever dies."""
+
+import asyncio
+import os
+import random
+import signal
+from datetime import UTC, timedelta
+
+import pytest
+from executor_schedules import Schedules, command, gateway, now
+from executor_world import Executor
+
+from myx.executor.v1 import command_pb2
+from myx.executor.v1 import schedule_service_pb2 as pb
+from myx.executor.v1.command_service_pb2 import ListCommandsRequest
+from myx.executor.v1.job_service_pb2 import GetJobRequest
+from myx.executor.v1.job_service_pb2_grpc import JobServiceStub
+from myx.executor.v1.schedule_service_pb2_grpc import ScheduleServiceStub
+from myx_executor.app import MIGRATIONS
+from myx_executor.models.base import SCHEMA
+from myx_kit.db import migrate
+from myx_kit.errors import Aborted, AlreadyExists, InvalidArgument, MyxError, NotFound, PermissionDenied
+from myx_kit.rpc.client import open_channel
+from myx_testkit.ports import free_port
+from myx_testkit.wait import until
+
+STARTED, SKIPPED = pb.FIRE_OUTCOME_STARTED, pb.FIRE_OUTCOME_SKIPPED
+MISSED, DENIED, FAILED = pb.FIRE_OUTCOME_MISSED, pb.FIRE_OUTCOME_DENIED, pb.FIRE_OUTCOME_FAILED
+WAITING, PENDING = pb.FIRE_OUTCOME_WAITING, pb.FIRE_OUTCOME_PENDING
+QUICK = {"schedule_interval_s": 0.05, "sweep_interval_s": 0.2, "schedules_unchecked": "true"}
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory, tls_dir, module_postgres, module_nats, registry):
+    """One executor for the tests that leave it alone."""
+    migrate.upgrade(module_postgres.url, SCHEMA, MIGRATIONS)
+    folder = tmp_path_factory.mktemp("schedules") / "one"
+    one = Executor(folder, tls_dir, module_postgres, module_nats.url, registry, **QUICK)
+    one.start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+async def schedules(executor, module_postgres):
+    async with Schedules(executor, module_postgres) as client:
+        yield client
+        await client.clear()
+
+
+async def commands_of(executor, schedule_id):
+    async with executor.client() as client:
+        listed = await client.stub.ListCommands(ListCommandsRequest(page_size=1000), timeout=20)
+        return [one for one in listed.commands if one.schedule_id == schedule_id]
+
+
+# ---- what may be asked for ----------------------------------------------------------------------------------
+
+
+async def test_a_schedule_is_kept_shown_and_removed(schedules, agent):
+    work = command(agent.name, "/bin/sh", "-c", "true", secret_env={"TOKEN": "hush"}, stdin=b"secret")
+    made = await schedules.create(work, "nightly", cron="30 2 * * *", time_zone="Europe/Berlin")
+    assert made.name == "nightly"
+    assert made.owner == "token:admin"
+    assert (made.missed, made.overlap) == (pb.MISSED_POLICY_SKIP, pb.OVERLAP_POLICY_SKIP)
+    assert made.missed_within.ToTimedelta() == timedelta(hours=1)
+    assert len(made.next_times) == 5
+    assert all(time.ToDatetime(UTC) > now() for time in made.next_times)
+    assert dict(made.work.command.secret_env) == {"TOKEN": ""}
+    assert b"secret" not in made.SerializeToString().replace(b"secret_env", b"")
+    assert made == await schedules.get(made.id) == await schedules.get("nightly")
+    await schedules.create(command(agent.name), "another")
+    listed = await schedules.stub.ListSchedules(pb.ListSchedulesRequest(page_size=1))
+    rest = await schedules.stub.ListSchedules(pb.ListSchedulesRequest(page_token=listed.next_page_token))
+    assert [one.name for one in (*listed.schedules, *rest.schedules)] == ["another", "nightly"]
+    rows = schedules.execute("select row_to_json(s)::text from executor.schedule s")
+    assert all("hush" not in row[0] and 'secret"' not in row[0] for row in rows)
+    await schedules.delete("nightly")
+    with pytest.raises(NotFound, match="SCHEDULE_NOT_FOUND"):
+        await schedules.get("nightly")
+
+
+def bad(**fields):
+    work = command("x")
+    for name, value in fields.items():
+        setattr(work.command, name, value)
+    return work
+
+
+def job(**fields):
+    work = pb.ScheduledWork()
+    work.job.work.command.command = "true"
+    for name, value in fields.items():
+        setattr(work.job, name, value)
+    return work
+
+
+FROZEN = "work.job.expected_targets_sha256"
+
+
+async def test_what_is_wrong_is_refused_naming_the_field(schedules, agent):
+    good = command(agent.name)
+    cases = [
+        ({"name": "Bad Name"}, good, "SCHEDULE_INVALID", "name"),
+        ({"cron": "61 * * * *"}, good, "SCHEDULE_INVALID", "cron"),
+        ({"cron": "0 0 30 2 *"}, good, "SCHEDULE_INVALID", "cron"),
+        ({"time_zone": "Mars/Olympus"}, good, "SCHEDULE_INVALID", "time_zone"),
+        ({"missed": 9}, good, "SCHEDULE_INVALID", "missed"),
+        ({"overlap": 9}, good, "SCHEDULE_INVALID", "overlap"),
+        ({"missed_within": {"seconds": 5}}, good, "SCHEDULE_INVALID", "missed_within"),
+        ({"request_id": "x" * 300}, good, "SCHEDULE_INVALID", "request_id"),
+        ({}, pb.ScheduledWork(), "SCHEDULE_INVALID", "work"),
+        ({}, bad(request_id="x"), "SCHEDULE_INVALID", "work.command.request_id"),
+        ({}, command(agent.name, ""), "COMMAND_EMPTY", "work.command.command"),
+        ({}, command(agent.name, cwd="tmp"), "ARGUMENT_INVALID", "work.command.cwd"),
+        ({}, command(agent.name, secret_env={"A": ""}), "SCHEDULE_INVALID", "work"),
+        ({}, command("nowhere"), "SERVER_NOT_FOUND", "work.command.server"),
+        ({}, job(), "SELECTOR_INVALID", "work.job.selector"),
+        ({}, job(selector="name ~ "), "SELECTOR_INVALID", "work.job.selector"),
+        (
+            {},
+            job(selector="all", expected_targets_sha256="0" * 64),
+            "SCHEDULE_INVALID",
+            "work.job.expected_targets_sha256",
+        ),
+    ]
+    for fields, work, reason, field in cases:
+        with pytest.raises(MyxError) as caught:
+            await schedules.create(work, **({"name": "wrong"} | fields))
+        assert (caught.value.reason, caught.value.fields["field"]) == (reason, field), fields
+    assert not (await schedules.stub.ListSchedules(pb.ListSchedulesRequest())).schedules
+
+
+async def test_the_same_request_creates_one_schedule(schedules, agent):
+    work = command(agent.name, secret_env={"A": "1"})
+    made = await asyncio.gather(*(schedules.create(work, "one", request_id="r") for _ in range(5)))
+    assert len({one.id for one in made}) == 1
+    with pytest.raises(Aborted, match="REQUEST_ID_REUSED"):
+        await schedules.create(command(agent.name, secret_env={"A": "2"}), "one", request_id="r")
+    with pytest.raises(AlreadyExists, match="SCHEDULE_NAME_TAKEN"):
+        await schedules.create(work, "one", request_id="other")
+
+
+async def test_who_changes_what_happens_becomes_the_owner(schedules, agent):
+    made = await schedules.create(command(agent.name, secret_env={"A": "1"}), "mine")
+    paused = await schedules.update("mine", "paused", paused=True, requested_by="token:other", etag=made.etag)
+    assert (paused.paused, paused.owner, list(paused.next_times)) == (True, "token:admin", [])
+    with pytest.raises(Aborted, match="ETAG_MISMATCH"):
+        await schedules.update("mine", "paused", paused=False, etag=made.etag)
+    moved = await schedules.update("mine", "time_zone", "cron", time_zone="Asia/Tokyo", cron="0 9 * * *")
+    assert moved.etag != paused.etag
+    theirs = await schedules.update("mine", "work", work=command(agent.name, "/bin/ls"), requested_by="token:other")
+    assert (theirs.owner, theirs.work.command.command) == ("token:other", "/bin/ls")
+    assert not theirs.work.command.secret_env
+    with pytest.raises(InvalidArgument) as caught:
+        await schedules.update("mine", "work", work=command(agent.name, secret_env={"A": ""}))
+    assert (caught.value.reason, caught.value.fields["field"]) == ("SCHEDULE_INVALID", "work")
+    for mask in ([], ["name"], ["nonsense"]):
+        with pytest.raises(InvalidArgument, match="UPDATE_MASK_INVALID"):
+            await schedules.update("mine", *mask)
+
+
+async def test_times_are_shown_before_anything_is_stored(schedules):
+    request = pb.PreviewScheduleRequest(cron="30 2 * * *", time_zone="Europe/Berlin", count=3)
+    request.after.FromJsonString("2026-03-28T00:00:00Z")
+    times = (await schedules.stub.PreviewSchedule(request)).times
+    assert [time.ToJsonString() for time in times] == [
+        "2026-03-28T01:30:00Z",
+        "2026-03-29T01:00:00Z",
+        "2026-03-30T00:30:00Z",
+    ]
+    request.count = 101
+    with pytest.raises(InvalidArgument, match="SCHEDULE_INVALID"):
+        await schedules.stub.PreviewSchedule(request)
+
+
+# ---- firing -------------------------------------------------------------------------------------------------
+
+
+async def test_a_time_that_comes_starts_the_work_with_its_secrets(executor, schedules, agent, tmp_path):
+    mark = tmp_path / "mark"
+    work = command(
+        agent.name,
+        "/bin/sh",
+        "-c",
+        f'printf "%s %s" "$TOKEN" "$(cat)" > {mark}',
+        secret_env={"TOKEN": "hush"},
+        stdin=b"in",
+    )
+    made = await schedules.create(work)
+    schedules.due(made.id)
+    fire = (await schedules.decided(made.id))[0]
+    assert (fire.outcome, fire.started_kind) == (STARTED, "command"), fire
+    async with executor.client() as client:
+        ended = await client.final(fire.started_id)
+    assert (ended.status, ended.schedule_id, ended.requested_by) == (
+        command_pb2.COMMAND_STATUS_SUCCESS,
+        made.id,
+        "token:admin",
+    )
+    assert mark.read_text() == "hush in"
+    assert (await schedules.get(made.id)).last_fire == fire
+    subjects = [
+        row[0] for row in schedules.execute("select sealed is null and work is null from executor.schedule_fire")
+    ]
+    assert subjects == [True]
+
+
+async def test_a_job_is_started_on_what_matches_when_it_fires(executor, schedules, agent):
+    made = await schedules.create(job(selector=f"name in ({agent.name})", name="everywhere"))
+    schedules.due(made.id)
+    fire = (await schedules.decided(made.id))[0]
+    assert (fire.outcome, fire.started_kind) == (STARTED, "job"), fire
+    channel = open_channel(f"127.0.0.1:{executor.port}", executor.tls_dir, "gateway", "executor")
+    started = (await JobServiceStub(channel).GetJob(GetJobRequest(job_id=fire.started_id))).job
+    await channel.close()
+    assert (started.schedule_id, started.target_count, started.name) == (made.id, 1, "everywhere")
+
+
+async def test_a_selector_that_matches_nothing_starts_nothing(schedules, agent):
+    made = await schedules.create(job(selector="role=nobody"))
+    schedules.due(made.id)
+    fire = (await schedules.decided(made.id))[0]
+    assert (fire.outcome, fire.reason) == (FAILED, "no_targets")
+
+
+async def test_missed_times_are_told_and_run_once_if_that_was_asked(schedules, agent):
+    work, hour = command(agent.name), timedelta(hours=1)
+    skips = await schedules.create(work, cron="0 * * * *")
+    once = await schedules.create(
+        work, cron="0 * * * *", missed=pb.MISSED_POLICY_RUN_ONCE, missed_within={"seconds": 7200}
+    )
+    old = await schedules.create(work, cron="0 0 1 1 *", missed=pb.MISSED_POLICY_RUN_ONCE)
+    paused = await schedules.create(work, cron="0 * * * *", missed=pb.MISSED_POLICY_RUN_ONCE, paused=True)
+    # The times were odd ones, so that the minute at which this runs does not matter.
+    for one in (skips, once, old, paused):
+        schedules.due(one.id, 3 * hour)
+    fires = await schedules.decided(once.id, 4)
+    assert [fire.outcome for fire in fires] == [STARTED, MISSED, MISSED, MISSED]
+    assert {fire.outcome for fire in (await schedules.decided(skips.id, 3))[1:]} == {MISSED}
+    assert [(fire.outcome, fire.reason) for fire in await schedules.decided(old.id)] == [(MISSED, "nobody_fired")]
+    assert {(fire.outcome, fire.reason) for fire in await schedules.decided(paused.id, 3)} == {(MISSED, "paused")}
+    assert (await schedules.get(once.id)).next_times[0].ToDatetime(UTC) > now()
+
+
+async def test_overlap_skips_waits_or_is_allowed(executor, schedules, agent, tmp_path):
+    gate = tmp_path / "gate"
+    work = command(agent.name, "/bin/sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done")
+    made = {
+        policy: await schedules.create(work, overlap=getattr(pb, f"OVERLAP_POLICY_{policy}"))
+        for policy in ("SKIP", "WAIT", "ALLOW")
+    }
+    for one in made.values():
+        schedules.due(one.id)
+        assert (await schedules.decided(one.id))[0].outcome == STARTED
+        schedules.due(one.id)
+    assert (await schedules.decided(made["SKIP"].id, 2))[0].reason == "still_running"
+    assert (await schedules.decided(made["ALLOW"].id, 2))[0].outcome == STARTED
+    await schedules.outcome(made["WAIT"].id, WAITING)
+    schedules.due(made["WAIT"].id)
+    third = (await schedules.decided(made["WAIT"].id, 2))[0]
+    assert (third.outcome, third.reason) == (SKIPPED, "another_waits")
+    gate.touch()
+    fires = await schedules.decided(made["WAIT"].id, 3)
+    assert [fire.outcome for fire in fires] == [SKIPPED, STARTED, STARTED]
+    assert len(await commands_of(executor, made["WAIT"].id)) == 2
+
+
+async def test_a_pause_and_a_removal_end_what_waits(executor, schedules, agent, tmp_path):
+    gate = tmp_path / "gate"
+    work = command(agent.name, "/bin/sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done")
+    both = [await schedules.create(work, overlap=pb.OVERLAP_POLICY_WAIT) for _ in range(2)]
+    for one in both:
+        schedules.due(one.id)
+        await schedules.decided(one.id)
+        schedules.due(one.id)
+        await schedules.outcome(one.id, WAITING)
+    await schedules.update(both[0].id, "paused", paused=True)
+    await schedules.delete(both[1].id)
+    gate.touch()
+    assert (await schedules.decided(both[0].id, 2))[0].reason == "paused"
+    assert [len(await commands_of(executor, one.id)) for one in both] == [1, 1]
+
+
+async def test_a_refused_start_is_told_with_its_reason(schedules, registry, agent):
+    name = f"gone-{agent.name}"
+    registry.put(agent.endpoint(server_name=name, server_id=name, agent_id=name))
+    made = await schedules.create(command(name))
+    registry.servers.pop(name)
+    registry._write()
+    schedules.due(made.id)
+    fire = (await schedules.decided(made.id))[0]
+    assert (fire.outcome, fire.reason) == (FAILED, "server_not_found")
+
+
+async def test_clocks_that_jump_double_nothing(schedules, agent):
+    made = await schedules.create(command(agent.name), cron="* * * * *")
+    schedules.due(made.id)
+    fires = await schedules.decided(made.id)
+    slot = fires[0].slot_at.ToDatetime(UTC)
+    # As if the clock had gone back: the same time comes again.
+    schedules.execute("update executor.schedule set next_at = %s where id = %s", slot, made.id)
+
+    async def passed():
+        return schedules.execute("select next_at > %s from executor.schedule where id = %s", slot, made.id)[0][0]
+
+    await until(passed, 30)
+    again = await schedules.fires(made.id)
+    assert [fire.slot_at for fire in again if fire.slot_at == fires[0].slot_at] == [fires[0].slot_at]
+    changed = await schedules.update(made.id, "cron", cron="*/2 * * * *")
+    assert changed.next_times[0].ToDatetime(UTC) > slot
+
+
+# ---- authority ----------------------------------------------------------------------------------------------
+
+
+async def test_the_owner_is_asked_about_each_time(replica, postgres, tls_dir, agent):
+    listen = f"127.0.0.1:{free_port()}"
+    executor = replica("a", **(QUICK | {"gateway_target": listen, "schedules_unchecked": "false"}))
+    async with gateway(listen, tls_dir) as access, Schedules(executor, postgres) as schedules:
+        made = await schedules.create(command(agent.name), requested_by="token:somebody")
+        schedules.due(made.id)
+        assert (await schedules.decided(made.id))[0].outcome == STARTED
+        asked = access.asked[0]
+        assert (asked.principal, asked.operation) == ("token:somebody", "commands.run")
+        assert list(asked.server_ids) == [agent.server_id]
+        access.denied = "somebody left"
+        schedules.due(made.id)
+        fire = (await schedules.decided(made.id, 2))[0]
+        assert (fire.outcome, fire.reason, fire.message) == (DENIED, "access_denied", "somebody left")
+        assert len(await commands_of(executor, made.id)) == 1
+
+
+async def test_a_gateway_that_is_away_is_waited_for_within_the_bound(replica, postgres, tls_dir, agent):
+    listen = f"127.0.0.1:{free_port()}"
+    executor = replica("a", **(QUICK | {"gateway_target": listen, "schedules_unchecked": "false"}))
+    async with Schedules(executor, postgres) as schedules:
+        made = await schedules.create(command(agent.name))
+        schedules.due(made.id)
+
+        async def retried():
+            fires = await schedules.fires(made.id)
+            return fires and fires[0].outcome == PENDING and fires[0].reason
+
+        assert await until(retried, 60)
+        async with gateway(listen, tls_dir):
+            assert (await schedules.decided(made.id))[0].outcome == STARTED
+        schedules.due(made.id)
+        await until(retried, 60)
+        schedules.execute("update executor.schedule_fire set deadline_at = now() where outcome = 'pending'")
+        fire = (await schedules.decided(made.id, 2))[0]
+        assert (fire.outcome, fire.reason) == (FAILED, "not_in_time")
+        assert fire.message
+        assert len(await commands_of(executor, made.id)) == 1
+
+
+async def test_without_a_gateway_to_ask_nothing_fires_unless_the_settings_say_so(replica, postgres, agent):
+    executor = replica("a", **(QUICK | {"schedules_unchecked": "false"}))
+    async with Schedules(executor, postgres) as schedules:
+        made = await schedules.create(command(agent.name))
+        schedules.due(made.id)
+        fire = (await schedules.decided(made.id))[0]
+        assert (fire.outcome, fire.reason) == (FAILED, "access_unknown")
+
+
+async def test_only_the_gateway_may_ask(executor, tls_dir):
+    channel = open_channel(f"127.0.0.1:{executor.port}", tls_dir, "registry", "executor")
+    with pytest.raises(PermissionDenied):
+        await ScheduleServiceStub(channel).ListSchedules(pb.ListSchedulesRequest(), timeout=10)
+    await channel.close()
+
+
+# ---- exactly once -------------------------------------------------------------------------------------------
+
+
+async def test_three_replicas_that_are_killed_while_they_fire_start_each_time_once(replica, postgres, agent, tmp_path):
+    rng = random.Random(4)
+    quick = QUICK | {"lease_s": 2, "lease_renew_s": 0.5}
+    replicas = dict(zip("abc", replica("a", "b", "c", **quick), strict=True))
+    marks = tmp_path / "marks"
+    async with Schedules(replicas["a"], postgres) as schedules:
+        work = command(agent.name, "/bin/sh", "-c", f"echo ran >> {marks}")
+        made = [await schedules.create(work, overlap=pb.OVERLAP_POLICY_ALLOW) for _ in range(5)]
+        rounds = 12
+        for number in range(rounds):
+            for one in made:
+                schedules.due(one.id)
+            victim = replicas[rng.choice("bc")]
+            await asyncio.sleep(rng.random() * 0.3)  # anywhere between the look and the start
+            victim.program.kill9()
+            await _all_made(schedules, len(made) * (number + 1))
+            victim.program.start()
+        for one in replicas.values():
+            one.wait()
+        fires = {one.id: await schedules.decided(one.id, rounds, timeout_s=100) for one in made}
+
+        async def all_ended():
+            rows = schedules.execute("select count(*) from executor.command where status <> 'success'")
+            return rows[0][0] == 0
+
+        await until(all_ended, 100)
+        for schedule_id, found in fires.items():
+            assert [fire.outcome for fire in found] == [STARTED] * rounds
+            started = schedules.execute("select id::text from executor.command where schedule_id = %s", schedule_id)
+            assert sorted(row[0] for row in started) == sorted(fire.started_id for fire in found)
+    assert marks.read_text().splitlines() == ["ran"] * rounds * len(made)
+
+
+async def _all_made(schedules, count):
+    async def made():
+        rows = schedules.execute("select count(*) from executor.schedule_fire")
+        assert rows[0][0] <= count
+        return rows[0][0] == count
+
+    await until(made, 60)
+
+
+async def test_a_replica_that_dies_between_start_and_record_leaves_no_second_run(executor, schedules, agent):
+    made = await schedules.create(command(agent.name))
+    schedules.due(made.id)
+    fire = (await schedules.decided(made.id))[0]
+    # As the rows are when it was killed after the start: the time is undecided, its lease has run out.
+    schedules.execute(
+        "update executor.schedule_fire f set outcome = 'pending', started_id = null, decided_at = null,"
+        " watched = false, work = s.work, sealed = s.sealed, principal = s.owner, deadline_at = now(),"
+        " lease_until = now() from executor.schedule s where s.id = f.schedule_id and s.id = %s",
+        made.id,
+    )
+    # What has happened since must not matter: another owner, a removed right, a deadline that has passed.
+    await schedules.update(made.id, "work", work=command(agent.name, "/bin/ls"), requested_by="token:other")
+    again = (await schedules.decided(made.id))[0]
+    assert (again.outcome, again.started_id) == (STARTED, fire.started_id)
+    assert len(await commands_of(executor, made.id)) == 1
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+async def test_a_replica_that_vanishes_in_the_middle_of_a_start_is_followed_by_another(
+    replica, postgres, tls_dir, agent, how
+):
+    listen = f"127.0.0.1:{free_port()}"
+    asking = {"gateway_target": listen, "schedules_unchecked": "false", "lease_s": 3, "lease_renew_s": 1}
+    replicas = replica("a", "b", **(QUICK | asking))
+    by_pid = {one.program.pid: one for one in replicas}
+    async with gateway(listen, tls_dir) as access, Schedules(replicas[0], postgres) as schedules:
+        access.hold.clear()
+        made = await schedules.create(command(agent.name))
+        schedules.due(made.id)
+        await until(lambda: _truth(access.asked), 30)
+        owner = schedules.execute("select owner from executor.schedule_fire")[0][0]
+        first = by_pid[int(owner.split("-")[-2])]
+        other = next(one for one in replicas if one is not first)
+        os.kill(first.program.pid, signal.SIGKILL if how == "killed" else signal.SIGSTOP)
+        access.hold.set()
+        async with Schedules(other, postgres) as others:
+            fire = (await others.decided(made.id))[0]
+            assert fire.outcome == STARTED
+            if how == "stopped":
+                os.kill(first.program.pid, signal.SIGCONT)
+                # The zombie has its answer now, and time to do something wrong.
+                others.due(made.id)
+                assert (await others.decided(made.id, 2))[1] == fire
+            rows = others.execute("select request_id, count(*) from executor.command group by request_id")
+            assert [count for _, count in rows] == [1] * len(rows)
+
+
+async def _truth(value):
+    return value
+
+
+async def test_the_database_and_nats_away_delay_and_lose_nothing(replica, postgres, nats, agent):
+    executor = replica("a", **QUICK)
+    async with Schedules(executor, postgres) as schedules:
+        made = await schedules.create(command(agent.name), overlap=pb.OVERLAP_POLICY_ALLOW)
+        nats.kill9()
+        schedules.due(made.id)
+        assert (await schedules.decided(made.id))[0].outcome == STARTED
+        schedules.due(made.id)
+        postgres.kill9()
+        postgres.restart()
+        nats.restart()
+        fires = await schedules.decided(made.id, 2, timeout_s=90)
+        assert [fire.outcome for fire in fires] == [STARTED] * 2
+        assert len(await commands_of(executor, made.id)) == 2
