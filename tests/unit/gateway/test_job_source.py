@@ -104,12 +104,12 @@ async def read(jobs: Any, position: Position | None = None, heal_s: float = 5) -
     return data, steps
 
 
-async def test_it_comes_back_at_the_revision_before_the_last_and_at_its_offsets() -> None:
+async def test_it_comes_back_at_the_last_revision_and_at_its_offsets() -> None:
     first = [step(5), step(0, bytes_of(1, 0, b"ab")), step(7, bytes_of(2, 0, b"x")), AWAY]
     jobs = Jobs(first, [step(7, bytes_of(1, 1, b"bc")), step(9, final=True)])
     data, _ = await read(jobs)
     assert data == {1: b"abc", 2: b"x"}
-    assert jobs.asked == [(0, {}), (5, {1: 2, 2: 1})]
+    assert jobs.asked == [(0, {}), (7, {1: 2, 2: 1})]
 
 
 async def test_a_gap_is_told_once() -> None:

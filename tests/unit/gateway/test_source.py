@@ -155,3 +155,13 @@ async def test_a_step_that_jumps_in_its_middle_is_asked_for_again_from_its_begin
     source = LogSource(commands, "id", 0, follow=True, heal_s=5)
     given = [frame.data for one in [one async for one in source] for frame in one.frames]
     assert (given, commands.asked) == ([b"ab", b"cd", b"ef"], [0, 0])
+
+
+async def test_a_check_that_always_fails_is_an_outage_that_ends() -> None:
+    async def check() -> None:
+        raise Unavailable("SERVICE_UNAVAILABLE", "away")
+
+    source = LogSource(Commands([final(0)]), "c", 0, follow=True, heal_s=0.2, check=check)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable) as lost:
+        await source.open()
+    assert lost.value.reason == "LOG_SOURCE_LOST"

@@ -46,8 +46,8 @@ class StreamBook:
             if not self._open:
                 self._empty.set()
 
-    async def wait_stopping(self, timeout_s: float) -> bool:
-        """True as soon as the process is stopping, False after `timeout_s`."""
+    async def wait_stopping(self, timeout_s: float | None) -> bool:
+        """True as soon as the process is stopping, False after `timeout_s` (None: never)."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._stop.wait()

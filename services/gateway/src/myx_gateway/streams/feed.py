@@ -17,13 +17,16 @@ class Feed(ABC):
     """
 
     comeback: str
+    # Whether the client of a WebSocket speaks first.
+    listens = False
 
     @abstractmethod
     async def open(self) -> None:
         """See that it is there, before anything is answered: NotFound, OutOfRange, Unavailable."""
 
-    async def listen(self, receive: Receive) -> None:  # noqa: B027 - most have nothing to hear
+    async def listen(self, receive: Receive) -> None:
         """Hear what the client says first on its WebSocket. InvalidArgument."""
+        raise NotImplementedError
 
     @abstractmethod
     def messages(self) -> AsyncIterator[str | bytes]:

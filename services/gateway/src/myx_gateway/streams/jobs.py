@@ -85,8 +85,8 @@ def _checked(offsets: Mapping[str, int]) -> dict[int, int]:
 class JobSource:
     """The steps of a job from a position, every byte once; iterate it after `open`, and `close` it.
 
-    A source that breaks is opened again for `heal_s`, from the revision of the last job but one: what had changed up to
-    it was told before the last one. Targets may then be told twice; their revision says so.
+    A source that breaks is opened again for `heal_s`, from the revision of the last job: the executor tells what changed
+    up to it before it. Targets that changed since may then be told twice; their revision says so.
     """
 
     def __init__(
@@ -97,7 +97,6 @@ class JobSource:
         self._output = output
         self._outage = Outage(heal_s, "JOB_SOURCE_LOST")
         self._call: _Call | None = None
-        self._newest = position.revision
         self.position = position
 
     async def open(self) -> None:
@@ -142,7 +141,7 @@ class JobSource:
     def _advance(self, step: Step) -> None:
         """Move the position behind `step`, and take out of it what was given already."""
         if step.HasField("job"):
-            self.position.revision, self._newest = self._newest, step.job.revision
+            self.position.revision = max(self.position.revision, step.job.revision)
         offsets = self.position.offsets
         for output in step.output:
             known = offsets.get(output.number, 0)
@@ -169,16 +168,14 @@ class JobFeed(Feed):
     def __init__(self, job_id: str, source: JobSource, *, listens: bool = False) -> None:
         self._id = job_id
         self._source = source
-        self._listens = listens
+        self.listens = listens
 
     async def open(self) -> None:
         """Check the id."""
         await self._source.open()
 
     async def listen(self, receive: Receive) -> None:
-        """The client's offsets, if it said that it has some."""
-        if not self._listens:
-            return
+        """The client's offsets."""
         try:
             async with asyncio.timeout(_LISTEN_S):
                 message = await receive()

@@ -25,7 +25,7 @@ class Outage:
     def __init__(self, heal_s: float, lost_reason: str = "LOG_SOURCE_LOST") -> None:
         self._heal_s = heal_s
         self._lost_reason = lost_reason
-        self._opened_at = 0.0
+        self._opened_at: float | None = None
         self._lost_at: float | None = None
         self._wait_s = _FIRST_WAIT_S
 
@@ -46,7 +46,9 @@ class Outage:
         if error.code is not Code.UNAVAILABLE and not isinstance(error, DeadlineExceeded):
             raise error
         now = time.monotonic()
-        if self._lost_at is None or now - self._opened_at > _GOOD_AFTER_S:
+        was_good = self._opened_at is not None and now - self._opened_at > _GOOD_AFTER_S
+        self._opened_at = None
+        if self._lost_at is None or was_good:
             self._lost_at, self._wait_s = now, _FIRST_WAIT_S
             log.info("stream_source_lost", reason=error.reason, **fields)
         if now - self._lost_at >= self._heal_s:

@@ -29,6 +29,21 @@ class StoppingError(Exception):
     """The process is stopping."""
 
 
+async def unless_stopping(work: Coroutine[Any, Any, None], book: StreamBook) -> None:
+    """Do `work`; StoppingError as soon as the process is stopping."""
+    working = asyncio.create_task(work, name="stream-work")
+    stopping = asyncio.create_task(book.wait_stopping(None), name="stream-stopping")
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise StoppingError
+        await working
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long a stream waits for its client, and for output before it says that it is alive; seconds."""

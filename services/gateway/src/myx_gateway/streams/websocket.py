@@ -7,7 +7,13 @@ from starlette.types import Receive, Scope, Send
 
 from myx_gateway.streams import frames
 from myx_gateway.streams.feed import Feed
-from myx_gateway.streams.outlet import ClientGoneError, ClientStalledError, Outlet, StoppingError
+from myx_gateway.streams.outlet import (
+    ClientGoneError,
+    ClientStalledError,
+    Outlet,
+    StoppingError,
+    unless_stopping,
+)
 from myx_gateway.streams.parts import StreamParts
 from myx_kit.errors import Code, MyxError
 from myx_kit.logging import get_logger
@@ -54,7 +60,8 @@ async def _talk(parts: StreamParts, feed: Feed, outlet: Outlet, receive: Receive
         await outlet.send({"type": "websocket.send", "text": frames.PING_TEXT})
 
     try:
-        await feed.listen(receive)
+        if feed.listens:
+            await unless_stopping(feed.listen(receive), parts.book)
         await outlet.run(_pump(feed, outlet), ping, parts.book)
         code, reason = _NORMAL, ""
     except ClientGoneError:
