@@ -13,6 +13,7 @@ MODULES = {"servers": server_service_pb2, "agents": agent_service_pb2, "credenti
 STUBS = {"servers": "ServerService", "agents": "AgentService", "credentials": "CredentialService"}
 EXECUTOR_ONLY = {
     *("GetSshAccess", "RecordHostKey", "AcquireMaintenance", "ReleaseMaintenance", "GetAgentEndpoint"),
+    "BatchGetAgentEndpoints",
     *("BeginRotation", "CommitRotation", "AbortRotation", "ReallocateAgent", "RemoveAgent"),
 }
 GATEWAY_ONLY = {"TrustHostKey", "CreateCredential", "UpdateCredential", "DeleteCredential"}

@@ -50,9 +50,11 @@ from myx_registry.usecases.selection import Selection
 from myx_registry.usecases.servers import Servers
 from myx_registry.usecases.ssh_access import SshAccess
 from myx_registry.usecases.vault import Vault
+from myx_registry.usecases.watching import Histories, Housekeeping, Machines, Pauses
 
 NAME: Final = "registry"
 _DATABASE_CHECK_S = 5.0
+_HOUSEKEEPING_S = 60.0
 # Reading a private key is made to cost up to seconds of one core.
 _KEY_THREADS = 2
 
@@ -83,6 +85,11 @@ async def start(settings: RegistrySettings, stack: AsyncExitStack) -> RpcServer:
     keys = KeyWatch(box, Resealing(uow, box))
     owner.start(Loop("master-keys", settings.master_key_look_s, keys.run_once).run(), name="master-keys")
 
+    keeping = Housekeeping(
+        uow, _utc_now, history_days=settings.history_days, history_rows=settings.history_rows_per_agent
+    )
+    owner.start(Loop("housekeeping", _HOUSEKEEPING_S, keeping.run_once).run(), name="housekeeping")
+
     server = RpcServer(settings.listen, settings.tls_dir, NAME)
     pool = ThreadPoolExecutor(_KEY_THREADS, thread_name_prefix="private-keys")
     stack.callback(pool.shutdown, wait=False, cancel_futures=True)
@@ -111,6 +118,9 @@ def _serve(server: RpcServer, uow: UnitOfWork, outbox: Outbox, vault: Vault, key
             rotations=Rotations(uow, outbox, vault, _utc_now),
             relocations=Relocations(uow, outbox, vault, _utc_now),
             heartbeats=Heartbeats(uow, outbox, _utc_now),
+            histories=Histories(uow, _utc_now),
+            pauses=Pauses(uow, outbox, _utc_now),
+            machines=Machines(uow, outbox),
         )
     )
     credentials = CredentialServicer(Credentials(uow, vault, own, _utc_now))

@@ -133,6 +133,17 @@ agent = sa.Table(
     # What was done last, so that a repetition does nothing.
     sa.Column("committed_rotation_id", sa.Uuid, nullable=True),
     sa.Column("reallocation_request_id", sa.Text, nullable=True),
+    sa.Column("definite_status", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("announced_status", sa.Text, nullable=False, server_default="pending"),
+    # Seconds since 1970 of the last changes between online and offline.
+    sa.Column("changes", JSONB, nullable=False, server_default="[]"),
+    sa.Column("flapping_since", UtcDateTime, nullable=True),
+    sa.Column("machine_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("found_machine_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("quarantined_at", UtcDateTime, nullable=True),
+    sa.Column("boot_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("rebooted_at", UtcDateTime, nullable=True),
+    sa.Column("facts_digest", sa.Text, nullable=False, server_default=""),
     sa.CheckConstraint("status in ('pending', 'online', 'offline', 'unknown')", name="status"),
     sa.CheckConstraint("rpc_port between 8000 and 65535", name="rpc_port"),
     sa.CheckConstraint(
@@ -142,6 +153,85 @@ agent = sa.Table(
     ),
     # Every heartbeat rewrites the row: room on the page keeps the new version beside the old one, without index writes.
     postgresql_with={"fillfactor": "70"},
+)
+
+# No checks until a time.
+check_pause = sa.Table(
+    "check_pause",
+    metadata,
+    sa.Column("server_id", sa.Uuid, sa.ForeignKey(server.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("since", UtcDateTime, nullable=False),
+    sa.Column("until", UtcDateTime, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+)
+
+agent_transition = sa.Table(
+    "agent_transition",
+    metadata,
+    # UUIDv7: the order of ids is the order in which they were stored.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("agent_id", sa.Uuid, sa.ForeignKey(agent.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("before", sa.Text, nullable=False),
+    sa.Column("after", sa.Text, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("attempts", JSONB, nullable=False),
+    sa.Index("ix_agent_transition_agent", "agent_id", "id"),
+)
+
+fact_change = sa.Table(
+    "fact_change",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("agent_id", sa.Uuid, sa.ForeignKey(agent.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("fact", sa.Text, nullable=False),
+    sa.Column("before", sa.Text, nullable=False),
+    sa.Column("after", sa.Text, nullable=False),
+    sa.Index("ix_fact_change_agent", "agent_id", "id"),
+)
+
+SAMPLE_METRICS = ("latency", "load_1m", "memory", "disk")
+
+
+def _sample_table(name: str) -> sa.Table:
+    """Sums over a step of time. No foreign key: what is left of an agent that was removed goes with its age."""
+    measured = (
+        column
+        for metric in SAMPLE_METRICS
+        for column in (
+            sa.Column(f"{metric}_min", sa.REAL, nullable=True),
+            sa.Column(f"{metric}_sum", sa.Double, nullable=False, server_default="0"),
+            sa.Column(f"{metric}_max", sa.REAL, nullable=True),
+            sa.Column(f"{metric}_count", sa.Integer, nullable=False, server_default="0"),
+        )
+    )
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("agent_id", sa.Uuid, primary_key=True),
+        sa.Column("at", UtcDateTime, primary_key=True),
+        sa.Column("checks", sa.Integer, nullable=False),
+        sa.Column("answered", sa.Integer, nullable=False),
+        *measured,
+        sa.Index(f"ix_{name}_at", "at", postgresql_using="brin"),
+        postgresql_with={"fillfactor": "80"},
+    )
+
+
+# By the length of the step; each is made from the one before it.
+sample_minute = _sample_table("sample_minute")
+sample_five_minutes = _sample_table("sample_five_minutes")
+sample_hour = _sample_table("sample_hour")
+
+# Up to where a table was summed up into the next one.
+sample_progress = sa.Table(
+    "sample_progress",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("until", UtcDateTime, nullable=False),
 )
 
 outbox = outbox_table(metadata)

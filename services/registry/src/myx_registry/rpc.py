@@ -30,7 +30,14 @@ from myx_registry.convert.servers import (
     server_draft,
     server_message,
 )
-from myx_registry.convert.wire import fitting
+from myx_registry.convert.watching import (
+    fact_change_message,
+    metrics,
+    range_of,
+    series_response,
+    transition_message,
+)
+from myx_registry.convert.wire import fitting, instant
 from myx_registry.domain.credentials import checked_credential_name
 from myx_registry.domain.host_keys import checked_fingerprint, shown_key
 from myx_registry.domain.texts import checked_actor, checked_request_id
@@ -45,6 +52,7 @@ from myx_registry.usecases.rotations import Rotations
 from myx_registry.usecases.selection import Selection
 from myx_registry.usecases.servers import Servers
 from myx_registry.usecases.ssh_access import SshAccess
+from myx_registry.usecases.watching import Histories, Machines, Pauses
 
 SERVER_SERVICE: Final = "myx.registry.v1.ServerService"
 AGENT_SERVICE: Final = "myx.registry.v1.AgentService"
@@ -62,6 +70,7 @@ ALLOWED: Final[dict[str, set[str]]] = {
     f"/{SERVER_SERVICE}/ReleaseMaintenance": {"executor"},
     f"/{AGENT_SERVICE}/AllocateAgent": {"executor", "standalone"},
     f"/{AGENT_SERVICE}/GetAgentEndpoint": {"executor"},
+    f"/{AGENT_SERVICE}/BatchGetAgentEndpoints": {"executor"},
     f"/{AGENT_SERVICE}/ListAgentEndpoints": {"heartbeat"},
     f"/{AGENT_SERVICE}/BeginRotation": {"executor"},
     f"/{AGENT_SERVICE}/CommitRotation": {"executor"},
@@ -69,6 +78,9 @@ ALLOWED: Final[dict[str, set[str]]] = {
     f"/{AGENT_SERVICE}/ReallocateAgent": {"executor"},
     f"/{AGENT_SERVICE}/RemoveAgent": {"executor"},
     f"/{AGENT_SERVICE}/ReportHeartbeats": {"heartbeat"},
+    f"/{AGENT_SERVICE}/PauseChecks": {"gateway"},
+    f"/{AGENT_SERVICE}/ResumeChecks": {"gateway"},
+    f"/{AGENT_SERVICE}/AcceptMachine": {"gateway", "executor"},
     f"/{CREDENTIAL_SERVICE}/CreateCredential": {"gateway"},
     f"/{CREDENTIAL_SERVICE}/GetCredential": {"gateway", "executor"},
     f"/{CREDENTIAL_SERVICE}/ListCredentials": {"gateway", "executor"},
@@ -163,6 +175,9 @@ class AgentCases:
     rotations: Rotations
     relocations: Relocations
     heartbeats: Heartbeats
+    histories: Histories
+    pauses: Pauses
+    machines: Machines
 
 
 class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
@@ -187,6 +202,18 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> agent_pb.GetAgentEndpointResponse:
         endpoint = await self._cases.agents.endpoint(request.server)
         return agent_pb.GetAgentEndpointResponse(endpoint=endpoint_message(endpoint))
+
+    async def BatchGetAgentEndpoints(
+        self, request: agent_pb.BatchGetAgentEndpointsRequest, _: Context
+    ) -> agent_pb.BatchGetAgentEndpointsResponse:
+        found = await self._cases.agents.endpoints_of(request.servers)
+        answers = [
+            agent_pb.AgentEndpointAnswer(reason=one)
+            if isinstance(one, str)
+            else agent_pb.AgentEndpointAnswer(endpoint=endpoint_message(one))
+            for one in found
+        ]
+        return agent_pb.BatchGetAgentEndpointsResponse(answers=answers)
 
     async def ListAgentEndpoints(
         self, request: agent_pb.ListAgentEndpointsRequest, _: Context
@@ -225,8 +252,46 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     async def ReportHeartbeats(
         self, request: agent_pb.ReportHeartbeatsRequest, _: Context
     ) -> agent_pb.ReportHeartbeatsResponse:
-        unknown = await self._cases.heartbeats.report(heartbeat_reports(request.reports))
-        return agent_pb.ReportHeartbeatsResponse(unknown_agent_ids=[str(agent_id) for agent_id in unknown])
+        taken = await self._cases.heartbeats.report(heartbeat_reports(request.reports))
+        return agent_pb.ReportHeartbeatsResponse(
+            unknown_agent_ids=map(str, taken.unknown), quarantined_agent_ids=map(str, taken.quarantined)
+        )
+
+    async def ListAgentTransitions(
+        self, request: agent_pb.ListAgentTransitionsRequest, _: Context
+    ) -> agent_pb.ListAgentTransitionsResponse:
+        page = await self._cases.histories.transitions(request.server, request.page_size, request.page_token)
+        messages = fitting(transition_message(one) for one in page.items)
+        token = page.token_after(len(messages)) if messages else ""
+        return agent_pb.ListAgentTransitionsResponse(transitions=messages, next_page_token=token)
+
+    async def ListFactChanges(
+        self, request: agent_pb.ListFactChangesRequest, _: Context
+    ) -> agent_pb.ListFactChangesResponse:
+        page = await self._cases.histories.facts(request.server, request.page_size, request.page_token)
+        messages = fitting(fact_change_message(one) for one in page.items)
+        token = page.token_after(len(messages)) if messages else ""
+        return agent_pb.ListFactChangesResponse(changes=messages, next_page_token=token)
+
+    async def QuerySeries(self, request: agent_pb.QuerySeriesRequest, _: Context) -> agent_pb.QuerySeriesResponse:
+        start, end, step_s = range_of(request)
+        return series_response(
+            *await self._cases.histories.series(request.server, metrics(request.metrics), start, end, step_s)
+        )
+
+    async def PauseChecks(self, request: agent_pb.PauseChecksRequest, _: Context) -> agent_pb.PauseChecksResponse:
+        until = instant(request.until) if request.HasField("until") else None
+        actor = checked_actor(request.requested_by)
+        count = await self._cases.pauses.pause(request.selector, request.servers, until, request.reason, actor)
+        return agent_pb.PauseChecksResponse(servers=count)
+
+    async def ResumeChecks(self, request: agent_pb.ResumeChecksRequest, _: Context) -> agent_pb.ResumeChecksResponse:
+        count = await self._cases.pauses.resume(request.selector, request.servers)
+        return agent_pb.ResumeChecksResponse(servers=count)
+
+    async def AcceptMachine(self, request: agent_pb.AcceptMachineRequest, _: Context) -> agent_pb.AcceptMachineResponse:
+        agent = await self._cases.machines.accept(request.server)
+        return agent_pb.AcceptMachineResponse(agent=agent_message(agent))
 
 
 class CredentialServicer(credential_service_pb2_grpc.CredentialServiceServicer):

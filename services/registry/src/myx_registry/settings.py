@@ -19,3 +19,7 @@ class RegistrySettings(RpcServerSettings, DatabaseSettings, NatsSettings):
     master_key_look_s: float = Field(default=5, gt=0, le=3600)
     # Seconds that start-up waits for PostgreSQL and for its schema; longer than a database server takes to recover.
     start_wait_s: float = Field(default=60, gt=0, le=600)
+    # Days that changes of agents' status and facts are kept, and how many of each an agent may have: one that flaps for
+    # days must not crowd the others out.
+    history_days: int = Field(default=30, ge=1, le=3650)
+    history_rows_per_agent: int = Field(default=2000, ge=10, le=1_000_000)

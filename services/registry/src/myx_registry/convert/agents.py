@@ -14,12 +14,13 @@ from myx_registry.domain.agents import (
     Agent,
     AgentEndpoint,
     AgentFacts,
+    AgentHealth,
     AgentStatus,
     CallAttempt,
     Disk,
-    HeartbeatReport,
     NextIdentity,
 )
+from myx_registry.domain.heartbeats import HeartbeatReport
 from myx_registry.usecases.heartbeats import MAX_REPORTS
 from myx_registry.usecases.identities import Allocation
 
@@ -43,6 +44,12 @@ _LOAD_FACTS: Final = ("load_1m", "load_5m", "load_15m")
 _MAX_MESSAGE: Final = 1000
 _MAX_ATTEMPTS: Final = 16
 _MAX_ITEMS: Final = 100
+_MAX_CHECKS: Final = 100_000
+
+
+def wire_status(status: AgentStatus) -> agent_pb2.AgentStatus.ValueType:
+    """As the protos name it."""
+    return _STATUS_TO_WIRE[status]
 
 
 def agent_message(agent: Agent) -> agent_pb2.Agent:
@@ -64,10 +71,24 @@ def agent_message(agent: Agent) -> agent_pb2.Agent:
         last_heartbeat=timestamp(health.last_heartbeat),
         latency=duration(health.latency_s),
         failure_streak=health.failure_streak,
-        last_attempts=[_attempt_message(attempt) for attempt in health.last_attempts],
+        last_attempts=[attempt_message(attempt) for attempt in health.last_attempts],
         facts=None if health.facts is None else _facts_message(health.facts),
         created_at=timestamp(agent.created_at),
         rotating=agent.is_rotating,
+        flapping=health.flapping_since is not None,
+        flapping_since=timestamp(health.flapping_since),
+        quarantine=_quarantine_message(health),
+        rebooted_at=timestamp(health.rebooted_at),
+    )
+
+
+def _quarantine_message(health: AgentHealth) -> agent_pb2.Quarantine | None:
+    if health.quarantined_at is None:
+        return None
+    return agent_pb2.Quarantine(
+        since=timestamp(health.quarantined_at),
+        expected_machine_id=health.machine_id,
+        found_machine_id=health.found_machine_id,
     )
 
 
@@ -86,6 +107,12 @@ def endpoint_message(endpoint: AgentEndpoint) -> agent_pb2.AgentEndpoint:
         status=_STATUS_TO_WIRE[endpoint.status],
         revision=endpoint.revision,
         next_certificate_sha256=endpoint.next_certificate_sha256,
+        ssh_address=endpoint.ssh_address,
+        ssh_port=endpoint.ssh_port,
+        quarantined=endpoint.is_quarantined,
+        paused_until=timestamp(endpoint.paused_until),
+        machine_id=endpoint.machine_id,
+        boot_id=endpoint.boot_id,
     )
 
 
@@ -151,7 +178,16 @@ def _report(message: agent_service_pb2.HeartbeatReport, where: str) -> Heartbeat
         latency_s=seconds(message.latency) if message.HasField("latency") else None,
         version=text(message.version),
         facts=_facts(message.facts) if message.HasField("facts") else None,
+        **_counts(message, status),
     )
+
+
+def _counts(message: agent_service_pb2.HeartbeatReport, status: AgentStatus) -> dict[str, int]:
+    """How many checks a report stands for, and how many of them were answered."""
+    if message.checks <= 0:
+        return {"checks": 1, "answered": int(status is AgentStatus.ONLINE)}
+    checks = min(message.checks, _MAX_CHECKS)
+    return {"checks": checks, "answered": min(max(message.answered, 0), checks)}
 
 
 def _attempt(message: agent_pb2.CallAttempt, checked_at: datetime) -> CallAttempt:
@@ -163,7 +199,8 @@ def _attempt(message: agent_pb2.CallAttempt, checked_at: datetime) -> CallAttemp
     )
 
 
-def _attempt_message(attempt: CallAttempt) -> agent_pb2.CallAttempt:
+def attempt_message(attempt: CallAttempt) -> agent_pb2.CallAttempt:
+    """One try of a call."""
     return agent_pb2.CallAttempt(
         at=timestamp(attempt.at), cause=attempt.cause, message=attempt.message, wait=duration(attempt.wait_s)
     )

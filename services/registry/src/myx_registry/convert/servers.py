@@ -11,6 +11,7 @@ from myx_registry.convert.credentials import secret, secret_message
 from myx_registry.convert.wire import seconds
 from myx_registry.domain.host_keys import HostKey, checked_fingerprint
 from myx_registry.domain.maintenance import Claim, Maintenance, checked_claim
+from myx_registry.domain.pauses import CheckPause
 from myx_registry.domain.servers import Match, ServerChange, ServerDraft, ServerView, checked_address, checked_draft
 from myx_registry.domain.ssh import RepairPolicy, SshDraft, SshHop, SudoMode, checked_ssh, ssh_invalid
 
@@ -60,6 +61,13 @@ def server_message(view: ServerView) -> server_pb2.Server:
         host_key=None if server.host_key is None else host_key_message(server.host_key),
         accept_new_host_key=server.spec.accept_new_host_key,
         maintenance=None if held is None else maintenance_message(held),
+        pause=None if view.pause is None else _pause_message(view.pause),
+    )
+
+
+def _pause_message(pause: CheckPause) -> server_pb2.CheckPause:
+    return server_pb2.CheckPause(
+        since=timestamp(pause.since), until=timestamp(pause.until), reason=pause.reason, actor=pause.actor
     )
 
 

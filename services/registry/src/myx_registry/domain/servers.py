@@ -16,6 +16,7 @@ from myx_registry.domain.credentials import CredentialSecret
 from myx_registry.domain.host_keys import HostKey
 from myx_registry.domain.maintenance import Maintenance
 from myx_registry.domain.names import is_id, is_name
+from myx_registry.domain.pauses import CheckPause
 from myx_registry.domain.ssh import RepairPolicy, SshDraft, SshSettings
 
 MAX_LABELS = 64
@@ -118,6 +119,7 @@ class ServerView:
     credential_name: str
     jump_server_names: Sequence[str]
     has_own_credential: bool
+    pause: CheckPause | None = None
 
     @property
     def has_credential(self) -> bool:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from myx_registry.domain.agents import Agent, AgentHealth, AgentRecord, AgentStatus
-from myx_registry.models import agent, server
+from myx_registry.domain.agents import Agent, AgentFacts, AgentHealth, AgentStatus
+from myx_registry.domain.heartbeats import AgentRecord
+from myx_registry.models import agent, check_pause, server
 from myx_registry.store.documents import attempts_document, attempts_of, facts_document, facts_of
 
+_STATUSES = ("status", "definite_status", "announced_status")
 _HEALTH_COLUMNS = (
     agent.c.status,
     agent.c.status_since,
@@ -26,6 +29,16 @@ _HEALTH_COLUMNS = (
     agent.c.last_heartbeat,
     agent.c.latency_s,
     agent.c.failure_streak,
+    agent.c.definite_status,
+    agent.c.announced_status,
+    agent.c.changes,
+    agent.c.flapping_since,
+    agent.c.machine_id,
+    agent.c.found_machine_id,
+    agent.c.quarantined_at,
+    agent.c.boot_id,
+    agent.c.rebooted_at,
+    agent.c.facts_digest,
 )
 # `agent_of` reads rows of exactly these columns, in this order.
 AGENT_COLUMNS = (
@@ -68,6 +81,12 @@ class SealedEndpoint:
     secret_key: bytes
     rpc_path: bytes
     next_certificate_sha256: str
+    ssh_address: str = ""
+    ssh_port: int = 0
+    is_quarantined: bool = False
+    paused_until: datetime | None = None
+    machine_id: str = ""
+    boot_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +127,7 @@ async def _insert_agent(connection: AsyncConnection, new: Agent, secrets: Sealed
             created_at=new.created_at,
             last_attempts=attempts_document(health.last_attempts),
             facts=None if health.facts is None else facts_document(health.facts),
-            **{column.name: getattr(health, column.name) for column in _HEALTH_COLUMNS},
+            **_health_values(health),
         )
         .on_conflict_do_nothing(index_elements=[agent.c.rpc_port])
         .returning(agent.c.id)
@@ -163,6 +182,25 @@ async def find_endpoint(connection: AsyncConnection, server_id: UUID) -> SealedE
     return None if row is None else _endpoint_of(row)
 
 
+async def find_endpoints(
+    connection: AsyncConnection, ids: Iterable[UUID], names: Iterable[str]
+) -> list[tuple[UUID, str, SealedEndpoint | None]]:
+    """(server id, server name, connection data of its agent) of the servers of these ids and names that exist."""
+    columns = (server.c.id, server.c.name, *_endpoints().selected_columns)
+    query = (
+        sa.select(*columns)
+        .join_from(server, agent, agent.c.server_id == server.c.id, isouter=True)
+        .where(
+            sa.or_(
+                server.c.id == sa.any_(sa.bindparam("ids", list(ids), type_=sa.ARRAY(sa.Uuid))),
+                server.c.name == sa.any_(sa.bindparam("names", list(names), type_=sa.ARRAY(sa.Text))),
+            )
+        )
+    )
+    rows = (await connection.execute(query)).all()
+    return [(row[0], row[1], None if row[2] is None else _endpoint_of(row[2:])) for row in rows]
+
+
 async def list_endpoints(connection: AsyncConnection, *, after_id: UUID | None, limit: int) -> list[SealedEndpoint]:
     """Up to `limit` endpoints after an agent id, by agent id (which no change of a server can move)."""
     query = _endpoints().order_by(agent.c.id).limit(limit)
@@ -202,17 +240,25 @@ _UPDATE_RECORDS = sa.text(
         revision = r.revision, status = r.status, status_since = r.status_since, status_reason = r.status_reason,
         status_message = r.status_message, version = r.version, rpc_supported = r.rpc_supported,
         rpc_last_check = r.rpc_last_check, rpc_last_success = r.rpc_last_success, last_heartbeat = r.last_heartbeat,
-        latency_s = r.latency_s, failure_streak = r.failure_streak,
+        latency_s = r.latency_s, failure_streak = r.failure_streak, definite_status = r.definite_status,
+        announced_status = r.announced_status, changes = CAST(r.changes AS jsonb), flapping_since = r.flapping_since,
+        machine_id = r.machine_id, found_machine_id = r.found_machine_id, quarantined_at = r.quarantined_at,
+        boot_id = r.boot_id, rebooted_at = r.rebooted_at, facts_digest = r.facts_digest,
         last_attempts = CAST(r.last_attempts AS jsonb), facts = coalesce(CAST(r.facts AS jsonb), a.facts)
     FROM unnest(
         CAST(:id AS uuid[]), CAST(:revision AS bigint[]), CAST(:status AS text[]), CAST(:status_since AS timestamptz[]),
         CAST(:status_reason AS text[]), CAST(:status_message AS text[]), CAST(:version AS text[]),
         CAST(:rpc_supported AS boolean[]), CAST(:rpc_last_check AS timestamptz[]),
         CAST(:rpc_last_success AS timestamptz[]), CAST(:last_heartbeat AS timestamptz[]),
-        CAST(:latency_s AS double precision[]), CAST(:failure_streak AS integer[]), CAST(:last_attempts AS text[]),
-        CAST(:facts AS text[])
+        CAST(:latency_s AS double precision[]), CAST(:failure_streak AS integer[]), CAST(:definite_status AS text[]),
+        CAST(:announced_status AS text[]), CAST(:changes AS text[]), CAST(:flapping_since AS timestamptz[]),
+        CAST(:machine_id AS text[]), CAST(:found_machine_id AS text[]), CAST(:quarantined_at AS timestamptz[]),
+        CAST(:boot_id AS text[]), CAST(:rebooted_at AS timestamptz[]), CAST(:facts_digest AS text[]),
+        CAST(:last_attempts AS text[]), CAST(:facts AS text[])
     ) AS r (id, revision, status, status_since, status_reason, status_message, version, rpc_supported, rpc_last_check,
-            rpc_last_success, last_heartbeat, latency_s, failure_streak, last_attempts, facts)
+            rpc_last_success, last_heartbeat, latency_s, failure_streak, definite_status, announced_status, changes,
+            flapping_since, machine_id, found_machine_id, quarantined_at, boot_id, rebooted_at, facts_digest,
+            last_attempts, facts)
     WHERE a.id = r.id
     """
 )
@@ -223,10 +269,9 @@ async def update_records(connection: AsyncConnection, records: Sequence[AgentRec
     if not records:
         return
     healths = [record.health for record in records]
-    columns: dict[str, list[object]] = {
-        column.name: [getattr(health, column.name) for health in healths] for column in _HEALTH_COLUMNS
-    }
-    columns["status"] = [health.status.value for health in healths]
+    values = [_health_values(health) for health in healths]
+    columns: dict[str, list[object]] = {column.name: [one[column.name] for one in values] for column in _HEALTH_COLUMNS}
+    columns["changes"] = [json.dumps(one["changes"]) for one in values]
     columns["id"] = [record.id for record in records]
     columns["revision"] = [record.revision for record in records]
     columns["last_attempts"] = [json.dumps(attempts_document(health.last_attempts)) for health in healths]
@@ -253,11 +298,36 @@ def _health_of(
     row: Sequence[Any], *, attempts: list[dict[str, Any]] | None = None, facts: dict[str, Any] | None = None
 ) -> AgentHealth:
     values = {column.name: value for column, value in zip(_HEALTH_COLUMNS, row, strict=True)}
-    values["status"] = AgentStatus(values["status"])
+    for name in _STATUSES:
+        values[name] = AgentStatus(values[name])
+    values["changes"] = tuple(datetime.fromtimestamp(one, UTC) for one in values["changes"])
     return AgentHealth(
         **values,
         last_attempts=attempts_of(attempts or ()),
         facts=None if facts is None else facts_of(facts),
+    )
+
+
+def _health_values(health: AgentHealth) -> dict[str, Any]:
+    values = {column.name: getattr(health, column.name) for column in _HEALTH_COLUMNS}
+    for name in _STATUSES:
+        values[name] = values[name].value
+    values["changes"] = [one.timestamp() for one in health.changes]
+    return values
+
+
+async def facts_by_id(connection: AsyncConnection, agent_ids: Iterable[UUID]) -> dict[UUID, AgentFacts]:
+    """The stored facts of agents, of those that have some."""
+    wanted = sa.any_(sa.bindparam("ids", list(agent_ids), type_=sa.ARRAY(sa.Uuid)))
+    query = sa.select(agent.c.id, agent.c.facts).where(agent.c.id == wanted, agent.c.facts.is_not(None))
+    return {row[0]: facts_of(row[1]) for row in (await connection.execute(query)).all()}
+
+
+async def accept_machine(connection: AsyncConnection, server_id: UUID) -> None:
+    """Whatever machine answers next is the right one."""
+    values = {"machine_id": "", "found_machine_id": "", "quarantined_at": None, "boot_id": ""}
+    await connection.execute(
+        sa.update(agent).where(agent.c.server_id == server_id).values(revision=agent.c.revision + 1, **values)
     )
 
 
@@ -275,12 +345,23 @@ def _endpoints() -> sa.Select[Any]:
         agent.c.sealed_secret_key,
         agent.c.sealed_rpc_path,
         agent.c.next_certificate_sha256,
-    ).join_from(agent, server, agent.c.server_id == server.c.id)
+        server.c.ssh_address,
+        sa.case((sa.func.cardinality(server.c.ssh_jump_server_ids) > 0, 0), else_=server.c.ssh_port),
+        agent.c.quarantined_at.is_not(None),
+        check_pause.c.until,
+        agent.c.machine_id,
+        agent.c.boot_id,
+    ).select_from(
+        sa.join(agent, server, agent.c.server_id == server.c.id).outerjoin(
+            check_pause, sa.and_(check_pause.c.server_id == server.c.id, check_pause.c.until > sa.func.now())
+        )
+    )
 
 
 def _endpoint_of(row: Sequence[Any]) -> SealedEndpoint:
     agent_id, server_id, server_name, address, rpc_port, certificate_sha256, status, revision, *rest = row
-    agent_token, secret_key, rpc_path, next_certificate_sha256 = rest
+    agent_token, secret_key, rpc_path, next_certificate_sha256, *more = rest
+    ssh_address, ssh_port, is_quarantined, paused_until, machine_id, boot_id = more
     return SealedEndpoint(
         agent_id=agent_id,
         server_id=server_id,
@@ -294,4 +375,10 @@ def _endpoint_of(row: Sequence[Any]) -> SealedEndpoint:
         secret_key=secret_key,
         rpc_path=rpc_path,
         next_certificate_sha256=next_certificate_sha256 or "",
+        ssh_address=ssh_address,
+        ssh_port=ssh_port,
+        is_quarantined=is_quarantined,
+        paused_until=paused_until,
+        machine_id=machine_id,
+        boot_id=boot_id,
     )

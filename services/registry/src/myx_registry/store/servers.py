@@ -14,9 +14,10 @@ from myx_registry.domain.names import is_id, is_name
 from myx_registry.domain.selector import All, Selector
 from myx_registry.domain.servers import Match, Server, ServerSpec, ServerView
 from myx_registry.domain.ssh import RepairPolicy, SshSettings, SudoMode
-from myx_registry.models import agent, credential, maintenance, server
+from myx_registry.models import agent, check_pause, credential, maintenance, server
 from myx_registry.store.agents import AGENT_COLUMNS, agent_of
 from myx_registry.store.maintenance import MAINTENANCE_COLUMNS, is_held, maintenance_of
+from myx_registry.store.pauses import PAUSE_COLUMNS, is_paused, pause_of
 from myx_registry.store.selectors import condition
 
 SERVER_COLUMNS = (
@@ -90,6 +91,13 @@ async def keep_server(connection: AsyncConnection, reference: str) -> tuple[UUID
     query = sa.select(server.c.id, server.c.name).where(_matches(reference)).with_for_update(read=True, key_share=True)
     row = (await connection.execute(query)).first()
     return None if row is None else (row[0], row[1])
+
+
+async def keep_servers(connection: AsyncConnection, server_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of the servers that there are; they are not deleted until the transaction ends."""
+    wanted = sa.any_(sa.bindparam("ids", list(server_ids), type_=sa.ARRAY(sa.Uuid)))
+    query = sa.select(server.c.id).where(server.c.id == wanted).order_by(server.c.id)
+    return list((await connection.execute(query.with_for_update(read=True, key_share=True))).scalars())
 
 
 async def find_view(connection: AsyncConnection, reference: str) -> ServerView | None:
@@ -224,12 +232,21 @@ def _views() -> sa.Select[Any]:
     agent_columns = (column.label(f"agent_{column.name}") for column in AGENT_COLUMNS)
     held_columns = (column.label(f"held_{column.name}") for column in MAINTENANCE_COLUMNS)
     return (
-        sa.select(*SERVER_COLUMNS, shared.c.name, own.c.id, _jump_server_names(), *held_columns, *agent_columns)
+        sa.select(
+            *SERVER_COLUMNS,
+            shared.c.name,
+            own.c.id,
+            _jump_server_names(),
+            *held_columns,
+            *(column.label(f"pause_{column.name}") for column in PAUSE_COLUMNS),
+            *agent_columns,
+        )
         .select_from(server)
         .outerjoin(agent, agent.c.server_id == server.c.id)
         .outerjoin(shared, shared.c.id == server.c.ssh_credential_id)
         .outerjoin(own, own.c.server_id == server.c.id)
         .outerjoin(maintenance, sa.and_(maintenance.c.server_id == server.c.id, is_held()))
+        .outerjoin(check_pause, sa.and_(check_pause.c.server_id == server.c.id, is_paused()))
     )
 
 
@@ -248,7 +265,8 @@ def _jump_server_names() -> sa.ColumnElement[list[str]]:
 def _view_of(row: Sequence[Any]) -> ServerView:
     head, rest = row[: len(SERVER_COLUMNS)], row[len(SERVER_COLUMNS) :]
     credential_name, own_id, jump_server_names, *more = rest
-    held, agent_row = more[: len(MAINTENANCE_COLUMNS)], more[len(MAINTENANCE_COLUMNS) :]
+    held, more = more[: len(MAINTENANCE_COLUMNS)], more[len(MAINTENANCE_COLUMNS) :]
+    pause, agent_row = more[: len(PAUSE_COLUMNS)], more[len(PAUSE_COLUMNS) :]
     return ServerView(
         server=server_of(head),
         agent=None if agent_row[0] is None else agent_of(agent_row),
@@ -256,4 +274,5 @@ def _view_of(row: Sequence[Any]) -> ServerView:
         credential_name=credential_name or "",
         jump_server_names=tuple(jump_server_names),
         has_own_credential=own_id is not None,
+        pause=None if pause[0] is None else pause_of(pause),
     )

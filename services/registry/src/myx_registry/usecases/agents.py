@@ -1,9 +1,14 @@
 """Agents as they are known: state and connection data."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from myx_kit.db.unit_of_work import UnitOfWork
+from myx_kit.errors import InvalidArgument
 from myx_kit.ids import parse_id
 from myx_kit.pagination import clamp
 from myx_registry.domain.agents import Agent, AgentEndpoint
+from myx_registry.domain.names import is_id, is_name
 from myx_registry.store import agents
 from myx_registry.usecases.pages import Page, cursor
 from myx_registry.usecases.references import agent_not_found, the_server
@@ -11,6 +16,7 @@ from myx_registry.usecases.vault import Vault
 
 _AGENTS = "agents"
 _ENDPOINTS = "endpoints"
+MAX_BATCH = 500
 
 
 class Agents:
@@ -46,6 +52,24 @@ class Agents:
         if sealed is None:
             raise agent_not_found(reference)
         return self._vault.open_endpoint(sealed)
+
+    async def endpoints_of(self, references: Sequence[str]) -> Sequence[AgentEndpoint | str]:
+        """Connection data of the agents of many servers in their order, or the reason why there is none.
+
+        Reasons: `SERVER_NOT_FOUND`, `AGENT_NOT_FOUND`. InvalidArgument for none or more than MAX_BATCH.
+        """
+        if not 0 < len(references) <= MAX_BATCH:
+            message = f"servers must hold 1 to {MAX_BATCH} ids or names"
+            raise InvalidArgument("ARGUMENT_INVALID", message, field="servers")
+        ids = [UUID(one) for one in references if is_id(one)]
+        names = [one for one in references if not is_id(one) and is_name(one)]
+        async with self._uow.begin() as connection:
+            found = await agents.find_endpoints(connection, ids, names)
+        answers: dict[str, AgentEndpoint | str] = {}
+        for server_id, name, sealed in found:
+            answer = "AGENT_NOT_FOUND" if sealed is None else self._vault.open_endpoint(sealed)
+            answers[str(server_id)] = answers[name] = answer
+        return [answers.get(one, "SERVER_NOT_FOUND") for one in references]
 
     async def endpoints(self, page_size: int, page_token: str) -> Page[AgentEndpoint]:
         """A page of the connection data of all agents, by agent id. Raises InvalidArgument `PAGE_TOKEN_INVALID`."""

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from myx.events.v1 import events_pb2
 from myx_kit.ids import new_id
-from myx_registry.domain.agents import Agent, AgentStatus, Transition, VersionChange
+from myx_registry.domain.agents import Agent, AgentStatus
+from myx_registry.domain.heartbeats import Fact, Flapping, Quarantined, Rebooted, Settled, Transition, VersionChange
 from myx_registry.domain.servers import Server
 
 
@@ -56,9 +57,36 @@ def agent_removed(before: Agent, at: datetime) -> events_pb2.Event:
     return event
 
 
-def agent_fact(fact: Transition | VersionChange) -> tuple[str, events_pb2.Event]:
+def agent_fact(fact: Fact) -> tuple[str, events_pb2.Event]:
     """Verb and event of what a heartbeat showed."""
-    return agent_transition(fact) if isinstance(fact, Transition) else ("upgraded", _agent_upgraded(fact))
+    match fact:
+        case Transition():
+            return agent_transition(fact)
+        case VersionChange():
+            return "upgraded", _agent_upgraded(fact)
+        case Flapping():
+            event = _event(fact.at, fact.revision)
+            event.agent_flapping.CopyFrom(events_pb2.AgentFlapping(changes=fact.changes, **_ids(fact)))
+            return "flapping", event
+        case Settled():
+            event = _event(fact.at, fact.revision)
+            settled = events_pb2.AgentSettled(status=fact.status.value, cause=fact.cause, **_ids(fact))
+            event.agent_settled.CopyFrom(settled)
+            return "settled", event
+        case Quarantined():
+            event = _event(fact.at, fact.revision)
+            event.agent_quarantined.CopyFrom(events_pb2.AgentQuarantined(**_ids(fact)))
+            return "quarantined", event
+        case Rebooted():
+            event = _event(fact.at, fact.revision)
+            event.agent_rebooted.CopyFrom(events_pb2.AgentRebooted(**_ids(fact)))
+            return "rebooted", event
+        case _:
+            raise TypeError(type(fact).__name__)
+
+
+def _ids(fact: Fact) -> dict[str, str]:
+    return {"agent_id": str(fact.agent_id), "server_id": str(fact.server_id)}
 
 
 def agent_transition(transition: Transition) -> tuple[str, events_pb2.Event]:

@@ -1,15 +1,24 @@
 """Outcomes of heartbeats."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from myx.events.v1.events_pb2 import Event
 from myx_kit.db.outbox import Outbox
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import InvalidArgument
-from myx_registry.domain.agents import HeartbeatReport, Transition, VersionChange, apply_reports
-from myx_registry.store import agents
+from myx_registry.domain.heartbeats import (
+    Applied,
+    FactChange,
+    HeartbeatReport,
+    VersionChange,
+    apply_reports,
+    fact_changes,
+)
+from myx_registry.domain.series import merged, sample_of
+from myx_registry.store import agents, history, samples
+from myx_registry.store.database import Connection
 from myx_registry.usecases import events
 
 MAX_REPORTS = 500
@@ -17,17 +26,25 @@ MAX_REPORTS = 500
 _MAX_AHEAD = timedelta(minutes=5)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Ids of the reported agents that do not exist, and of those that another machine answers for."""
+
+    unknown: Sequence[UUID]
+    quarantined: Sequence[UUID]
+
+
 class Heartbeats:
-    """Applies reports to agents; state and events change in one transaction."""
+    """Applies reports to agents; state, history, samples and events change in one transaction."""
 
     def __init__(self, uow: UnitOfWork, outbox: Outbox, now: Callable[[], datetime]) -> None:
         self._uow = uow
         self._outbox = outbox
         self._now = now
 
-    async def report(self, reports: Sequence[HeartbeatReport]) -> list[UUID]:
-        """Ids of the reported agents that do not exist. Each entry into ONLINE or OFFLINE and each other version
-        makes exactly one event, however often a batch comes and in whatever order.
+    async def report(self, reports: Sequence[HeartbeatReport]) -> Taken:
+        """What became of a batch. Each entry into ONLINE or OFFLINE, each other version, reboot, quarantine, and begin
+        and end of flapping makes exactly one event, however often a batch comes and in whatever order.
 
         Raises InvalidArgument `CHECKED_AT_IN_FUTURE`.
         """
@@ -41,15 +58,35 @@ class Heartbeats:
                 )
         reported = {report.agent_id for report in reports}
         if not reported:
-            return []
+            return Taken((), ())
         async with self._uow.begin() as connection:
             records = await agents.lock_records(connection, reported)
-            changed, facts = apply_reports(records, reports)
-            await agents.update_records(connection, changed)
-            await self._outbox.add_all(connection, map(_entry, facts))
-        return sorted(reported - {record.id for record in records})
+            applied = apply_reports(records, reports)
+            await self._store(connection, applied, reports)
+            entries = [("agent", verb, str(fact.agent_id), event) for fact in applied.facts
+                       for verb, event in [events.agent_fact(fact)]]  # fmt: skip
+            await self._outbox.add_all(connection, entries)
+        return Taken(sorted(reported - {record.id for record in records}), sorted(applied.quarantined))
+
+    async def _store(self, connection: Connection, applied: Applied, reports: Sequence[HeartbeatReport]) -> None:
+        # Before the facts are replaced.
+        changes = await _fact_changes(connection, applied)
+        await agents.update_records(connection, applied.changed)
+        await history.add_status_changes(connection, applied.history)
+        await history.add_fact_changes(connection, changes)
+        new = {record.id: record.health.rpc_last_check for record in applied.changed}
+        fresh = [sample_of(one) for one in reports if new.get(one.agent_id) == one.checked_at]
+        await samples.add_samples(connection, merged(fresh))
 
 
-def _entry(fact: Transition | VersionChange) -> tuple[str, str, str, Event]:
-    verb, event = events.agent_fact(fact)
-    return "agent", verb, str(fact.agent_id), event
+async def _fact_changes(connection: Connection, applied: Applied) -> list[FactChange]:
+    changes = [
+        FactChange(one.agent_id, one.at, "version", one.previous_version, one.version)
+        for one in applied.facts
+        if isinstance(one, VersionChange)
+    ]
+    if applied.refreshed:
+        before = await agents.facts_by_id(connection, applied.refreshed)
+        for agent_id, (at, facts) in applied.refreshed.items():
+            changes += fact_changes(agent_id, at, before.get(agent_id), facts)
+    return changes

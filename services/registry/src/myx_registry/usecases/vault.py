@@ -52,6 +52,12 @@ class Vault:
             agent_token=self._open(sealed.agent_id, "agent_token", sealed.agent_token),
             secret_key=self._open(sealed.agent_id, "secret_key", sealed.secret_key),
             next_certificate_sha256=sealed.next_certificate_sha256,
+            ssh_address=sealed.ssh_address,
+            ssh_port=sealed.ssh_port,
+            is_quarantined=sealed.is_quarantined,
+            paused_until=sealed.paused_until,
+            machine_id=sealed.machine_id,
+            boot_id=sealed.boot_id,
         )
 
     def seal_path(self, agent_id: UUID, rpc_path: str) -> bytes:
