@@ -474,6 +474,8 @@ async def test_the_database_and_nats_away_delay_and_lose_nothing(replica, postgr
         nats.kill9()
         schedules.due(made.id)
         assert (await schedules.decided(made.id))[0].outcome == STARTED
+        statement = "select count(*) from executor.outbox where subject = 'myx.events.schedule.fired.' || %s"
+        assert schedules.execute(statement, made.id) == [(1,)]
         schedules.due(made.id)
         postgres.kill9()
         postgres.restart()

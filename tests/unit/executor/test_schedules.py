@@ -23,7 +23,7 @@ from myx_executor.domain.schedules import (
     next_after,
     turn,
 )
-from myx_executor.usecases.schedules.sealing import open_work, seal_anew, seal_work
+from myx_executor.usecases.schedules.sealing import open_work, seal_work
 from myx_kit.errors import Internal, InvalidArgument
 from myx_kit.ids import new_id
 from myx_kit.secretbox import SecretBox
@@ -186,7 +186,7 @@ def test_work_that_says_what_the_schedule_decides_is_refused():
     assert caught.value.fields["field"] == "work"
 
 
-def test_secrets_are_sealed_for_their_schedule_and_sealed_anew():
+def test_secrets_are_sealed_for_their_schedule():
     box, mine, other = SecretBox({"k1": b"1" * 32}, "k1"), new_id(), new_id()
     work = work_of(command_work())
     sealed = seal_work(box, mine, work)
@@ -195,8 +195,4 @@ def test_secrets_are_sealed_for_their_schedule_and_sealed_anew():
     assert open_work(box, mine, bare, sealed) == work
     with pytest.raises(Internal):
         open_work(box, other, bare, sealed)
-    rotated = SecretBox({"k1": b"1" * 32, "k2": b"2" * 32}, "k2")
-    anew = seal_anew(rotated, mine, sealed)
-    assert rotated.is_current(anew)
-    assert open_work(rotated, mine, bare, anew) == work
     assert seal_work(box, mine, bare) is None

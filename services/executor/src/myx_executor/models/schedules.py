@@ -82,4 +82,3 @@ schedule_fire = sa.Table(
 )
 sa.Index("ix_schedule_fire_undecided", schedule_fire.c.lease_until, postgresql_where=sa.text(_UNDECIDED))
 sa.Index("ix_schedule_fire_watched", schedule_fire.c.schedule_id, postgresql_where=sa.text("watched"))
-sa.Index("ix_schedule_fire_slot_at", schedule_fire.c.slot_at)

@@ -74,11 +74,6 @@ set cron = %(cron)s, time_zone = %(time_zone)s, missed = %(missed)s, missed_with
     revision = revision + 1, updated_at = now()
 where id = %(id)s and revision = %(revision)s"""
 
-_STALE: LiteralString = """
-select id, sealed from executor.schedule
-where sealed is not null and substring(sealed from 1 for length(%(header)b::bytea)) <> %(header)b::bytea limit 100"""
-_RESEAL: LiteralString = "update executor.schedule set sealed = %(new)b where id = %(id)s and sealed = %(old)b"
-
 
 class ScheduleStore:
     """Rows of `executor.schedule`."""
@@ -141,14 +136,6 @@ class ScheduleStore:
     async def delete(self, schedule_id: UUID) -> bool:
         """Removes it with the record of its times; false when it is gone already."""
         return await self._pool.count("delete from executor.schedule where id = %(id)s", {"id": schedule_id}) > 0
-
-    async def stale_seals(self, header: bytes) -> list[tuple[UUID, bytes]]:
-        """Some of the sealed secrets that do not begin with `header`."""
-        return [(row[0], row[1]) for row in await self._pool.rows(_STALE, {"header": header})]
-
-    async def reseal(self, schedule_id: UUID, old: bytes, new: bytes) -> None:
-        """The same secrets under another key; nothing happens if they were changed meanwhile."""
-        await self._pool.count(_RESEAL, {"id": schedule_id, "old": old, "new": new})
 
 
 def schedule_from_row(row: Sequence[Any]) -> Schedule:

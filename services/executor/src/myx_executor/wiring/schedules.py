@@ -19,7 +19,7 @@ from myx_executor.usecases.jobs.create import CreateJob
 from myx_executor.usecases.run_command import RunCommand
 from myx_executor.usecases.schedules.manage import Schedules
 from myx_executor.usecases.schedules.ports import Access
-from myx_executor.usecases.schedules.slots import Resealing, Slots
+from myx_executor.usecases.schedules.slots import Slots
 from myx_executor.usecases.schedules.start import Starts
 from myx_executor.wiring.jobs import Around
 from myx_kit.loops import Loop, TaskOwner
@@ -37,7 +37,6 @@ METHODS = (
     "PreviewSchedule",
 )
 _OWN_NAME = "executor"
-_RESEAL_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,6 @@ def run_schedules(
     loops = {
         "schedule-slots": Loop("schedule-slots", interval_s, slots.run_once, max_backoff_s=5),
         "schedule-starts": Loop("schedule-starts", interval_s, starts.run_once, wake=starts.wake, max_backoff_s=5),
-        "schedule-secrets": Loop("schedule-secrets", _RESEAL_S, Resealing(store, box).run_once),
     }
     background = TaskOwner("schedule-loops")
     stack.push_async_callback(background.close)

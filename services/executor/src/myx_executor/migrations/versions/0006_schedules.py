@@ -102,7 +102,6 @@ def _create_fire() -> None:
     }
     for name, (column, condition) in partial.items():
         op.create_index(name, "schedule_fire", [column], schema=_SCHEMA, postgresql_where=sa.text(condition))
-    op.create_index("ix_schedule_fire_slot_at", "schedule_fire", ["slot_at"], schema=_SCHEMA)
 
 
 def downgrade() -> None:

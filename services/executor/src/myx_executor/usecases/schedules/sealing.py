@@ -29,12 +29,6 @@ def open_work(box: SecretBox, schedule_id: UUID, work: Work, sealed: bytes | Non
     return replace(work, secrets=document["secrets"], stdin=base64.b64decode(document["stdin"]))
 
 
-def seal_anew(box: SecretBox, schedule_id: UUID, sealed: bytes) -> bytes:
-    """The same under the key that seals now."""
-    row = str(schedule_id)
-    return box.seal(box.open(sealed, row=row, **_PLACE), row=row, **_PLACE)
-
-
 def seal_digest(box: SecretBox, schedule_id: UUID, digest: bytes) -> bytes:
     """The column `sealed_request_digest`."""
     return box.seal(digest, row=str(schedule_id), **_DIGEST)
