@@ -280,13 +280,14 @@ async def test_repeated_and_disordered_batches_make_each_transition_once(registr
     revisions = [event.revision for event in found]
     assert revisions == sorted(set(revisions))
     assert (found[1].agent_online.version, found[2].agent_offline.cause) == ("0.1.0", "hung")
-    assert {event.occurred_at.ToMicroseconds() for event in found[1:]} == {at(s).ToMicroseconds() for s in (1, 3, 5, 7)}
+    assert {event.occurred_at.ToMicroseconds() for event in found[1:]} == {at(s).ToMicroseconds() for s in (1, 3, 7)}
 
 
 async def test_concurrent_batches_over_the_same_agents_in_any_order_all_succeed(registry, events) -> None:
     made = [(await new_agent(registry))[1].id for _ in range(40)]
     batches = []
-    for second in range(1, FLAP_CHANGES):
+    # An even number of changes, fewer than make it flap.
+    for second in range(1, FLAP_CHANGES - 1):
         ids = made if second % 2 else made[::-1]
         batches.append([report(one, second, ONLINE if second % 2 else OFFLINE) for one in ids])
     await asyncio.gather(*(send(registry, *batch) for batch in batches))
