@@ -14,7 +14,7 @@ from myx_kit.errors import InvalidArgument
 
 MAX_SELECTOR = 4096
 # A batch of commands carries it once for each target.
-MAX_STDIN_BYTES = 256 * 1024
+MAX_STDIN_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
