@@ -2,16 +2,16 @@
 
 import os
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from myx_cli.api import Client, segment
 from myx_cli.endpoint import Endpoint
-from myx_cli.errors import BROKEN_PIPE, ApiError, Failure, Unreachable
+from myx_cli.errors import BROKEN_PIPE, INTERRUPTED, ApiError, Failure, Unreachable
 from myx_cli.follow import Patience
 from myx_cli.interrupts import Interrupts
 from myx_cli.nouns import COMMAND, Noun
-from myx_cli.output import note
+from myx_cli.output import note, tell
 
 # How long to wait for the ids of commands that are being started when our reader has left.
 _STARTING_S = 5.0
@@ -31,6 +31,7 @@ class Session:
         self._exiting = threading.Lock()
         self._running: dict[str, str] = {}
         self._starting = 0
+        self._questioning = False
         self.interrupts = Interrupts(self._first if cancels else None, self._leave)
 
     @property
@@ -41,6 +42,15 @@ class Session:
     def patience(self) -> Patience:
         """A fresh patience whose pauses end at Ctrl-C."""
         return Patience(self._patience_s, self.interrupts.sleep)
+
+    @contextmanager
+    def question(self) -> Iterator[None]:
+        """Somebody is asked, nothing was started: Ctrl-C meanwhile ends the process."""
+        self._questioning = True
+        try:
+            yield
+        finally:
+            self._questioning = False
 
     def starting(self) -> None:
         """A request that starts a command is about to be sent."""
@@ -94,6 +104,10 @@ class Session:
             return list(self._running)
 
     def _first(self) -> None:
+        if self._questioning:
+            tell("")
+            note("nothing was started")
+            os._exit(INTERRUPTED)
         ids = self._ids()
         if not ids:
             note("interrupted; waiting for MyX's answer in order to cancel, Ctrl-C again leaves")

@@ -5,7 +5,7 @@ from myx_cli.errors import INTERRUPTED, ApiError, Failure, Unreachable
 from myx_cli.servers import unknown_server
 from myx_cli.session import Session
 
-_FIRST_CONTACT_S = 10.0
+FIRST_CONTACT_S = 10.0
 
 
 def post_patiently(
@@ -31,7 +31,7 @@ def post_patiently(
             cause, final = error, not error.temporary
         if session.asked_to_end and not maybe_sent:
             raise Failure("interrupted; nothing was started", INTERRUPTED)
-        limit_s = patience.limit_s if maybe_sent else min(_FIRST_CONTACT_S, patience.limit_s)
+        limit_s = patience.limit_s if maybe_sent else min(FIRST_CONTACT_S, patience.limit_s)
         if final or not patience.pause(cause.message, limit_s):
             if not maybe_sent or isinstance(cause, ApiError):
                 raise cause

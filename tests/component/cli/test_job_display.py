@@ -92,6 +92,21 @@ def test_a_list_that_changed_meanwhile_is_asked_about_again(gateway, myx):
     assert "local, new: exit code 0" in shown
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_ctrl_c_at_the_question_starts_nothing(gateway, myx, again):
+    terminal = OnTerminal(myx, "run", "-l", "role=web", "--", "true")
+    terminal.until("Run on 3 servers? [y/N]")
+    if again:
+        gateway.jobs.matching = ["local"]
+        terminal.type(b"y\n")
+        terminal.until("Run on 1 server? [y/N]")
+    terminal.interrupt()
+    code, shown = terminal.end()
+    assert code == 130
+    assert shown.splitlines()[-1] == "myx: nothing was started"
+    assert not gateway.jobs.jobs
+
+
 def test_what_hosts_write_cannot_steer_the_terminal(gateway, myx):
     gate = Gate(gateway)
     hostile = b"\x1b]0;owned\x07\x1b[2J\x1b[10A\x1b[31mred\x1b[0m\x9b5A \xe2\x80\xae\x08\x00 \xff end"

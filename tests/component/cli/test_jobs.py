@@ -138,6 +138,15 @@ def test_a_lost_answer_does_not_start_a_job_twice(gateway, myx):
     assert len(gateway.posts("/jobs")) == 3
 
 
+def test_a_list_that_cannot_be_had_for_a_moment_is_asked_for_again(gateway, myx):
+    gateway.jobs.script = all_succeed
+    gateway.answers += [("POST /jobs/preview", (503, {"reason": "UNAVAILABLE"})), ("POST /jobs/preview", "drop")]
+    assert myx("run", "-l", "all", "--yes", "--", "x").returncode == 0
+    gateway.answers += [("POST /jobs/preview", (503, {"reason": "UNAVAILABLE", "detail": "not now"}))] * 20
+    done = myx("run", "-l", "all", "--yes", "--reconnect-timeout", "0.3", "--", "x")
+    assert (done.returncode, done.stderr) == (125, b"myx: not now\n")
+
+
 LINES = [f"line {number:04}\n".encode() for number in range(200)]
 WHOLE = b"".join(LINES)
 

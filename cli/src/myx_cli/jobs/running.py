@@ -36,10 +36,11 @@ def run_job(endpoint: Endpoint, work: Document, arguments: Namespace) -> int:
     if arguments.job_name:
         content["name"] = arguments.job_name
 
+    session.interrupts.watch()
+
     def start() -> Document:
         if arguments.selector is not None:
             return _create_selected(client, session, {**content, "selector": arguments.selector}, arguments)
-        session.interrupts.watch()
         return _create(client, session, {**content, "servers": arguments.servers})
 
     return _run(client, session, start, arguments)
@@ -84,10 +85,9 @@ def follow_job(client: Client, session: Session, job: Document, arguments: Names
 def _create_selected(client: Client, session: Session, content: Document, arguments: Namespace) -> Document:
     """Created on the list that was shown; when it is another by then, it is shown again."""
     selection = Selection(
-        client, arguments.selector, content["options"], agreed=arguments.yes, quiet=arguments.output == "json"
+        client, session, arguments.selector, content["options"], agreed=arguments.yes, quiet=arguments.output == "json"
     )
     content = {**content, "expected_targets_sha256": selection.agree()}
-    session.interrupts.watch()
     for _ in range(_CHANGES_MOST):
         try:
             return _create(client, session, content)
