@@ -95,6 +95,17 @@ class Agents(agent_service_pb2_grpc.AgentServiceServicer):
         endpoint = self._world.endpoint(request.server)
         return agent_service_pb2.GetAgentEndpointResponse(endpoint=agent_pb2.AgentEndpoint(**endpoint))
 
+    async def BatchGetAgentEndpoints(self, request, context):
+        def answer(server):
+            try:
+                endpoint = agent_pb2.AgentEndpoint(**self._world.endpoint(server))
+            except NotFound as error:
+                return agent_service_pb2.AgentEndpointAnswer(reason=error.reason)
+            return agent_service_pb2.AgentEndpointAnswer(endpoint=endpoint)
+
+        answers = [answer(server) for server in request.servers]
+        return agent_service_pb2.BatchGetAgentEndpointsResponse(answers=answers)
+
     async def AllocateAgent(self, request, context):
         entry = self._world.find(request.server)
         server_id = entry["server_id"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from myx.events.v1.events_pb2 import Event
-from myx.registry.v1.agent_service_pb2 import GetAgentEndpointRequest
+from myx_executor.adapters.endpoint_calls import EndpointCalls
 from myx_executor.usecases.ports import ServerRef
 from myx_kit.agent_rpc.client import AgentTarget
 from myx_kit.errors import FailedPrecondition, NotFound, Unavailable
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-_CALL_S = 5.0
 _MAX_ENTRIES = 20_000
 
 
@@ -40,7 +39,7 @@ class EndpointCache:
     """Endpoints by server id or name, one look-up at a time for each; stale ones serve while the registry is away."""
 
     def __init__(self, stub: "AgentServiceAsyncStub", ttl_s: float) -> None:
-        self._stub = stub
+        self._calls_out = EndpointCalls(stub)
         self._ttl_s = ttl_s
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._calls: dict[str, asyncio.Future[Endpoint]] = {}
@@ -117,13 +116,12 @@ class EndpointCache:
 
     async def _fetch(self, server: str) -> Endpoint:
         try:
-            answer = await self._stub.GetAgentEndpoint(GetAgentEndpointRequest(server=server), timeout=_CALL_S)
+            found = await self._calls_out.ask(server)
         except NotFound as error:
             self._entries.pop(server, None)
             if error.reason == "AGENT_NOT_FOUND":
                 raise FailedPrecondition("AGENT_NOT_FOUND", f"server {server} has no agent", server=server) from None
             raise
-        found = answer.endpoint
         endpoint = Endpoint(
             ServerRef(found.server_id, found.server_name, found.agent_id),
             AgentTarget(

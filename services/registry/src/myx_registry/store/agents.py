@@ -184,21 +184,23 @@ async def find_endpoint(connection: AsyncConnection, server_id: UUID) -> SealedE
 
 async def find_endpoints(
     connection: AsyncConnection, ids: Iterable[UUID], names: Iterable[str]
-) -> list[tuple[UUID, str, SealedEndpoint | None]]:
-    """(server id, server name, connection data of its agent) of the servers of these ids and names that exist."""
-    columns = (server.c.id, server.c.name, *_endpoints().selected_columns)
-    query = (
-        sa.select(*columns)
-        .join_from(server, agent, agent.c.server_id == server.c.id, isouter=True)
-        .where(
-            sa.or_(
-                server.c.id == sa.any_(sa.bindparam("ids", list(ids), type_=sa.ARRAY(sa.Uuid))),
-                server.c.name == sa.any_(sa.bindparam("names", list(names), type_=sa.ARRAY(sa.Text))),
-            )
-        )
+) -> list[SealedEndpoint]:
+    """Connection data of the agents of the servers of these ids and names, as far as there are any."""
+    rows = (await connection.execute(_endpoints().where(_is_one_of(ids, names)))).all()
+    return [_endpoint_of(row) for row in rows]
+
+
+async def find_names(connection: AsyncConnection, ids: Iterable[UUID], names: Iterable[str]) -> list[tuple[UUID, str]]:
+    """(id, name) of the servers of these ids and names that exist."""
+    rows = (await connection.execute(sa.select(server.c.id, server.c.name).where(_is_one_of(ids, names)))).all()
+    return [(row[0], row[1]) for row in rows]
+
+
+def _is_one_of(ids: Iterable[UUID], names: Iterable[str]) -> sa.ColumnElement[bool]:
+    return sa.or_(
+        server.c.id == sa.any_(sa.bindparam("ids", list(ids), type_=sa.ARRAY(sa.Uuid))),
+        server.c.name == sa.any_(sa.bindparam("names", list(names), type_=sa.ARRAY(sa.Text))),
     )
-    rows = (await connection.execute(query)).all()
-    return [(row[0], row[1], None if row[2] is None else _endpoint_of(row[2:])) for row in rows]
 
 
 async def list_endpoints(connection: AsyncConnection, *, after_id: UUID | None, limit: int) -> list[SealedEndpoint]:

@@ -65,10 +65,14 @@ class Agents:
         names = [one for one in references if not is_id(one) and is_name(one)]
         async with self._uow.begin() as connection:
             found = await agents.find_endpoints(connection, ids, names)
+            # Those without an agent are told apart from those that do not exist.
+            known = await agents.find_names(connection, ids, names) if len(found) < len(references) else []
         answers: dict[str, AgentEndpoint | str] = {}
-        for server_id, name, sealed in found:
-            answer = "AGENT_NOT_FOUND" if sealed is None else self._vault.open_endpoint(sealed)
-            answers[str(server_id)] = answers[name] = answer
+        for server_id, name in known:
+            answers[str(server_id)] = answers[name] = "AGENT_NOT_FOUND"
+        for sealed in found:
+            opened = self._vault.open_endpoint(sealed)
+            answers[str(opened.server_id)] = answers[opened.server_name] = opened
         return [answers.get(one, "SERVER_NOT_FOUND") for one in references]
 
     async def endpoints(self, page_size: int, page_token: str) -> Page[AgentEndpoint]:
