@@ -29,3 +29,14 @@ async def test_output_beyond_the_agents_limit_is_a_gap_and_makes_the_log_incompl
         part = await client.log(command.id, offset)
         assert part.data == log.data[offset:]
         assert part.final == log.final
+
+
+async def test_output_beyond_the_control_planes_limit_is_a_gap_and_the_end_is_still_followed(replica, agent):
+    narrow = replica("narrow", command_log_bytes_max=1_000_000)
+    async with narrow.client() as client:
+        command = await client.shell(agent.name, "head -c 3000000 /dev/zero; sleep 0.5; echo last; exit 3")
+        log = await client.log(command.id)
+    assert 0 < len(log.data) <= 1_000_000
+    assert [(start, end) for start, end, _ in log.gaps] == [(len(log.data), 3_000_005)]
+    assert log.gaps[0][2] == "the limit of 1000000 bytes for one log was reached"
+    assert (log.final.exit_code, log.final.log_completeness) == (3, pb.LOG_COMPLETENESS_INCOMPLETE)

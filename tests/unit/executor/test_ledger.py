@@ -8,7 +8,9 @@ from executor_samples import command
 from myx_executor.domain.command import Head, LeaseLost
 from myx_executor.domain.log import STDOUT, LogBytes, LogGap, Piece, pack_segments
 from myx_executor.domain.states import Status
+from myx_executor.store.codec import decode
 from myx_executor.usecases import ledger as ledger_module
+from myx_executor.usecases import sink as sink_module
 from myx_executor.usecases.ledger import Lease, Ledger
 from myx_executor.usecases.sink import LogSink, OutOfStep, Pressure
 from myx_kit.errors import Unavailable
@@ -177,3 +179,38 @@ async def test_tiny_items_and_gaps_are_bounded_too(ledger, database):
     flooding.cancel()
     writer.cancel()
     await asyncio.gather(flooding, writer, return_exceptions=True)
+
+
+async def test_beyond_the_limit_of_a_log_there_is_one_gap_with_the_reason(ledger, database, monkeypatch):
+    monkeypatch.setattr(sink_module, "_THROWN_BYTES_PER_S", 1 << 40)
+    sink = LogSink(ledger, Pressure(log_bytes=10_000))
+    writing = asyncio.create_task(sink.run())
+    for number in range(100):
+        await sink.feed(LogBytes(STDOUT, number * 1000, b"x" * 1000))
+    sink.end()
+    await writing
+    await ledger.append(sink.rest())
+    assert database.size == 100_000
+    assert sum(len(piece.data) for piece in map(decode, database.rows)) <= 10_000
+    (gap,) = [row for row in database.rows if row.kind == "gap"]
+    assert gap.offset + gap.length == 100_000
+    assert gap.gap_reason == "the limit of 10000 bytes for one log was reached"
+
+
+async def test_a_hostile_agent_fills_the_database_neither_with_gaps_nor_with_single_bytes(
+    ledger, database, monkeypatch
+):
+    monkeypatch.setattr(sink_module, "_THROWN_BYTES_PER_S", 1 << 40)
+    monkeypatch.setattr(sink_module, "_FIRST_GAP", 1000)
+    sink = LogSink(ledger, Pressure(log_bytes=50_000))
+    writing = asyncio.create_task(sink.run())
+    for number in range(20_000):
+        item = LogGap(number, number + 1, "so it says") if number % 2 else LogBytes(1 + number % 4 // 2, number, b"x")
+        await sink.feed(item)
+        await asyncio.sleep(0)
+    sink.end()
+    await writing
+    rest = sink.rest()
+    await ledger.append(rest)
+    assert database.size == 20_000
+    assert len(database.rows) < 1000

@@ -167,8 +167,9 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     locks = Locks(LockStore(pool), wake_all)
     registry = _registry(settings, ways.registry, stack)
     on_final = _on_final(tell, bells, releaser)
+    pressure = Pressure(log_bytes=settings.command_log_bytes_max)
     tools = Tools(
-        fleet, commands, logs, hub, box, Pressure(), _limits(settings, retry), on_final, locks, presence=registry
+        fleet, commands, logs, hub, box, pressure, _limits(settings, retry), on_final, locks, presence=registry
     )
     deploying = _deployment_tools(settings, tools, fleet, registry, pool)
     runner = Runner(

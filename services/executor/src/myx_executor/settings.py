@@ -41,6 +41,9 @@ class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
     lost_after_s: float = Field(default=LOST_AFTER_S, ge=1, le=30 * 86_400)
     # What agents are given beyond the limits that they keep themselves, before the control plane asks for the end.
     overdue_margin_s: float = Field(default=OVERDUE_MARGIN_S, ge=0.1, le=3600)
+    # What is stored of one command's or deployment's log, whatever its agent sends; beyond it there is a gap with the
+    # reason, and the end is followed all the same. Agents have limits of their own (docs/agent.md), which come first.
+    command_log_bytes_max: int = Field(default=2 << 30, ge=64 * 1024, le=1 << 40)
     # Run limit of commands that name none (CONTRACTS: 24 h); 0: none.
     default_timeout_s: float = Field(default=86_400.0, ge=0)
     # Seed: AGENT_RPC_TIMEOUT.

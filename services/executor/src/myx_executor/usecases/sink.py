@@ -13,15 +13,24 @@ _WAITING_BYTES = 2 * 1024 * 1024
 _WAITING_UNDER_PRESSURE = 128 * 1024
 # What an item costs beside its bytes.
 _OVERHEAD = 200
+# What is stored of an item beside its bytes: of a run of bytes, of a gap, of each write.
+_RUN_BYTES, _GAP_BYTES, _WRITE_BYTES = 4, 256, 128
+# Beyond a log's limit what comes is thrown away, and no faster than this: nobody needs it.
+_THROWN_BYTES_PER_S = 32 * 1024 * 1024
+_FIRST_GAP = 64 * 1024 * 1024
 _FARTHEST = 1 << 62
 
 
 @dataclass(slots=True)
 class Pressure:
-    """Bytes that wait in all sinks of the process; beyond `limit` each sink keeps little."""
+    """Bytes that wait in all sinks of the process; beyond `limit` each sink keeps little.
+
+    `log_bytes`: what may be stored of one log, whatever its agent sends.
+    """
 
     limit: int = 64 * 1024 * 1024
     waiting: int = 0
+    log_bytes: int = 2 << 30
 
     @property
     def allowance(self) -> int:
@@ -45,11 +54,20 @@ class LogSink:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._ending = False
+        # An estimate, from below, of what is stored; what an earlier owner stored counts by its offsets.
+        self._stored_bytes = ledger.size
+        # Where the gap begins that stands for what is beyond the limit, as far as it is not stored.
+        self._beyond: int | None = None
+        self._next_gap = _FIRST_GAP
 
     async def feed(self, item: LogBytes | LogGap) -> None:
         """One more item; OutOfStep when it does not begin at `received`."""
         if item.offset != self.received or not item.offset < item.end <= _FARTHEST:
             raise OutOfStep
+        if self._beyond is not None or self._stored_bytes + _stored(item) > self._pressure.log_bytes:
+            await self._throw_away(item)
+            return
+        self._stored_bytes += _stored(item)
         size = _weight(item)
         while self._items and self._bytes + size > self._pressure.allowance:
             self._room.clear()
@@ -59,13 +77,33 @@ class LogSink:
         self.received = item.end
         self._news.set()
 
+    async def _throw_away(self, item: LogBytes | LogGap) -> None:
+        """The log's limit is reached: a gap grows. It is stored in steps that double, so that its rows stay few."""
+        begin = self.received if self._beyond is None else self._beyond
+        self._beyond, self.received = begin, item.end
+        if item.end - begin >= self._next_gap:
+            self._next_gap *= 2
+            self._store_gap()
+        if isinstance(item, LogBytes):
+            await asyncio.sleep(len(item.data) / _THROWN_BYTES_PER_S)
+
+    def _store_gap(self) -> None:
+        if self._beyond is not None and self._beyond < self.received:
+            reason = f"the limit of {self._pressure.log_bytes} bytes for one log was reached"
+            self._items.append(LogGap(self._beyond, self.received, reason))
+            self._count(_OVERHEAD)
+            self._beyond = self.received
+            self._news.set()
+
     def end(self) -> None:
         """Nothing more comes: the writer stops when what is left fits one write."""
+        self._store_gap()
         self._ending = True
         self._news.set()
 
     def rest(self) -> list[Piece]:
         """What the writer left, for the last write; call it when `run` has returned."""
+        self._store_gap()
         pieces: list[Piece] = []
         while self._items:
             pieces += gather(self._take())
@@ -78,6 +116,7 @@ class LogSink:
                 self._news.clear()
                 await self._news.wait()
                 continue
+            self._stored_bytes += _WRITE_BYTES
             await self._ledger.append(gather(self._take()))
 
     def discard(self) -> None:
@@ -108,3 +147,7 @@ class LogSink:
 
 def _weight(item: LogBytes | LogGap) -> int:
     return _OVERHEAD + (len(item.data) if isinstance(item, LogBytes) else 0)
+
+
+def _stored(item: LogBytes | LogGap) -> int:
+    return _RUN_BYTES + len(item.data) if isinstance(item, LogBytes) else _GAP_BYTES
