@@ -1,4 +1,4 @@
-"""One world for all tests of a module, whole again before each of them."""
+"""One world for all tests here, whole again before each of them."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,8 +11,8 @@ from myx_testkit.chaos.world import World
 from myx_testkit.process import Program
 
 
-@pytest.fixture(scope="module")
-def module_world(tmp_path_factory: pytest.TempPathFactory, tls_dir: Path) -> Iterator[World]:
+@pytest.fixture(scope="session")
+def session_world(tmp_path_factory: pytest.TempPathFactory, tls_dir: Path) -> Iterator[World]:
     world = World(tmp_path_factory.mktemp("world"), tls_dir)
     try:
         world.start()
@@ -22,13 +22,13 @@ def module_world(tmp_path_factory: pytest.TempPathFactory, tls_dir: Path) -> Ite
 
 
 @pytest.fixture
-def world(module_world: World) -> Iterator[World]:
-    module_world.mend()
-    for part in module_world.parts:
+def world(session_world: World) -> Iterator[World]:
+    session_world.mend()
+    for part in session_world.parts:
         if part.program not in Program.recent:
             Program.recent.append(part.program)
-    yield module_world
-    module_world.mend()
+    yield session_world
+    session_world.mend()
 
 
 @pytest_asyncio.fixture

@@ -266,20 +266,21 @@ class Work:
     def _fires_wrong(self) -> list[str]:
         with self.world.sql() as connection:
             fires = connection.execute(
-                "select slot_at, outcome, reason, message from executor.schedule_fire order by slot_at"
+                "select slot_at, outcome, reason, message, decided_at from executor.schedule_fire"
+                " where reason <> 'paused' order by slot_at"
             ).fetchall()
             slots = connection.execute(
-                "select count(*) from executor.schedule s, generate_series(date_trunc('minute', s.created_at)"
-                " + interval '1 minute', s.updated_at, interval '1 minute')"
-            ).fetchone()
+                "select slot from executor.schedule s, generate_series(date_trunc('minute', s.created_at)"
+                " + interval '1 minute', s.updated_at, interval '1 minute') as slot"
+            ).fetchall()
         started = [fire for fire in fires if fire[1] == "started"]
         ran = lines(self.records / self.world.hosts[0].name / "schedule", "marks")
         self.tally["times of the schedule, started"] += len(started)
         wrong = []
         if len(ran) != len(started):
             wrong.append(f"the schedule started {len(started)} and its host ran {len(ran)}")
-        if not slots or len(fires) != slots[0]:
-            wrong.append(f"{slots} times of the schedule had {len(fires)} decisions")
+        undecided = {slot for (slot,) in slots} - {fire[0] for fire in fires}
+        wrong += [f"the time {slot} of the schedule was never decided" for slot in undecided]
         return wrong + [f"a time of the schedule was {fire}" for fire in fires if fire[1] not in ("started", "missed")]
 
     def _jobs_wrong(self) -> list[str]:
