@@ -120,6 +120,16 @@ async def test_a_log_with_a_gap_is_never_taken_for_one_without(gateway: Any, bac
         assert await answer.read() == b"tail"
 
 
+async def test_a_log_that_is_purged_while_it_is_read_breaks_off(gateway: Any, backend: Any) -> None:
+    command_id, log = backend.new_log()
+    log.write(b"kept")
+    log.gap(100, "retention")
+    log.finish()
+    async with gateway.http.get(path_of(command_id)) as answer:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-"}])
 async def test_an_upstream_that_breaks_for_good_breaks_the_file(gateway: Any, backend: Any, headers: Any) -> None:
     command_id, log = backend.new_log()

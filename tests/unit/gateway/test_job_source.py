@@ -112,6 +112,15 @@ async def test_it_comes_back_at_the_last_revision_and_at_its_offsets() -> None:
     assert jobs.asked == [(0, {}), (7, {1: 2, 2: 1})]
 
 
+async def test_a_hole_without_a_gap_is_asked_for_again_and_nothing_of_its_step_is_lost() -> None:
+    broken = step(0, bytes_of(2, 0, b"x"), bytes_of(1, 5, b"later"))
+    jobs = Jobs(
+        [step(1, bytes_of(1, 0, b"ab")), broken], [step(2, bytes_of(1, 2, b"c"), bytes_of(2, 0, b"x"), final=True)]
+    )
+    assert (await read(jobs))[0] == {1: b"abc", 2: b"x"}
+    assert jobs.asked == [(0, {}), (1, {1: 2})]
+
+
 async def test_a_gap_is_told_once() -> None:
     gap = executor.TargetOutput(number=1, gap=command_pb2.LogGap(from_offset=0, to_offset=9, reason="limit"))
     jobs = Jobs([step(1, gap), step(0, gap), step(0, bytes_of(1, 9, b"x")), step(2, final=True)])

@@ -14,6 +14,8 @@ from myx_gateway.streams.source import LogSource, Step
 from myx_gateway.streams.subjects import LogFacts, Subject
 from myx_kit.errors import OutOfRange, Unavailable
 
+# Of the gap that retention leaves.
+_PURGED: Final = "retention"
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -89,8 +91,8 @@ class Download(StreamResponse):
     async def _chosen(self) -> AsyncGenerator[bytes]:
         number = None if self._stream is None else wire_stream(self._stream)
         async for step in self._all_steps():
-            if step.HasField("gap") and self._part.length is not None:
-                raise Unavailable("LOG_INCOMPLETE", "bytes were dropped where none were thought to be")
+            if step.HasField("gap") and (self._part.length is not None or step.gap.reason == _PURGED):
+                raise Unavailable("LOG_INCOMPLETE", f"bytes are missing where none were promised to: {step.gap.reason}")
             for frame in step.frames:
                 if number is None or frame.stream == number:
                     yield frame.data

@@ -85,8 +85,8 @@ def _checked(offsets: Mapping[str, int]) -> dict[int, int]:
 class JobSource:
     """The steps of a job from a position, every byte once; iterate it after `open`, and `close` it.
 
-    A source that breaks is opened again for `heal_s`, from the revision of the last job: the executor tells what changed
-    up to it before it. Targets that changed since may then be told twice; their revision says so.
+    A source that breaks is opened again for `heal_s`, from the revision of the last job: what changed up to it comes
+    before it. Targets that changed since may then be told twice; their revision says so.
     """
 
     def __init__(
@@ -140,24 +140,33 @@ class JobSource:
 
     def _advance(self, step: Step) -> None:
         """Move the position behind `step`, and take out of it what was given already."""
+        ends: dict[int, int] = {}
+        for output in step.output:
+            known = ends.get(output.number, self.position.offsets.get(output.number, 0))
+            ends[output.number] = _cut(output, known)
+        # Only now: of a step that jumps nothing is given, and it is asked for again from its beginning.
+        self.position.offsets.update(ends)
         if step.HasField("job"):
             self.position.revision = max(self.position.revision, step.job.revision)
-        offsets = self.position.offsets
-        for output in step.output:
-            known = offsets.get(output.number, 0)
-            if output.frames and output.frames[0].offset < known:
-                kept = frames_from(output.frames, known)
-                del output.frames[:]
-                output.frames.extend(kept)
-            if output.frames:
-                last = output.frames[-1]
-                known = last.offset + len(last.data)
-            if output.HasField("gap"):
-                if output.gap.to_offset <= known:
-                    output.ClearField("gap")
-                else:
-                    known = output.gap.to_offset
-            offsets[output.number] = known
+
+
+def _cut(output: executor.TargetOutput, offset: int) -> int:
+    """Take out of `output` what lies before `offset`; the offset behind it. Unavailable for a hole without a gap."""
+    if output.frames and output.frames[0].offset < offset:
+        kept = frames_from(output.frames, offset)
+        del output.frames[:]
+        output.frames.extend(kept)
+    for frame in output.frames:
+        if frame.offset != offset:
+            text = f"the output of target {output.number} jumps from {offset} to {frame.offset}"
+            raise Unavailable("JOB_SOURCE_BROKEN", text)
+        offset += len(frame.data)
+    if output.HasField("gap"):
+        if output.gap.to_offset <= offset:
+            output.ClearField("gap")
+        else:
+            offset = output.gap.to_offset
+    return offset
 
 
 class JobFeed(Feed):
