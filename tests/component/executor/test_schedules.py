@@ -221,7 +221,7 @@ async def test_a_selector_that_matches_nothing_starts_nothing(schedules, agent):
     made = await schedules.create(job(selector="role=nobody"))
     schedules.due(made.id)
     fire = (await schedules.decided(made.id))[0]
-    assert (fire.outcome, fire.reason) == (FAILED, "no_targets")
+    assert (fire.outcome, fire.reason) == (FAILED, "selector_matches_nothing")
 
 
 async def test_missed_times_are_told_and_run_once_if_that_was_asked(schedules, agent):

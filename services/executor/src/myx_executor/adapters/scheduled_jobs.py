@@ -37,12 +37,12 @@ class JobStarter:
         await self._targets.resolve(selector=asked.selector, servers=asked.servers)
 
     async def subject(self, request: Request) -> Subject:
-        """Those that are matched now. FailedPrecondition `NO_TARGETS`."""
+        """Those that are matched now. FailedPrecondition `SELECTOR_MATCHES_NOTHING`."""
         asked = _asked(request)
         found = await self._targets.resolve(selector=asked.selector, servers=asked.servers)
         ids = [target.server_id for target in found]
         if not ids:
-            raise FailedPrecondition("NO_TARGETS", "no server matches the selector", field="selector")
+            raise FailedPrecondition("SELECTOR_MATCHES_NOTHING", "no server matches the selector", field="selector")
         return Subject("jobs.create", ids, targets_sha256(ids))
 
     async def find(self, requested_by: str, request_id: str) -> UUID | None:

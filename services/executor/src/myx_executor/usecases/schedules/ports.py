@@ -36,7 +36,7 @@ class Starter(Protocol):
         ...
 
     async def subject(self, work: Work) -> Subject:
-        """What it is about now. NotFound `SERVER_NOT_FOUND`; FailedPrecondition `NO_TARGETS`."""
+        """What it is about now. NotFound `SERVER_NOT_FOUND`; FailedPrecondition `SELECTOR_MATCHES_NOTHING`."""
         ...
 
     async def find(self, order: Order) -> UUID | None:
