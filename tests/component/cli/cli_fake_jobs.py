@@ -343,7 +343,9 @@ class FakeJobs:
             if at + len(data) > stream.offset:
                 await stream.data(number, data[max(0, stream.offset - at) :])
             at += len(data)
-        await stream.final()
+        ended = {"log_completeness": "complete", **self.gateway.commands[command_id], "status": "success"}
+        await stream.text({"type": "final", "offset": stream.offset, "command": ended, "deployment": ended})
+        await stream.close(1000, "")
 
 
 async def client_message(reader: asyncio.StreamReader) -> bytes:

@@ -271,6 +271,24 @@ def test_long_outputs_are_cut_and_failures_show_their_end(gateway, myx):
     assert len(lines) < 100
 
 
+def test_of_plays_only_the_output_of_failures_is_shown_and_of_many_only_some(gateway, myx):
+    names = [f"s{number}" for number in range(1, 61)]
+    job = gateway.jobs.add_job(names, {"deployment": {"kind": "caddy"}}, status="partial")
+    for number in job.targets:
+        gateway.jobs.logs[job.targets[number]["command_id"]].append((1, b"TASK %d\n" % number))
+        facts = {"status": "failed", "message": "it failed"} if number > 1 else {"status": "success"}
+        job.change_target(number, **facts, log_size_bytes=8, output_sha256=str(number))
+    code, shown = OnTerminal(myx, "job", "follow", "0190-job-0", size=(80, 200)).end()
+    lines = shown.splitlines()
+    assert code == 1
+    assert lines[:2] == ["s2: it failed", "  TASK 2"]
+    assert lines[-3:] == [
+        *("s1: exit code 0", "outputs that are not shown: 9; their ids: myx job targets 0190-job-0"),
+        "60 servers: 1 success, 59 failed",
+    ]
+    assert shown.count("TASK") == 50
+
+
 def test_a_final_job_that_is_followed_is_its_summary(gateway, myx):
     job = gateway.jobs.add_job(["a", "b"], status="success", ended_at="2026-01-01T00:00:05Z")
     for number in (1, 2):

@@ -1,7 +1,8 @@
-"""The receiving end against the server of the websockets library."""
+"""Our end against the server of the websockets library."""
 
 import asyncio
 import os
+import socket
 import threading
 
 import pytest
@@ -156,3 +157,26 @@ def talk(handler, use):
             await asyncio.sleep(0.01)  # lets the handler close its end
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 125, 126, 65535, 65536, 200_001])
+def test_a_text_of_any_size_is_sent_masked(size):
+    ours, theirs = socket.socketpair()
+    opened = WebSocket.__new__(WebSocket)
+    opened._sock = ours
+    text = "".join(chr(97 + index % 26) for index in range(size))
+    sender = threading.Thread(target=opened.send_text, args=(text,))
+    sender.start()
+    with theirs.makefile("rb") as stream:
+        first, length = stream.read(2)
+        assert first == 0x81
+        assert length & 0x80
+        length &= 0x7F
+        if length > 125:
+            length = int.from_bytes(stream.read(2 if length == 126 else 8), "big")
+        mask = stream.read(4)
+        payload = stream.read(length)
+    sender.join(5)
+    ours.close()
+    theirs.close()
+    assert bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload)).decode() == text

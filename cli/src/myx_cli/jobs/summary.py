@@ -35,20 +35,20 @@ class Summary:
 
     def show(self, job: Document, targets: Iterable[Document]) -> None:
         """All groups, then the job in one line."""
-        found = groups(targets)
         plays = work_noun(job) is DEPLOYMENT
-        untold = 0
-        for number, group in enumerate(found):
+        told = untold = 0
+        for group in groups(targets):
             self._head(group)
-            if group.status not in _WITH_OUTPUT or not group.targets[0].get("log_size_bytes"):
+            silent = group.status not in _WITH_OUTPUT or (plays and group.status == "success")
+            if silent or not group.targets[0].get("log_size_bytes"):
                 continue
-            if plays or number >= _OUTPUTS_MOST:
-                untold += 1
-            else:
+            if told < _OUTPUTS_MOST:
+                told += 1
                 self._output(job, group)
-        noun = work_noun(job)
+            else:
+                untold += 1
         if untold:
-            self._terminal.line(f"outputs that are not shown here: {noun.follow} ID, see myx job targets {job['id']}")
+            self._terminal.line(f"outputs that are not shown: {untold}; their ids: myx job targets {job['id']}")
         sentence = job_sentence(job)
         if sentence:
             self._terminal.line(self._terminal.style(inert(sentence), "bad"))
