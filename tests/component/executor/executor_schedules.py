@@ -9,11 +9,13 @@ import psycopg
 
 from myx.executor.v1 import schedule_service_pb2 as pb
 from myx.executor.v1 import schedule_service_pb2_grpc
+from myx.executor.v1.command_service_pb2 import ListCommandsRequest
 from myx.gateway.v1 import access_service_pb2, access_service_pb2_grpc
 from myx_kit.rpc.client import open_channel
 from myx_kit.rpc.server import RpcServer
 from myx_testkit.wait import until
 
+QUICK = {"schedule_interval_s": 0.05, "sweep_interval_s": 0.2, "schedules_unchecked": "true"}
 UNDECIDED = (pb.FIRE_OUTCOME_PENDING, pb.FIRE_OUTCOME_WAITING)
 
 
@@ -98,6 +100,12 @@ def command(server, program="/bin/true", *args, **fields):
         else:
             setattr(work.command, name, value)
     return work
+
+
+async def commands_of(executor, schedule_id):
+    async with executor.client() as client:
+        listed = await client.stub.ListCommands(ListCommandsRequest(page_size=1000), timeout=20)
+        return [one for one in listed.commands if one.schedule_id == schedule_id]
 
 
 def now():
