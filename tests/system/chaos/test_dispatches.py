@@ -11,7 +11,7 @@ import pytest
 from myx_testkit.chaos.viewer import Api
 from myx_testkit.chaos.world import World
 
-AT_ONCE = 30
+AT_ONCE = 100
 DROPPED = 0.1
 KILL_EVERY_S = (3.0, 6.0)
 # No fork: the shell's own words.

@@ -78,7 +78,7 @@ def _of_way(host: Host, seed: int) -> list[Fault]:
         Fault("cut", place, 4, 1, way.cut, way.heal),
         Fault("freeze", place, 10, 1, way.freeze, way.heal),
         Fault("slow", place, 15, 1, lambda: way.slow(0.1), way.heal),
-        Fault("drop and repeat", place, 20, 3, lambda: way.mistreat(seed, drop=0.2, replay=0.2), way.heal),
+        Fault("drop and repeat", place, 30, 8, lambda: way.mistreat(seed, drop=0.25, replay=0.25), way.heal),
     ]
 
 
