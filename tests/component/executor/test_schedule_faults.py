@@ -1,4 +1,4 @@
-"""Schedules whose owner lost the right, whose gateway is away, whose replicas are killed: once each time, or not at all."""
+"""Schedules whose owner lost the right, whose gateway is away, whose replicas die: once each time, or not at all."""
 
 import asyncio
 import os
