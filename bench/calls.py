@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import psycopg
 
+from bench import stats
 from bench.cluster import Cluster
 from bench.simulator.fleet import SimulatedFleet
 from myx.executor.v1.command_service_pb2 import RunCommandRequest
@@ -15,6 +16,8 @@ from myx_kit.rpc.client import open_channel
 _IN_FLIGHT = 64
 _LOOK_S = 0.05
 _WITHIN_S = 180.0
+_BUSY = 0.4
+_IDLE_S = 10.0
 
 
 async def run_everywhere(myx: Cluster, servers: Sequence[str], command: Sequence[str], mark: str) -> list[str]:
@@ -52,8 +55,20 @@ async def until_all(myx: Cluster, mark: str, status: str, count: int) -> None:
                 await asyncio.sleep(_LOOK_S)
 
 
-async def settled(fleet: SimulatedFleet, count: int) -> None:
-    """Waits until the heartbeat service has met every agent."""
+async def settled(myx: Cluster, fleet: SimulatedFleet, count: int) -> dict[str, dict[str, float]]:
+    """Waits until the heartbeat service has met every agent and its reports are stored.
+
+    What each part then costs with nothing to do but the heartbeats: CPU seconds in a second.
+    """
     async with asyncio.timeout(_WITHIN_S):
         while fleet.counts()["heartbeats"] < count:
             await asyncio.sleep(0.2)
+        while True:
+            before = myx.costs()
+            await asyncio.sleep(1.0)
+            if stats.difference(before, myx.costs())["registry"]["cpu_s"] < _BUSY:
+                break
+    before = myx.costs()
+    await asyncio.sleep(_IDLE_S)
+    idle = stats.difference(before, myx.costs())
+    return {part: {"cpu_s": cost["cpu_s"] / _IDLE_S, "rss_mb": cost["rss_mb"]} for part, cost in idle.items()}

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -58,8 +59,11 @@ async def by_job(myx: Cluster, count: int, concurrency: int) -> float:
                 async with session.get(f"{myx.url}/api/v1/jobs/{job['id']}") as answer:
                     job = await answer.json()
         taken = time.perf_counter() - begin
-    if job["status"] != "success":
-        raise RuntimeError(f"the job ended otherwise: {job}")
+        if job["status"] != "success":
+            async with session.get(f"{myx.url}/api/v1/jobs/{job['id']}/targets?page_size=1000") as answer:
+                targets = (await answer.json())["items"]
+            why = Counter((one["status"], one["reason"]) for one in targets)
+            print(f"the job ended {job['status']}: {why}", flush=True)
     return taken
 
 
@@ -69,11 +73,12 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {"agents": count, "load_before": os.getloadavg(), "rounds": [], "rivals": []}
     with SimulatedFleet(count) as fleet, rivals(options.rivals) as others:
         async with cluster(before_services=partial(seed, fleet=fleet.file)) as myx:
-            await settled(fleet, count)
+            result["idle"] = await settled(myx, fleet, count)
+            print(idle_table(result["idle"]), flush=True)
             names = [one.name for one in fleet.file.agents] * options.each
             for number in range(options.rounds):
                 before, sim = myx.costs(), fleet.counts()
-                recording = await record(myx, profile) if profile and number == options.rounds - 1 else None
+                recording = await record(myx, profile) if profile and number == options.profile_round else None
                 if options.calls:
                     wall_s = await by_calls(myx, names)
                 else:
@@ -120,6 +125,13 @@ async def record(myx: Cluster, part: str) -> asyncio.subprocess.Process:
     return process
 
 
+def idle_table(idle: dict[str, dict[str, float]]) -> str:
+    """What the heartbeats of the fleet cost by themselves, as text."""
+    return "heartbeats alone, ms CPU a second: " + ", ".join(
+        f"{part} {cost['cpu_s'] * 1e3:.0f}" for part, cost in idle.items()
+    )
+
+
 def table(one: dict[str, Any], count: int) -> str:
     """The figures of one round as text."""
     total = sum(cost["cpu_s"] for part, cost in one["cost"].items() if part != "simulator")
@@ -139,7 +151,8 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=500, help="of the job")
     parser.add_argument("--rivals", type=int, default=0, help="hosts for ssh, asyncssh and Ansible; 0: without them")
     parser.add_argument("--rival-rounds", type=int, default=2)
-    parser.add_argument("--profile", default="", help="record this part with py-spy in the last round")
+    parser.add_argument("--profile", default="", help="record this part with py-spy in one round")
+    parser.add_argument("--profile-round", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
     result = asyncio.run(measure(options))

@@ -149,7 +149,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     count = max(options.commands, options.followers)
     with SimulatedFleet(count) as fleet:
         async with cluster(before_services=partial(seed, fleet=fleet.file), settings=settings) as myx:
-            await settled(fleet, count)
+            result["idle"] = await settled(myx, fleet, count)
             names = [one.name for one in fleet.file.agents]
             if options.commands:
                 rate = options.lines / options.commands
