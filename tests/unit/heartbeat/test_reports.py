@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from myx_heartbeat.usecases.reports import Reports
+from myx_heartbeat.usecases.reports import MAX_CHANGES, Reports
 
 
 def test_of_one_agent_the_newest_report_is_kept(report):
@@ -41,7 +41,41 @@ def test_a_sample_does_not_hide_the_transition_before_it(report):
     reports.add(report("a", "refused", known=("offline", "refused"), second=2))
 
     (one,) = reports.take()
-    assert (one.is_transition, one.checked_at.second) == (True, 2)
+    assert (one.is_transition, one.checked_at.second) == (True, 1)
+
+
+def test_every_change_is_told_in_its_order_however_long_the_registry_is_away(report):
+    reports = Reports(0)
+    reports.add(report("a", "refused", second=1))
+    reports.add(report("a", known=("offline", "refused"), second=2))
+    reports.take()
+    reports.add(report("a", "hung", second=3))
+    reports.put_back()
+
+    assert [(one.checked_at.second, one.status) for one in reports.take()] == [
+        (1, "offline"),
+        (2, "online"),
+        (3, "offline"),
+    ]
+
+
+def test_the_changes_of_one_agent_are_bounded_by_its_first_and_its_last_ones(report):
+    reports = Reports(0)
+    for second in range(50):
+        reports.add(report("a", "refused", second=second))
+
+    seconds = [one.checked_at.second for one in reports.take()]
+    assert seconds == [0, *range(50 - MAX_CHANGES + 1, 50)]
+
+
+def test_reports_that_take_the_place_of_others_count_for_them(report):
+    reports = Reports(10)
+    reports.add(report("a", second=1))
+    reports.add(report("a", second=2))
+    reports.add(report("a", "refused", second=3))
+
+    (one,) = reports.take()
+    assert (one.checks, one.answered) == (3, 2)
 
 
 def test_a_batch_has_at_most_500(report):
@@ -67,9 +101,9 @@ def test_a_batch_that_was_not_taken_comes_again_unless_there_is_newer(report):
     assert len(reports) == 3
     reports.put_back()
 
-    one, two = reports.take()
-    assert (one.agent_id, one.checked_at.second, one.is_transition, one.status) == ("id-a", 2, True, "online")
-    assert two.agent_id == "id-b"
+    one, two, three = reports.take()
+    assert (one.agent_id, one.checked_at.second, one.is_transition, one.status) == ("id-a", 1, True, "offline")
+    assert (two.agent_id, three.agent_id, three.checked_at.second) == ("id-b", "id-a", 2)
 
 
 def test_what_is_left_of_a_deleted_agent_is_forgotten(report):

@@ -32,7 +32,8 @@ def test_what_was_not_measured_is_none():
 
 def test_one_sample_for_each_agent_and_minute():
     report = HeartbeatReport(AGENT, NOW, AgentStatus.ONLINE)
-    assert len(merged([sample_of(report), sample_of(report)])) == 1
+    (one,) = merged([sample_of(report), sample_of(report)])
+    assert one.checks == 2
 
 
 @pytest.mark.parametrize(

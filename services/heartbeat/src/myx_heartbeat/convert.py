@@ -62,6 +62,8 @@ def report(one: Report) -> agent_service_pb2.HeartbeatReport:
         message=one.outcome.message,
         attempts=attempts(one.outcome.tries),
         version=_text(one.outcome.version),
+        checks=one.checks,
+        answered=one.answered,
     )
     if one.outcome.latency_s is not None:
         message.latency.CopyFrom(duration(one.outcome.latency_s))

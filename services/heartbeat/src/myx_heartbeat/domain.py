@@ -78,6 +78,9 @@ class Report:
     status: Status
     outcome: Outcome
     is_transition: bool
+    # Checks that this report stands for, and how many of them were answered.
+    checks: int = 1
+    answered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +136,18 @@ def verdict(outcome: Outcome) -> Status:
 def judge(agent_id: str, outcome: Outcome, checked_at: datetime, known: tuple[Status, str]) -> Report:
     """The report of an outcome for an agent whose last known (status, cause) is `known`."""
     status = verdict(outcome)
-    return Report(agent_id, checked_at, status, outcome, is_transition=(status, outcome.cause) != known)
+    is_transition = (status, outcome.cause) != known
+    return Report(agent_id, checked_at, status, outcome, is_transition, answered=int(not outcome.cause))
 
 
 def merge(older: Report, newer: Report) -> Report:
-    """The newer one, still a transition if the older one, which nobody has seen, was."""
-    return replace(newer, is_transition=newer.is_transition or older.is_transition)
+    """The newer one for both; still a transition if the older one, which nobody has seen, was."""
+    return replace(
+        newer,
+        is_transition=newer.is_transition or older.is_transition,
+        checks=newer.checks + older.checks,
+        answered=newer.answered + older.answered,
+    )
 
 
 def next_delay_s(intervals: Intervals, share: float, *, is_starting: bool) -> float:

@@ -107,7 +107,7 @@ class Checks:
             if agent is not None:
                 self._last_stamp = stamp(datetime.now(UTC), self._last_stamp)
                 self._fleet.mark(agent, report)
-                self._reports.add(replace(report, checked_at=self._last_stamp, is_transition=True))
+                self._reports.add(replace(report, checked_at=self._last_stamp, is_transition=True, checks=0))
 
     def _take_slot(self, agent_id: str, lane: Lane, now: float) -> None:
         self._free[lane] -= 1

@@ -136,6 +136,8 @@ class Applied:
     history: list[StatusChange] = field(default_factory=list)
     # Agents whose kept facts are others than before, with the new facts and when they were seen.
     refreshed: dict[UUID, tuple[datetime, AgentFacts]] = field(default_factory=dict)
+    # The reports that were not stale.
+    taken: list[HeartbeatReport] = field(default_factory=list)
     # Agents that another machine answers for.
     quarantined: set[UUID] = field(default_factory=set)
 
@@ -167,6 +169,7 @@ def _apply(record: AgentRecord, report: HeartbeatReport, applied: Applied) -> Ag
         return record
     if before.rpc_last_check is not None and report.checked_at <= before.rpc_last_check:
         return record
+    applied.taken.append(report)
     found = report.facts.machine_id if report.facts else ""
     is_other = bool(found and before.machine_id and found != before.machine_id)
     if is_other:
@@ -227,14 +230,14 @@ class _Change:
         if (self._health.status, self._health.status_reason) != (before.status, before.status_reason):
             self._applied.history.append(
                 StatusChange(
-                    self._record.id,
-                    at,
-                    before.status,
-                    self._health.status,
-                    self._report.cause,
-                    self._report.message,
-                    self._report.attempts,
-                )  # fmt: skip
+                    agent_id=self._record.id,
+                    at=at,
+                    before=before.status,
+                    after=self._health.status,
+                    cause=self._report.cause,
+                    message=self._report.message,
+                    attempts=self._report.attempts,
+                )
             )
         if self._health.status is not before.status:
             self._health = replace(self._health, status_since=at)

@@ -1,7 +1,7 @@
 """What is measured of agents over time: samples, steps, and what is kept for how long."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -128,9 +128,17 @@ def _part(used: int, total: int) -> float:
     return min(max(used / total, 0.0), 1.0)
 
 
-def merged(samples: Sequence[Sample]) -> list[Sample]:
-    """One sample for each agent and minute is all that one statement can add; later ones of a minute are dropped.
+def merged(samples: Iterable[Sample]) -> list[Sample]:
+    """One sample for each agent and minute, which is all that one statement can add.
 
-    A batch holds one report per agent, unless a peer sent something odd.
+    Checks are added up, of measurements the last ones stand.
     """
-    return list({(one.agent_id, one.at): one for one in samples}.values())
+    by_key: dict[tuple[UUID, datetime], Sample] = {}
+    for one in samples:
+        older = by_key.get((one.agent_id, one.at))
+        by_key[one.agent_id, one.at] = one if older is None else _both(older, one)
+    return list(by_key.values())
+
+
+def _both(older: Sample, newer: Sample) -> Sample:
+    return replace(newer, checks=newer.checks + older.checks, answered=newer.answered + older.answered)

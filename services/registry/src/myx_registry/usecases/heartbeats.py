@@ -62,21 +62,20 @@ class Heartbeats:
         async with self._uow.begin() as connection:
             records = await agents.lock_records(connection, reported)
             applied = apply_reports(records, reports)
-            await self._store(connection, applied, reports)
+            await self._store(connection, applied)
             entries = [("agent", verb, str(fact.agent_id), event) for fact in applied.facts
                        for verb, event in [events.agent_fact(fact)]]  # fmt: skip
             await self._outbox.add_all(connection, entries)
         return Taken(sorted(reported - {record.id for record in records}), sorted(applied.quarantined))
 
-    async def _store(self, connection: Connection, applied: Applied, reports: Sequence[HeartbeatReport]) -> None:
+    @staticmethod
+    async def _store(connection: Connection, applied: Applied) -> None:
         # Before the facts are replaced.
         changes = await _fact_changes(connection, applied)
         await agents.update_records(connection, applied.changed)
         await history.add_status_changes(connection, applied.history)
         await history.add_fact_changes(connection, changes)
-        new = {record.id: record.health.rpc_last_check for record in applied.changed}
-        fresh = [sample_of(one) for one in reports if new.get(one.agent_id) == one.checked_at]
-        await samples.add_samples(connection, merged(fresh))
+        await samples.add_samples(connection, merged(map(sample_of, applied.taken)))
 
 
 async def _fact_changes(connection: Connection, applied: Applied) -> list[FactChange]:
