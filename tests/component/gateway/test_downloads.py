@@ -176,6 +176,11 @@ async def test_a_purged_log_is_gone(gateway: Any, backend: Any) -> None:
     log.purged = True
     problem = await gateway.problem("GET", path_of(command_id))
     assert (problem["status"], problem["reason"]) == (410, "LOG_PURGED")
+    deployment_id, log = backend.new_log()
+    log.gap(100, "retention")
+    log.finish()
+    problem = await gateway.problem("GET", path_of(deployment_id, noun="deployments"))
+    assert (problem["status"], problem["reason"]) == (410, "LOG_PURGED")
 
 
 async def test_the_log_of_a_deployment_is_a_file_too(gateway: Any, backend: Any) -> None:

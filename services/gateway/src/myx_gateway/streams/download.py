@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Final
 
+from myx.executor.v1 import command_pb2
 from myx_gateway.convert.commands import wire_stream
 from myx_gateway.schemas.commands import LogStream
 from myx_gateway.streams.outage import Outage
@@ -11,7 +12,7 @@ from myx_gateway.streams.parts import StreamParts
 from myx_gateway.streams.ranges import Part, can_be_ranged, part_of
 from myx_gateway.streams.responses import StreamResponse
 from myx_gateway.streams.source import LogSource, Step
-from myx_gateway.streams.subjects import LogFacts, Subject
+from myx_gateway.streams.subjects import LogFacts, Subject, log_purged
 from myx_kit.errors import OutOfRange, Unavailable
 
 # Of the gap that retention leaves.
@@ -54,9 +55,9 @@ class Download(StreamResponse):
         source = self._parts.source(self._subject, part.start, follow=False, stored=facts.size)
         self._source, self._steps = source, aiter(source)
         await source.open()
-        if part.content_range:
-            self._first = await anext(self._steps, None)
-            _refuse_gap(self._first)
+        self._first = await anext(self._steps, None)
+        if self._first is not None and self._first.HasField("gap"):
+            _refuse_gap(self._first.gap, is_range=bool(part.content_range))
         self._tell(facts, etag)
 
     def _tell(self, facts: LogFacts, etag: str) -> None:
@@ -117,10 +118,11 @@ class Download(StreamResponse):
         return {f"{self._subject.word}_id": self._subject.id, "offset": offset}
 
 
-def _refuse_gap(first: Step | None) -> None:
-    """OutOfRange `RANGE_IN_GAP` when there are no bytes where the range begins."""
-    if first is not None and first.HasField("gap"):
-        gap = first.gap
+def _refuse_gap(gap: command_pb2.LogGap, *, is_range: bool) -> None:
+    """NotFound `LOG_PURGED`, or OutOfRange `RANGE_IN_GAP` when there are no bytes where a range begins."""
+    if gap.reason == _PURGED:
+        raise log_purged()
+    if is_range:
         raise OutOfRange(
             "RANGE_IN_GAP",
             f"bytes {gap.from_offset} to {gap.to_offset} of this log were dropped ({gap.reason}); ask for the range "

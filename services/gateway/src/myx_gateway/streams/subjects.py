@@ -28,6 +28,11 @@ class LogFacts:
     sizes: Mapping[LogStream, int] = field(default_factory=dict)
 
 
+def log_purged() -> NotFound:
+    """The log was there and is not kept any more."""
+    return NotFound("LOG_PURGED", "this log is older than logs are kept; what became of the work is still known")
+
+
 class Subject(ABC):
     """One command or deployment; `word` names it in the last event of its log."""
 
@@ -63,7 +68,7 @@ class CommandSubject(Subject):
         answer = await self._clients.commands.GetCommand(executor.GetCommandRequest(command_id=self.id))
         command = answer.command
         if command.HasField("log_purged_at"):
-            raise NotFound("LOG_PURGED", "the log of this command is older than logs are kept", command_id=self.id)
+            raise log_purged()
         result = command.result
         return _facts(command, {LogStream.STDOUT: result.stdout.bytes, LogStream.STDERR: result.stderr.bytes})
 
