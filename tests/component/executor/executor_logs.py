@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 
 from myx_executor.app import MIGRATIONS
-from myx_executor.domain.retention import Policy, id_bound
+from myx_executor.domain.retention import Policy, id_bound, missing_days
 from myx_executor.models.base import SCHEMA
 from myx_executor.store.commands import CommandStore
 from myx_executor.store.log_partitions import LogPartitions
@@ -69,6 +69,20 @@ class World:
 
     async def __aexit__(self, *_):
         await self.pool.close()
+
+    async def as_new(self):
+        """As after the migration, without making it again."""
+        tables = "command, command_log, deployment, play_event, job, job_target, schedule, schedule_fire, chore"
+        self.execute("truncate " + ", ".join(f"executor.{table}" for table in tables.split(", ")))
+        wanted = list(missing_days(NOW, []))
+        for one in await self.partitions.all():
+            if one.name not in [day.name for day in wanted]:
+                await self.partitions.drop(one)
+            elif one.is_partial:
+                self.execute(f"comment on table executor.{one.name} is null")
+        for day in missing_days(NOW, await self.partitions.all()):
+            assert await self.partitions.add(day)
+        return self
 
     def retention(self, owner="a", **policy):
         """Keeps everything unless told."""

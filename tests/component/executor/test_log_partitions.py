@@ -68,8 +68,9 @@ async def test_the_days_around_now_are_there_and_new_logs_lie_in_the_one_of_thei
         assert storage in ([("e",)], [(b"e",)])
 
 
-async def test_making_what_is_there_changes_nothing(postgres):
-    async with World(postgres) as world:
+async def test_making_what_is_there_changes_nothing(module_postgres):
+    async with World(module_postgres) as world:
+        await world.as_new()
         today = partition_of(day_of(NOW))
         assert not await world.partitions.add(today)
         far = partition_of(day_of(NOW + 100 * DAY))
@@ -80,8 +81,9 @@ async def test_making_what_is_there_changes_nothing(postgres):
         assert not await world.partitions.drop(default)
 
 
-async def test_of_a_partition_from_which_rows_went_the_rest_is_counted(postgres, monkeypatch):
-    async with World(postgres) as world:
+async def test_of_a_partition_from_which_rows_went_the_rest_is_counted(module_postgres, monkeypatch):
+    async with World(module_postgres) as world:
+        await world.as_new()
         commands = [world.command(NOW, bytes([1]) * 3000) for _ in range(200)]
         today = next(one for one in await world.partitions.all() if one.holds(commands[0]))
         assert await world.partitions.stored_bytes(today) == today.size_bytes > 600_000
@@ -94,8 +96,9 @@ async def test_of_a_partition_from_which_rows_went_the_rest_is_counted(postgres,
         assert 0 <= await world.partitions.stored_bytes(today) < 50 * 3150 * 3
 
 
-async def test_pages_begin_with_the_piece_that_holds_the_offset_in_any_partition(postgres):
-    async with World(postgres) as world:
+async def test_pages_begin_with_the_piece_that_holds_the_offset_in_any_partition(module_postgres):
+    async with World(module_postgres) as world:
+        await world.as_new()
         logs = LogStore(world.pool)
         for at in (NOW, NOW + 300 * DAY):
             command = world.command(at, b"a" * 10, b"b" * 10, b"c" * 10)

@@ -15,9 +15,9 @@ HOUR = timedelta(hours=1)
 
 
 @pytest_asyncio.fixture
-async def world(postgres):
-    async with World(postgres) as world:
-        yield world
+async def world(module_postgres):
+    async with World(module_postgres) as world:
+        yield await world.as_new()
 
 
 async def test_a_day_of_old_logs_goes_whole_and_its_commands_say_so(world):
