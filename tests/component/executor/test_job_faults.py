@@ -8,9 +8,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from executor_jobs import RUNNING, WAITING, Fleet, JobClient, counts, options, shell, status
+from executor_world import Client
 
-from myx.executor.v1 import job_pb2
+from myx.executor.v1 import command_pb2, job_pb2
 from myx_kit.errors import MyxError
+from myx_kit.events.bus import Bus
 from myx_testkit.wait import until
 
 FAST = {"lease_s": 2, "lease_renew_s": 0.5, "sweep_interval_s": 0.2, "agent_rpc_retry_base_delay_s": 0.05}
@@ -217,6 +219,115 @@ async def test_a_database_that_is_away_for_a_while_delays_and_loses_nothing(repl
         final = await until(ended, 90)
         assert counts(final) == {"success": 12}
         assert len(list(marks.iterdir())) == 12
+
+
+async def test_targets_that_are_offline_are_skipped_or_wait_as_the_work_says(replica, registry, agents, marks):
+    one = replica("one", **FAST)
+    fleet = Fleet(registry, agents, 4, dead=2)
+    async with JobClient(one) as client:
+        skipping = await client.create(fleet.selector, shell(mark(marks), offline=command_pb2.OFFLINE_POLICY_SKIP))
+        final = await client.final(skipping.id)
+        assert (status(final), counts(final)) == ("partial", {"success": 2, "skipped": 2})
+        work = shell(mark(marks), offline=command_pb2.OFFLINE_POLICY_QUEUE, queue_timeout={"seconds": 8})
+        queueing = await client.create(fleet.selector, work)
+        final = await client.final(queueing.id)
+        assert (status(final), counts(final)) == ("partial", {"success": 2, "unreachable": 2})
+        waited = await client.targets(queueing.id, job_pb2.TARGET_STATUS_UNREACHABLE)
+        assert {target.reason for target in waited} == {"queue_timeout"}
+        assert len(list(marks.iterdir())) == 4
+
+
+async def test_a_cancelled_job_takes_back_what_waits_for_an_agent(replica, registry, agents, marks):
+    one = replica("one", **FAST)
+    fleet = Fleet(registry, agents, 4, dead=2)
+    async with JobClient(one) as client:
+        work = shell(mark(marks), offline=command_pb2.OFFLINE_POLICY_QUEUE)
+        job = await client.create(fleet.selector, work)
+
+        async def both_wait():
+            running = await client.targets(job.id, RUNNING)
+            return len(running) == 2 and all(target.reason for target in running)
+
+        await until(both_wait, 60)
+        await client.ask("CancelJob", job.id)
+        final = await client.final(job.id, 60)
+        assert (status(final), counts(final)) == ("cancelled", {"success": 2, "cancelled": 2})
+
+
+async def test_one_hung_command_holds_up_the_next_job_only_if_a_lock_says_so(
+    replica, registry, agents, marks, tmp_path
+):
+    one = replica("one", **FAST)
+    fleet = Fleet(registry, agents, 3)
+    gate = tmp_path / "gate"
+    lock = {"lock": command_pb2.LOCK_MODE_EXCLUSIVE}
+    async with JobClient(one) as client:
+        script = f"while ! test -e {gate}; do sleep 0.05; done"
+        hung = await client.create(fleet.selector, shell(script, **lock))
+
+        async def all_run():
+            return len(await client.targets(hung.id, RUNNING)) == 3
+
+        await until(all_run)
+        free = await client.create(fleet.selector, shell(mark(marks)))
+        assert counts(await client.final(free.id)) == {"success": 3}
+        behind = await client.create(fleet.selector, shell(mark(marks), **lock))
+
+        async def all_wait():
+            return {target.reason for target in await client.targets(behind.id, RUNNING)} == {"lock_held"}
+
+        await until(all_wait)
+        assert len(list(marks.iterdir())) == 3
+        gate.touch()
+        assert counts(await client.final(behind.id)) == {"success": 3}
+        assert counts(await client.final(hung.id)) == {"success": 3}
+
+
+async def test_a_target_whose_command_is_cancelled_by_itself_is_cancelled(replica, registry, agents):
+    one = replica("one", **FAST)
+    fleet = Fleet(registry, agents, 2)
+    async with JobClient(one) as client, Client(f"127.0.0.1:{one.port}", one.tls_dir) as commands:
+        job = await client.create(fleet.selector, shell("sleep 600"))
+
+        async def both_run():
+            return len([one for one in await client.targets(job.id, RUNNING) if one.HasField("started_at")]) == 2
+
+        await until(both_run)
+        for target in await client.targets(job.id):
+            await commands.cancel(target.command_id)
+        final = await client.final(job.id)
+        assert (status(final), counts(final)) == ("failed", {"cancelled": 2})
+
+
+async def test_start_pause_and_end_are_told_as_events(replica, registry, agents, tls_dir, nats):
+    one = replica("one", **FAST)
+    fleet = Fleet(registry, agents, 2)
+    heard = []
+
+    async def on_event(event):
+        heard.append(event)
+
+    bus = await Bus.connect(nats.url, tls_dir, "executor")
+    bus.consume_ephemeral("myx.events.job.>", on_event)
+    await bus.flush()
+    try:
+        async with JobClient(one) as client:
+            job = await client.create(fleet.selector, shell("sleep 1"), opts=options(concurrency=1), name="nightly")
+
+            async def begun():
+                return status(await client.get(job.id)) == "running"
+
+            await until(begun)
+            await client.ask("PauseJob", job.id)
+            await client.ask("ResumeJob", job.id)
+            await client.final(job.id)
+        await until(lambda: asyncio.sleep(0, len(heard) >= 3), 20)
+    finally:
+        await bus.close()
+    assert [event.WhichOneof("fact") for event in heard] == ["job_started", "job_paused", "job_finished"]
+    assert (heard[0].job_started.target_count, heard[0].job_started.name) == (2, "nightly")
+    assert dict(heard[-1].job_finished.counts) == {"success": 2}
+    assert [event.revision for event in heard] == sorted({event.revision for event in heard})
 
 
 def database(executor):

@@ -36,8 +36,8 @@ TARGET_TRANSITIONS: Mapping[TargetStatus, frozenset[TargetStatus]] = {
 
 # Times of states that do not follow the job's own deadline.
 STOP_GRACE_S = 900.0
-# Longer than commands may take to be proved ended or lost (MYX_EXECUTOR_LOST_AFTER_S and the margins).
-PROOF_S = 2 * 86_400.0
+# Beyond the time that commands may take to be proved ended or lost (MYX_EXECUTOR_LOST_AFTER_S).
+PROOF_MARGIN_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ JOB_RULES: Mapping[JobStatus, Rule] = {
     J.CANCELLING: Rule(
         "who cancels it; the owning replica at the deadline of stopping",
         "the replica that holds its lease",
-        "two days, longer than any command may take to be proved ended or lost",
+        "a day beyond the time that commands may take to be proved ended or lost",
         "final; targets whose end was not proved are `unknown`",
         "{running} under way are being cancelled; it is over when every end is proved.",
     ),

@@ -19,7 +19,7 @@ from myx_executor.store.pool import Pool
 from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, attempts_to_json, command_from_row
 from myx_kit.errors import Unavailable
 
-_CANCELLABLE = sorted(str(status) for status in OPEN - {Status.CANCELLING})
+CANCELLABLE = sorted(str(status) for status in OPEN - {Status.CANCELLING})
 _UNSENT: LiteralString = "c.dispatch_at is null and c.status in ('pending', 'queued')"
 _CANCELLED_OR: LiteralString = f"case when {_UNSENT} then 'cancelled' else 'cancelling' end"
 _CANCEL_EVIDENCE: LiteralString = f"case when {_UNSENT} then %(message)s::text else 'the end was asked for' end"
@@ -90,10 +90,8 @@ _HEAD: LiteralString = "select fence, status, log_size from executor.command whe
 _PROGRESS: LiteralString = "select id, status, log_size from executor.command where id = any(%(ids)s)"
 
 # What was never sent ends here and now; whether it was is told by `dispatch_at`, which every owner's row has.
-_CANCEL: LiteralString = f"""
-with m as (
-  update executor.command as c
-  set status = {_CANCELLED_OR}, status_since = now(),
+CANCEL_SET: LiteralString = f"""
+      status = {_CANCELLED_OR}, status_since = now(),
       changes = {one_more(_CANCELLED_OR, "%(actor)s::text", "'cancel_requested'", _CANCEL_EVIDENCE)},
       cancel_requested_at = now(), cancel_grace_s = %(grace_s)s::float8,
       reason = case when {_UNSENT} then 'cancelled' else c.reason end,
@@ -104,7 +102,11 @@ with m as (
       revision = c.revision + case when {_UNSENT} then 2 else 0 end,
       lease_until = case when {_UNSENT} then null else c.lease_until end,
       deadline_at = case when {_UNSENT} then null
-        when c.status = 'running' then least(c.deadline_at, {_CANCEL_DEADLINE}) else {_CANCEL_DEADLINE} end
+        when c.status = 'running' then least(c.deadline_at, {_CANCEL_DEADLINE}) else {_CANCEL_DEADLINE} end"""
+
+_CANCEL: LiteralString = f"""
+with m as (
+  update executor.command as c set {CANCEL_SET}
   where c.id = %(id)s and c.status = any(%(sources)s)
   returning {COMMAND_COLUMNS}),
 c as (select * from m where status = 'cancelled'),
@@ -309,7 +311,7 @@ class CommandStore:
             "lost_after_s": self._lost_after_s,
             "actor": actor,
             "message": message,
-            "sources": _CANCELLABLE,
+            "sources": CANCELLABLE,
             **event.params(0),
         }
         rows = await self._pool.rows(_CANCEL, values)

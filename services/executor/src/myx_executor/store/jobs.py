@@ -9,12 +9,14 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from myx_executor.domain.command import Command
 from myx_executor.domain.job_plan import Place
 from myx_executor.domain.jobs import Job, JobStatus, JobTarget, Share, TargetStatus
-from myx_executor.domain.states import LOST_AFTER_S, Status, sources_of
-from myx_executor.store.changes import first_change, one_more
+from myx_executor.domain.states import LOST_AFTER_S, Status
+from myx_executor.store.changes import first_change
+from myx_executor.store.commands import CANCEL_SET, CANCELLABLE
 from myx_executor.store.jobs_changes import CHANGE, JobChange
-from myx_executor.store.jobs_fragment import REVISION
+from myx_executor.store.jobs_fragment import JOB_TARGET_DONE, REVISION
 from myx_executor.store.jobs_rows import (
     JOB_COLUMNS,
     JOB_FROM,
@@ -26,7 +28,9 @@ from myx_executor.store.jobs_rows import (
     share_to_json,
     target_from_row,
 )
+from myx_executor.store.outbox import OutboxEvent
 from myx_executor.store.pool import Pool
+from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, command_from_row
 
 _INSERT: LiteralString = f"""
 with j as (
@@ -75,16 +79,27 @@ update executor.job set options = jsonb_set(options, '{{concurrency}}', %(concur
 where id = %(id)s and status in ('pending', 'running', 'paused', 'stopping', 'cancelling')
 returning id"""
 
-# The commands of all targets under way; those that were never sent are taken up at once and end unsent.
+_UNDER_WAY: LiteralString = f"""
+select {COMMAND_COLUMNS}, coalesce(d.kind, '') from executor.job_target as t
+  join executor.command as c on c.id = t.command_id left join executor.deployment as d on d.id = c.id
+where t.job_id = %(id)s and t.status = 'running' and c.status = any(%(sources)s)
+order by t.number limit %(limit)s"""
+
+# As of a single command: what was never sent ends here and now, with its event. Locked in one order: several may ask.
 _CANCEL_COMMANDS: LiteralString = f"""
-update executor.command as c
-set status = 'cancelling', status_since = now(),
-    changes = {one_more("'cancelling'", "%(actor)s::text", "'cancel_requested'", "'its job was cancelled'")},
-    cancel_requested_at = now(), cancel_grace_s = %(grace_s)s::float8,
-    lease_until = case when c.owner is null then null else c.lease_until end,
-    deadline_at = now() + make_interval(secs => %(grace_s)s::float8 + %(lost_after_s)s::float8)
-from executor.job_target as t
-where t.job_id = %(id)s and t.status = 'running' and c.id = t.command_id and c.status = any(%(sources)s)"""
+with k as (
+  select id from executor.command where id = any(%(ids)s) order by id for update),
+m as (
+  update executor.command as c set {CANCEL_SET}
+  from k where c.id = k.id and c.status = any(%(sources)s)
+  returning {COMMAND_COLUMNS}),
+c as (select * from m where status = 'cancelled'),
+o as (
+  insert into executor.outbox (event_id, subject, payload)
+  select e.event_id, e.subject, e.payload from c join unnest(
+    %(ids)s::uuid[], %(event_ids)s::text[], %(subjects)s::text[], %(payloads)s::bytea[])
+    as e (id, event_id, subject, payload) on e.id = c.id){JOB_TARGET_DONE}
+select status from m"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +124,9 @@ class Changed:
 class JobStore:
     """What callers read and change."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, lost_after_s: float = LOST_AFTER_S) -> None:
         self._pool = pool
+        self._lost_after_s = lost_after_s
 
     async def insert(self, new: NewJob) -> bool:
         """Stores a job and its targets; False when the requester has used the request id before."""
@@ -204,13 +220,25 @@ class JobStore:
         values = {"id": job_id, "concurrency": Jsonb(share_to_json(concurrency))}
         return bool(await self._pool.rows(_CONCURRENCY, values))
 
-    async def cancel_commands(self, job_id: UUID, grace_s: float, actor: str) -> int:
-        """Asks for the end of all that is under way; how many had not been asked before."""
+    async def under_way(self, job_id: UUID, limit: int) -> list[tuple[Command, str]]:
+        """Commands of a job whose end was not asked for yet, and for deployments their kind."""
+        rows = await self._pool.rows(_UNDER_WAY, {"id": job_id, "limit": limit, "sources": CANCELLABLE})
+        return [(command_from_row(row), row[COMMAND_WIDTH]) for row in rows]
+
+    async def cancel_commands(
+        self, command_ids: Sequence[UUID], grace_s: float, actor: str, message: str, events: Sequence[OutboxEvent]
+    ) -> bool:
+        """Asks for the end of commands; True when some run and are to be told. `events`: for those never sent."""
         values = {
-            "id": job_id,
+            "ids": list(command_ids),
             "grace_s": grace_s,
             "actor": actor,
-            "lost_after_s": LOST_AFTER_S,
-            "sources": [str(status) for status in sources_of(Status.CANCELLING)],
+            "message": message,
+            "lost_after_s": self._lost_after_s,
+            "sources": CANCELLABLE,
+            "event_ids": [str(event.event_id) for event in events],
+            "subjects": [event.subject for event in events],
+            "payloads": [event.payload for event in events],
         }
-        return await self._pool.count(_CANCEL_COMMANDS, values)
+        rows = await self._pool.rows(_CANCEL_COMMANDS, values)
+        return any(row[0] == Status.CANCELLING for row in rows)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from myx.executor.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from myx_executor.adapters.live_bus import KitLiveBus
+from myx_executor.domain.job_states import PROOF_MARGIN_S
 from myx_executor.rpc.jobs import JobCases, JobServicer
 from myx_executor.settings import ExecutorSettings
 from myx_executor.store.jobs import JobStore
@@ -14,6 +15,7 @@ from myx_executor.store.pool import Pool
 from myx_executor.usecases.deployments.create import CreateDeployment
 from myx_executor.usecases.drive import Tools
 from myx_executor.usecases.jobs.bells import JobBells
+from myx_executor.usecases.jobs.cancel import CancelUnderWay
 from myx_executor.usecases.jobs.create import CreateJob
 from myx_executor.usecases.jobs.drive import JobDrive, JobTools
 from myx_executor.usecases.jobs.follow import FollowJob
@@ -64,11 +66,13 @@ class Around:
 
 def make_jobs(settings: ExecutorSettings, owner: str, around: Around) -> Jobs:
     """Everything, not started."""
-    store, owned = JobStore(around.pool), JobOwnerStore(around.pool)
+    store, owned = JobStore(around.pool, lost_after_s=settings.lost_after_s), JobOwnerStore(around.pool)
+    under_way = CancelUnderWay(store, wake_all=around.wake_all, on_event=around.tell)
+    proof_s = settings.lost_after_s + PROOF_MARGIN_S
     base, bells = around.base, around.bells
     tools = JobTools(
         owned,
-        store,
+        under_way,
         bells,
         StartTools(
             owned,
@@ -78,7 +82,7 @@ def make_jobs(settings: ExecutorSettings, owner: str, around: Around) -> Jobs:
             default_timeout_s=settings.default_timeout_s,
             connect_timeout_s=settings.delivery_deadline_s,
         ),
-        around.wake_all,
+        proof_s,
         around.tell,
     )
 
@@ -90,7 +94,7 @@ def make_jobs(settings: ExecutorSettings, owner: str, around: Around) -> Jobs:
     cases = JobCases(
         create=create,
         read=ReadJobs(store),
-        change=ChangeJobs(store, bells, wake_all=around.wake_all, on_event=around.tell, on_new=runner.wake.set),
+        change=ChangeJobs(store, bells, under_way, proof_s=proof_s, on_event=around.tell, on_new=runner.wake.set),
         retry=RetryJob(store, create),
         follow=FollowJob(store, bells, base.commands, base.logs, base.hub),
     )

@@ -189,4 +189,6 @@ def _candidate(target: Target, label: str) -> Candidate:
 def _digest(request: JobRequest) -> bytes:
     work, secrets = to_work(request.work)
     hidden = {**secrets.env, "\0stdin": base64.b64encode(secrets.stdin).decode()}
-    return content_digest(content(request, dict(work.spec), hidden) | {"options": options_to_json(request.options)})
+    # What was not asked for is left out: releases before may not have known it.
+    asked = {name: value for name, value in work.spec.items() if value not in (None, "", [], {}, False)}
+    return content_digest(content(request, asked, hidden) | {"options": options_to_json(request.options)})

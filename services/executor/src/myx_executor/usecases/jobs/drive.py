@@ -1,23 +1,23 @@
 """One owned job from where it stands to its end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from myx_executor.domain import job_plan as plan
 from myx_executor.domain.command import LeaseLost
-from myx_executor.domain.job_states import JOB_FINAL, PROOF_S, STOP_GRACE_S
+from myx_executor.domain.job_states import JOB_FINAL, STOP_GRACE_S
 from myx_executor.domain.jobs import JobStatus
-from myx_executor.store.jobs import JobStore
 from myx_executor.store.jobs_changes import JobChange
 from myx_executor.store.jobs_owner import ClaimedJob, JobBrief, JobHead, JobOwnerStore
 from myx_executor.usecases.jobs import events
 from myx_executor.usecases.jobs.bells import JobBells
+from myx_executor.usecases.jobs.cancel import CancelUnderWay
 from myx_executor.usecases.jobs.metrics import FINISHED, MISCOUNTED, RECONCILED
 from myx_executor.usecases.jobs.start import Starter, StartTools, starter_for
-from myx_kit.errors import Internal, Unavailable
+from myx_kit.errors import Aborted, Internal, Unavailable
 from myx_kit.logging import get_logger
 
 log = get_logger()
@@ -36,11 +36,11 @@ class JobTools:
     """What every job is worked on with."""
 
     store: JobOwnerStore
-    jobs: JobStore
+    under_way: CancelUnderWay
     bells: JobBells
     start: StartTools
-    # Another replica may have commands to cancel or to claim.
-    wake_all: Callable[[], Awaitable[None]]
+    # How long ends may take to be proved.
+    proof_s: float
     # An event was stored.
     tell: Callable[[], None]
 
@@ -67,7 +67,7 @@ class JobDrive:
                 news.clear()
                 try:
                     wait_s = await self._turn()
-                except Unavailable as error:
+                except (Unavailable, Aborted) as error:
                     log.warning("job_waits", job_id=str(self._claimed.job_id), reason=error.reason)
                     await asyncio.sleep(_AGAIN_S)
                     continue
@@ -141,8 +141,7 @@ class JobDrive:
             if now >= self._cancel_due:
                 self._cancel_due = now + _CANCEL_AGAIN_S
                 grace_s = DEFAULT_GRACE_S if head.cancel_grace_s is None else head.cancel_grace_s
-                if await self._tools.jobs.cancel_commands(job_id, grace_s, self._actor):
-                    await self._tools.wake_all()
+                await self._tools.under_way.cancel(job_id, grace_s, self._actor)
         elif head.status in (JobStatus.RUNNING, JobStatus.PAUSED) and not await self._reserved_are_made():
             return False
         if now >= self._reconcile_due:
@@ -203,7 +202,7 @@ class JobDrive:
             evidence="what still runs has had its time",
             reason=head.reason or "deadline",
             message=head.message,
-            at_least_s=PROOF_S,
+            at_least_s=self._tools.proof_s,
             drop_waiting=True,
         )
 

@@ -1,19 +1,20 @@
 """Reading, pausing, resuming, cancelling and changing jobs, and repeating what did not go well."""
 
 import base64
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from myx_executor.domain.command import Secrets
 from myx_executor.domain.job_plan import Candidate
-from myx_executor.domain.job_states import JOB_FINAL, PROOF_S, RETRIED, TARGET_FINAL
+from myx_executor.domain.job_states import JOB_FINAL, RETRIED, TARGET_FINAL
 from myx_executor.domain.jobs import MAX_TARGETS, Job, JobStatus, JobTarget, Share, TargetStatus, check_concurrency
 from myx_executor.store.jobs import JobStore
 from myx_executor.store.jobs_changes import JobChange
 from myx_executor.usecases.commands import DEFAULT_GRACE_S, MAX_GRACE_S
 from myx_executor.usecases.jobs import events
 from myx_executor.usecases.jobs.bells import JobBells
+from myx_executor.usecases.jobs.cancel import CancelUnderWay
 from myx_executor.usecases.jobs.create import CreateJob, frozen_list, new_job
 from myx_executor.usecases.jobs.requests import check_request_id
 from myx_executor.usecases.lists import DEFAULT_PAGE, MAX_PAGE, newest_first
@@ -67,14 +68,16 @@ class ChangeJobs:
         self,
         store: JobStore,
         bells: JobBells,
+        under_way: CancelUnderWay,
         *,
-        wake_all: Callable[[], Awaitable[None]],
+        proof_s: float,
         on_event: Callable[[], None],
         on_new: Callable[[], None],
     ) -> None:
         self._store = store
         self._bells = bells
-        self._wake_all = wake_all
+        self._under_way = under_way
+        self._proof_s = proof_s
         self._on_event = on_event
         self._on_new = on_new
 
@@ -119,15 +122,16 @@ class ChangeJobs:
                 actor,
                 "cancel_requested",
                 reason="cancelled",
-                at_least_s=PROOF_S,
+                at_least_s=self._proof_s,
                 grace_s=grace_s,
                 drop_waiting=True,
             )
 
         job = await self._change(job_id, change)
-        if job.status is JobStatus.CANCELLING and await self._store.cancel_commands(job_id, grace_s, actor):
-            await self._wake_all()
-        return job
+        if job.status is not JobStatus.CANCELLING:
+            return job
+        await self._under_way.cancel(job_id, grace_s, actor)
+        return await get_job(self._store, job_id)
 
     async def set_concurrency(self, job_id: UUID, share: Share) -> Job:
         """How many may be under way. NotFound; FailedPrecondition `JOB_NOT_OPEN`; InvalidArgument."""
