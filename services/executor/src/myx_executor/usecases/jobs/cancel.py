@@ -1,0 +1,47 @@
+"""Asking for the end of all that a job has under way."""
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from myx_executor.domain.command import Command, Completeness, Outcome
+from myx_executor.domain.deployment import Kind
+from myx_executor.domain.states import Status
+from myx_executor.store.jobs import JobStore
+from myx_executor.store.outbox import OutboxEvent
+from myx_executor.usecases import events
+from myx_executor.usecases.deployments.events import DeploymentFacts
+
+# Commands of one statement.
+_AT_ONCE = 500
+_UNSENT = Outcome(
+    Status.CANCELLED, "cancelled", "cancelled before it was sent to the agent", completeness=Completeness.UNVERIFIED
+)
+
+
+class CancelUnderWay:
+    """Cancels by batches; harmless to repeat."""
+
+    def __init__(
+        self, store: JobStore, *, wake_all: Callable[[], Awaitable[None]], on_event: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._wake_all = wake_all
+        self._on_event = on_event
+
+    async def cancel(self, job_id: UUID, grace_s: float, actor: str) -> None:
+        """What was never sent ends at once; the owners of what runs are told."""
+        some_run = False
+        while found := await self._store.under_way(job_id, _AT_ONCE):
+            told = [_event(command, kind) for command, kind in found]
+            ids = [command.id for command, _ in found]
+            some_run |= await self._store.cancel_commands(ids, grace_s, actor, _UNSENT.message, told)
+            self._on_event()
+            if len(found) < _AT_ONCE:
+                break
+        if some_run:
+            await self._wake_all()
+
+
+def _event(command: Command, kind: str) -> OutboxEvent:
+    facts = DeploymentFacts(Kind(kind)) if kind else events
+    return facts.finished(command, _UNSENT)
