@@ -190,5 +190,5 @@ def _digest(request: JobRequest) -> bytes:
     work, secrets = to_work(request.work)
     hidden = {**secrets.env, "\0stdin": base64.b64encode(secrets.stdin).decode()}
     # What was not asked for is left out: releases before may not have known it.
-    asked = {name: value for name, value in work.spec.items() if value not in (None, "", [], {}, False)}
+    asked = {name: value for name, value in work.spec.items() if value is not False and value not in (None, "", [], {})}
     return content_digest(content(request, asked, hidden) | {"options": options_to_json(request.options)})
