@@ -4,6 +4,7 @@ import base64
 import os
 import pwd
 import subprocess
+import sys
 import time
 
 import psutil
@@ -115,6 +116,43 @@ async def test_a_fork_bomb_is_gone_after_a_cancel(tree):
     assert (result["reason"], result["tree_gone"]) == ("cancelled", True)
     left = subprocess.run(["ps", "-o", "args=", "-U", str(uid)], capture_output=True, text=True, check=False).stdout
     assert "ulimit -u 100" not in left
+
+
+# Each process forks the next one and is gone: whoever lists processes comes too late.
+COMETS = """
+import os, signal, time
+for number in range(20):
+    if os.fork() == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            time.sleep(0.005)
+            if os.fork() != 0:
+                os._exit(0)
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+async def test_what_forks_faster_than_one_can_look_is_gone_after_a_cancel(own_agent, tools):
+    own_agent.start()
+    async with tools.calling(own_agent) as call:
+        if "cgroup" not in (await call("get_status"))["capabilities"]:
+            pytest.skip("no cgroup can be made here")
+        for _ in range(3):
+            command_id = await call.start(sys.executable, "-Sc", COMETS)
+            await started(call, command_id, 1)
+            await call("cancel_command", command_id=command_id, grace=0.3)
+            result = await call.result(command_id, 30)
+            assert (result["reason"], result["tree_gone"]) == ("cancelled", True)
+            assert not [process for process in psutil.process_iter() if COMETS in _argv(process)]
+
+
+def _argv(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 async def test_a_time_limit_ends_a_command_and_is_said(call):

@@ -9,6 +9,8 @@ from myx_agent.supervisor.processes import read_process
 
 NAME_PREFIX = "myx-"
 _V1_CHOICES = ("pids", "freezer", "systemd")
+# A member that is gone when it is looked at may have left another one behind.
+_LOOKS = 5
 
 
 class CgroupRoot:
@@ -108,8 +110,25 @@ class Cgroup:
         return found
 
     def is_empty(self) -> bool:
-        """True when no process is in it, or only ones that have ended (v1 lists those too)."""
-        return not any((process := read_process(pid)) is not None and process.alive for pid in self.pids())
+        """True when no process is in it, or only ones that have ended; never while they fork faster than we look."""
+        populated = self._is_populated()
+        if populated is not None:
+            return not populated
+        for _ in range(_LOOKS):
+            members = [read_process(pid) for pid in self.pids()]
+            if any(process is not None and process.alive for process in members):
+                return False
+            if None not in members:  # v1 lists those that have ended too
+                return True
+        return False
+
+    def _is_populated(self) -> bool | None:
+        """The kernel's own word (v2); None where it has none."""
+        try:
+            with open(f"{self._path}/cgroup.events", "rb") as file:  # noqa: PTH123
+                return b"populated 1" in file.read()
+        except OSError:
+            return None
 
     def kill(self) -> bool:
         """Kill all members in one step; False where the kernel cannot."""

@@ -255,7 +255,7 @@ class Command:
             left = self._tree().kill()
         elif self._exited:
             left = self._tree().members()
-        if not left and self._exited:
+        if not left and self._exited and (self.cgroup is None or self.cgroup.is_empty()):
             self._finish_if_done()
             if self.result is None and self._eof_timer is None:
                 self._eof_timer = self._loop.call_later(EOF_GRACE_S, self._finish)
