@@ -184,7 +184,7 @@ class Executor:
         self.wait()
 
     def wait(self):
-        until_sync(lambda: listens(self.port) or not self.program.is_running(), 30)
+        until_sync(lambda: listens(self.port) or not self.program.is_running(), 90)
         assert self.program.is_running()
 
     def stop(self):
