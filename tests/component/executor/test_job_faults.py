@@ -277,6 +277,10 @@ async def test_one_hung_command_holds_up_the_next_job_only_if_a_lock_says_so(
             return {target.reason for target in await client.targets(behind.id, RUNNING)} == {"lock_held"}
 
         await until(all_wait)
+        impatient = await client.create(fleet.selector, shell(mark(marks), queue_timeout={"seconds": 1}, **lock))
+        final = await client.final(impatient.id)
+        assert (counts(final), status(final)) == ({"failed": 3}, "failed")
+        assert {target.reason for target in await client.targets(impatient.id)} == {"queue_timeout"}
         assert len(list(marks.iterdir())) == 3
         gate.touch()
         assert counts(await client.final(behind.id)) == {"success": 3}

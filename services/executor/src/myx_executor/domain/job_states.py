@@ -118,12 +118,11 @@ TARGET_OF: Mapping[Status, TargetStatus] = {
     Status.SKIPPED: T.SKIPPED,
 }
 
-# Reasons of a FAILED command or deployment that never reached its host.
+# Reasons of a FAILED command or deployment that never reached its host; `queue_timeout` too if it waited for its agent.
 UNREACHABLE_REASONS: frozenset[str] = frozenset(
     {
         "agent_unreachable",
         "connect_timeout",
-        "queue_timeout",
         "registry_unavailable",
         "server_not_found",
         "name_unresolved",

@@ -9,16 +9,19 @@ REVISION: LiteralString = "pg_current_xact_id()::text::bigint"
 
 # `domain.job_states.UNREACHABLE_REASONS`, held equal by a test.
 UNREACHABLE: LiteralString = (
-    "'agent_unreachable', 'connect_timeout', 'queue_timeout', 'registry_unavailable', 'server_not_found',"
+    "'agent_unreachable', 'connect_timeout', 'registry_unavailable', 'server_not_found',"
     " 'name_unresolved', 'no_route', 'filtered', 'refused', 'tls_failed', 'pin_mismatch', 'connection_lost', 'hung',"
     " 'unauthorized', 'clock_skew', 'wrong_path', 'throttled', 'server_error', 'other_machine', 'agent_not_found',"
     " 'agent_silent', 'ssh_unreachable', 'no_ssh_credential', 'no_way'"
 )
 
-# A target's columns as the final row `c` of its command says; FAILED without having run is UNREACHABLE.
+# Failed without having run because nobody answered; it may have waited in line for an agent, and for that only.
+_UNREACHED: LiteralString = f"""c.status = 'failed' and c.exit_code is null and (c.reason in ({UNREACHABLE})
+    or c.reason = 'queue_timeout' and c.changes -> -2 ->> 'cause' = 'agent_unreachable')"""
+
+# A target's columns as the final row `c` of its command says.
 TARGET_ENDS: LiteralString = f"""
-status = case when c.status = 'failed' and c.exit_code is null and c.reason in ({UNREACHABLE}) then 'unreachable'
-    else c.status end,
+status = case when {_UNREACHED} then 'unreachable' else c.status end,
   reason = c.reason, message = c.message, exit_code = c.exit_code, started_at = c.started_at,
   ended_at = coalesce(c.ended_at, now()), log_size = c.log_size, reserved = false,
   output_sha256 = case when c.result -> 'stdout' ->> 'sha256' <> '' and c.result -> 'stderr' ->> 'sha256' <> ''
