@@ -27,6 +27,17 @@ _COLOURS = {
     "pending": "yellow",
     "running": "cyan",
     "skipped": "dim",
+    "partial": "yellow",
+    "stopped": "red",
+    "stopping": "yellow",
+    "paused": "yellow",
+    "unreachable": "magenta",
+    "waiting": "yellow",
+    "not_started": "dim",
+    "active": "green",
+    "started": "green",
+    "missed": "yellow",
+    "denied": "red",
 }
 
 

@@ -165,7 +165,7 @@ class FakeGateway:
             self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=context)
             self.url = f"https://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
 
-        asyncio.run_coroutine_threadsafe(change(), self.loop).result(5)
+        asyncio.run_coroutine_threadsafe(change(), self.loop).result(30)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -284,7 +284,7 @@ def gateway() -> Iterator[FakeGateway]:
     fake = FakeGateway()
     thread = threading.Thread(target=fake.loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(fake.listen(), fake.loop).result(5)
+    asyncio.run_coroutine_threadsafe(fake.listen(), fake.loop).result(30)
     yield fake
 
     async def stop() -> None:
@@ -296,9 +296,9 @@ def gateway() -> Iterator[FakeGateway]:
         await asyncio.gather(*others, return_exceptions=True)
         await asyncio.sleep(0)
 
-    asyncio.run_coroutine_threadsafe(stop(), fake.loop).result(5)
+    asyncio.run_coroutine_threadsafe(stop(), fake.loop).result(30)
     fake.loop.call_soon_threadsafe(fake.loop.stop)
-    thread.join(5)
+    thread.join(30)
     fake.loop.close()
 
 
