@@ -13,6 +13,7 @@ from myx_testkit.ports import free_port
 from myx_testkit.wait import until
 
 STARTED, PENDING = pb.FIRE_OUTCOME_STARTED, pb.FIRE_OUTCOME_PENDING
+ALLOW = pb.OVERLAP_POLICY_ALLOW
 DENIED, FAILED = pb.FIRE_OUTCOME_DENIED, pb.FIRE_OUTCOME_FAILED
 
 
@@ -23,7 +24,7 @@ async def test_the_owner_is_asked_about_each_time(replica, postgres, tls_dir, ag
     listen = f"127.0.0.1:{free_port()}"
     executor = replica("a", **(QUICK | {"gateway_target": listen, "schedules_unchecked": "false"}))
     async with gateway(listen, tls_dir) as access, Schedules(executor, postgres) as schedules:
-        made = await schedules.create(command(agent.name), requested_by="token:somebody")
+        made = await schedules.create(command(agent.name), requested_by="token:somebody", overlap=ALLOW)
         schedules.due(made.id)
         assert (await schedules.decided(made.id))[0].outcome == STARTED
         asked = access.asked[0]
@@ -36,11 +37,12 @@ async def test_the_owner_is_asked_about_each_time(replica, postgres, tls_dir, ag
         assert len(await commands_of(executor, made.id)) == 1
 
 
+@pytest.mark.timeout(300)
 async def test_a_gateway_that_is_away_is_waited_for_within_the_bound(replica, postgres, tls_dir, agent):
     listen = f"127.0.0.1:{free_port()}"
     executor = replica("a", **(QUICK | {"gateway_target": listen, "schedules_unchecked": "false"}))
     async with Schedules(executor, postgres) as schedules:
-        made = await schedules.create(command(agent.name))
+        made = await schedules.create(command(agent.name), overlap=ALLOW)
         schedules.due(made.id)
 
         async def retried():
@@ -71,6 +73,7 @@ async def test_without_a_gateway_to_ask_nothing_fires_unless_the_settings_say_so
 # ---- exactly once -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(400)
 async def test_three_replicas_that_are_killed_while_they_fire_start_each_time_once(replica, postgres, agent, tmp_path):
     rng = random.Random(4)
     quick = QUICK | {"lease_s": 2, "lease_renew_s": 0.5}
@@ -78,8 +81,8 @@ async def test_three_replicas_that_are_killed_while_they_fire_start_each_time_on
     marks = tmp_path / "marks"
     async with Schedules(replicas["a"], postgres) as schedules:
         work = command(agent.name, "/bin/sh", "-c", f"echo ran >> {marks}")
-        made = [await schedules.create(work, overlap=pb.OVERLAP_POLICY_ALLOW) for _ in range(5)]
-        rounds = 12
+        made = [await schedules.create(work, overlap=ALLOW) for _ in range(5)]
+        rounds = 8
         for number in range(rounds):
             for one in made:
                 schedules.due(one.id)
@@ -113,6 +116,7 @@ async def _all_made(schedules, count):
     await until(made, 60)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 async def test_a_replica_that_vanishes_in_the_middle_of_a_start_is_followed_by_another(
     replica, postgres, tls_dir, agent, how
@@ -123,7 +127,7 @@ async def test_a_replica_that_vanishes_in_the_middle_of_a_start_is_followed_by_a
     by_pid = {one.program.pid: one for one in replicas}
     async with gateway(listen, tls_dir) as access, Schedules(replicas[0], postgres) as schedules:
         access.hold.clear()
-        made = await schedules.create(command(agent.name))
+        made = await schedules.create(command(agent.name), overlap=ALLOW)
         schedules.due(made.id)
         await until(lambda: _truth(access.asked), 30)
         owner = schedules.execute("select owner from executor.schedule_fire")[0][0]
@@ -147,10 +151,11 @@ async def _truth(value):
     return value
 
 
+@pytest.mark.timeout(300)
 async def test_the_database_and_nats_away_delay_and_lose_nothing(replica, postgres, nats, agent):
     executor = replica("a", **QUICK)
     async with Schedules(executor, postgres) as schedules:
-        made = await schedules.create(command(agent.name), overlap=pb.OVERLAP_POLICY_ALLOW)
+        made = await schedules.create(command(agent.name), overlap=ALLOW)
         nats.kill9()
         schedules.due(made.id)
         assert (await schedules.decided(made.id))[0].outcome == STARTED

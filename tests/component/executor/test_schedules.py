@@ -24,15 +24,20 @@ MISSED, DENIED, FAILED = pb.FIRE_OUTCOME_MISSED, pb.FIRE_OUTCOME_DENIED, pb.FIRE
 WAITING, PENDING = pb.FIRE_OUTCOME_WAITING, pb.FIRE_OUTCOME_PENDING
 
 
+pytestmark = pytest.mark.timeout(240)
+
+
 @pytest.fixture(scope="module")
 def executor(tmp_path_factory, tls_dir, module_postgres, module_nats, registry):
     """One executor for the tests that leave it alone."""
     migrate.upgrade(module_postgres.url, SCHEMA, MIGRATIONS)
     folder = tmp_path_factory.mktemp("schedules") / "one"
     one = Executor(folder, tls_dir, module_postgres, module_nats.url, registry, **QUICK)
-    one.start()
-    yield one
-    one.stop()
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
 
 
 @pytest.fixture

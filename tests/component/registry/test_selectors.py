@@ -348,3 +348,21 @@ async def test_pages_of_a_selection_hold_all_of_it_once(registry, fleet):
     request.selector = "all"
     with pytest.raises(InvalidArgument, match="PAGE_TOKEN_INVALID"):
         await stub.ListServers(request)
+
+
+async def test_a_long_list_comes_in_pieces_and_is_of_one_moment(registry, fleet):
+    hosts = [Host(f"bulk-{number:04}", labels={"bulk": "yes"}, agent=False) for number in range(1201)]
+    engine = create_engine(registry.settings.database_url())
+    async with engine.begin() as connection:
+        await connection.run_sync(insert, hosts)
+    with translate_errors("registry"):
+        request = pb.ResolveServersRequest(selector="bulk=yes")
+        pieces = aiter(registry.client("executor").servers.ResolveServers(request, timeout=60))
+        found = [await anext(pieces)]
+        # What happens from now on is not in the list.
+        async with engine.begin() as connection:
+            await connection.execute(sa.delete(models.server).where(models.server.c.labels.has_key("bulk")))
+        found += [piece async for piece in pieces]
+    await engine.dispose()
+    assert [len(piece.servers) for piece in found] == [500, 500, 201]
+    assert [server.name for piece in found for server in piece.servers] == [host.name for host in hosts]
