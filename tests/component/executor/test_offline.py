@@ -234,3 +234,17 @@ async def test_a_quiet_command_without_a_limit_lives_as_long_as_its_agent_is_hea
         command = await client.shell(agent.name, "sleep 6; echo over", timeout_s=0)
         log = await client.log(command.id)
     assert (log.data, log.final.status) == (b"over\n", pb.COMMAND_STATUS_SUCCESS)
+
+
+async def test_a_command_has_its_own_connect_limit(replica, own_agent, registry, tmp_path):
+    async with BrokenWay(own_agent) as way:
+        registry.put(own_agent.endpoint(rpc_port=way.port))
+        one = replica("one", agent_calm_retry_s=0.3, **FAST)
+        async with one.client() as client:
+            way.swallow_replies(1000)
+            command = await client.shell(
+                own_agent.name, f"echo ran >> {tmp_path}/marks", offline=QUEUE, connect_timeout={"seconds": 2}
+            )
+            final = await client.final(command.id)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_UNKNOWN, "delivery_unknown")
+    assert (tmp_path / "marks").read_text() == "ran\n"

@@ -55,6 +55,9 @@ class FakeAgents:
     async def read_log(self, server_id, command_id, offset, *, wait_s, until_final=False):
         return self._next("locate")
 
+    async def forbid(self, server_id, command_id):
+        return self._next("forbid")
+
     def forget(self, server_id):
         self.forgotten += 1
 
@@ -175,12 +178,29 @@ async def test_cancel_between_two_tries_that_reached_nobody_is_immediate():
     assert len(agents.calls) == 1
 
 
-async def test_cancel_of_what_perhaps_arrived_asks_the_agent():
+async def test_cancel_of_what_perhaps_arrived_has_the_agent_promise_not_to_start_it():
+    missing = answered(COMMAND_NOT_FOUND, "COMMAND_NOT_FOUND")
+    gone = FakeAgents(missing, True)
+    assert (await delivery(gone, fence=2, cancel=asked())[0].run()).status is Status.CANCELLED
+    assert gone.calls == ["locate", "forbid"]
+    meanwhile = FakeAgents(missing, False, [])
+    assert await delivery(meanwhile, fence=2, cancel=asked())[0].run() == []
+    assert meanwhile.calls == ["locate", "forbid", "locate"]
+
+
+async def test_a_promise_whose_answer_is_lost_is_asked_for_again():
+    missing = answered(COMMAND_NOT_FOUND, "COMMAND_NOT_FOUND")
+    agents = FakeAgents(missing, hung(), missing, True)
+    assert (await delivery(agents, fence=2, cancel=asked())[0].run()).status is Status.CANCELLED
+    assert agents.calls == ["locate", "forbid", "locate", "forbid"]
+
+
+async def test_cancel_of_what_perhaps_arrived_asks_an_old_agent_twice():
     missing = answered(COMMAND_NOT_FOUND, "COMMAND_NOT_FOUND")
     gone = FakeAgents(missing)
     assert (await delivery(gone, fence=2, cancel=asked())[0].run()).status is Status.CANCELLED
-    assert gone.calls == ["locate", "locate"]
-    there = FakeAgents(missing, [])
+    assert gone.calls == ["locate", "forbid"] * 2
+    there = FakeAgents(missing, missing, [])
     assert await delivery(there, fence=2, cancel=asked())[0].run() == []
 
 
@@ -209,3 +229,24 @@ async def test_attempts_are_bounded():
         attempts.failed(refused(), 1)
     assert len(attempts.all) == deliver.MAX_ATTEMPTS
     assert replace(attempts.all[-1], at=attempts.all[0].at) == attempts.all[0]
+
+
+async def test_what_never_arrived_fails_at_the_connect_limit_although_tries_are_left():
+    agents = FakeAgents(refused())
+    outcome = await delivery(agents, age_s=1000)[0].run()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "agent_unreachable")
+    assert agents.calls == ["execute"]
+
+
+async def test_while_a_cancel_cannot_be_delivered_that_is_told():
+    said = []
+
+    async def note(message):
+        said.append(message)
+
+    agents = FakeAgents(hung(), refused(), answered(COMMAND_NOT_FOUND, "COMMAND_NOT_FOUND"))
+    made, _ = delivery(agents, fence=2, cancel=asked())
+    made._note = note
+    outcome = await made.run()
+    assert outcome.status is Status.CANCELLED
+    assert said[:2] == ["cancel not delivered: hung; trying again", "cancel not delivered: refused; trying again"]

@@ -72,7 +72,7 @@ async def test_an_open_stream_is_contact():
 
 
 async def test_an_agent_that_is_never_heard_of_is_gone_at_the_deadline():
-    outcome = await vigil(timeout_s=10, left_s=0.1).gone()
+    outcome = await vigil(timeout_s=10, left_s=0.1, lost_after_s=0.1).gone()
     assert (outcome.status, outcome.reason) == (Status.LOST, "agent_gone")
     assert "was not heard of any more" in outcome.message
 
@@ -93,7 +93,7 @@ async def test_contact_moves_the_deadline_of_a_command_without_a_limit_and_it_is
 async def test_contact_does_not_move_the_deadline_of_one_that_has_a_limit():
     contact = Contact()
     contact.is_open = True
-    assert (await vigil(contact, timeout_s=10, left_s=0.1).gone()).status is Status.LOST
+    assert (await vigil(contact, timeout_s=10, left_s=0.1, lost_after_s=0.1).gone()).status is Status.LOST
 
 
 async def test_an_end_that_is_never_proved_is_lost_however_often_the_agent_is_heard_of():
@@ -105,3 +105,7 @@ async def test_an_end_that_is_never_proved_is_lost_however_often_the_agent_is_he
     one.end_is_asked(1000)
     outcome = await watching
     assert (outcome.status, outcome.reason) == (Status.LOST, "cancel_not_proved")
+
+
+async def test_a_replica_that_was_away_too_long_itself_lets_the_agent_be_heard_of_first():
+    assert await never(vigil(left_s=-1000, lost_after_s=3600).gone())

@@ -8,6 +8,8 @@ from myx_executor.domain.command import Command, Completeness, Outcome
 from myx_executor.domain.states import LOST_AFTER_S, OVERDUE_MARGIN_S, Status
 
 _LONGEST_TOUCH_S = 600.0
+# An owner gives the agent this long to be heard of, however late it is: perhaps it was us who were away.
+_FIRST_CHANCE_S = 60.0
 _SHORTEST_LOOK = timedelta(seconds=0.05)
 
 
@@ -51,7 +53,8 @@ class Vigil:
         self._lost_after = timedelta(seconds=lost_after_s)
         self._margin = timedelta(seconds=margin_s)
         self._started_at = command.started_at or _now()
-        self._deadline = command.deadline_at or _now() + self._lost_after
+        chance = _now() + min(self._lost_after, timedelta(seconds=_FIRST_CHANCE_S))
+        self._deadline = max(command.deadline_at or chance, chance)
         self._end_asked = command.cancel_requested_at is not None
         self._changed = asyncio.Event()
 

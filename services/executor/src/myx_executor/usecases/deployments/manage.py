@@ -184,6 +184,9 @@ class RetryDeployment:
                 request_id=request_id,
                 requested_by=requested_by,
                 retry_of=earlier.id,
+                offline=earlier.row.offline_policy,
+                queue_timeout_s=earlier.row.queue_timeout_s,
+                lock=earlier.row.lock_mode,
             )
         )
 
