@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -34,6 +35,7 @@ _MAX_OFFSET: Final = (1 << 63) - 1
 _PLACE: Final = re.compile(r"(\d{1,19})(?:;((?:\d{1,10}:\d{1,19},?)*))?", re.ASCII)
 # A place with more offsets than fit here (a header of a request) is told without them.
 _MAX_PLACE: Final = 4096
+_SHORT_PLACE: Final = 256
 # For the offsets of a client that says that it has some.
 _LISTEN_S: Final = 20.0
 
@@ -47,6 +49,8 @@ class Position:
 
     def text(self) -> str:
         """As `Last-Event-ID` brings it back: `REVISION` or `REVISION;NUMBER:OFFSET,…`."""
+        if len(self.offsets) > _MAX_PLACE // 4:
+            return str(self.revision)
         pairs = ",".join(f"{number}:{offset}" for number, offset in self.offsets.items())
         return f"{self.revision};{pairs}" if pairs and len(pairs) <= _MAX_PLACE else str(self.revision)
 
@@ -208,7 +212,8 @@ class JobFeed(Feed):
                 yield job_frames.job_text(step.job)
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The same as events; behind each step the place where `Last-Event-ID` resumes."""
+        """The same as events; behind each step the place where `Last-Event-ID` resumes, a long one once a second."""
+        told_at = 0.0
         async for step in self._source:
             for text in job_frames.targets_texts(step.targets):
                 yield job_frames.event("targets", text)
@@ -220,8 +225,11 @@ class JobFeed(Feed):
             place = self._source.position.text()
             if step.HasField("job"):
                 yield job_frames.event("job", job_frames.job_text(step.job), place)
-            else:
+            elif len(place) <= _SHORT_PLACE or time.monotonic() - told_at >= 1:
                 yield job_frames.place_event(place)
+            else:
+                continue
+            told_at = time.monotonic()
 
     def place(self) -> dict[str, str | int]:
         """The revision."""
