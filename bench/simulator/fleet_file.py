@@ -44,15 +44,17 @@ class FleetFile(msgspec.Struct, frozen=True):
 
 
 def make_fleet(count: int, first_port: int = FIRST_PORT) -> FleetFile:
-    """`count` agents with an address (127.1.0.0 and up), a port, a path and secrets each, and labels to select by."""
+    """`count` agents with an address (of 127.0.0.0/8), a port, a path and secrets each, and labels to select by."""
     certificate, key, digest = make_agent_certificate("localhost")
     wrong_certificate, wrong_key, _ = make_agent_certificate("localhost")
     if first_port + count - 1 > LAST_PORT:
         raise ValueError(f"there are {LAST_PORT - first_port + 1} ports only from {first_port} on")
+    # Two fleets at a time do not meet.
+    network = 1 + secrets.randbelow(240)
     agents = [
         Identity(
             name=f"sim-{number:05}",
-            address=f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}",
+            address=f"127.{network}.{number // 250}.{1 + number % 250}",
             rpc_port=first_port + number,
             rpc_path=secrets.token_hex(12),
             agent_token=secrets.token_urlsafe(32),

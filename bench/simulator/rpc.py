@@ -231,7 +231,12 @@ class Methods:
 
     def _cancel_command(self, params: dict[str, Any]) -> dict[str, Any]:
         check_seconds("grace", params.get("grace"))
-        command = self.command(_text(params, "command_id"))
+        command_id = _text(params, "command_id")
+        check_command_id(command_id)
+        if params.get("forbid") and command_id not in self._commands:
+            self._released.add(command_id)
+            return {"command_id": command_id, "state": "forbidden"}
+        command = self.command(command_id)
         state = _state(command)
         command.end(None, "cancelled")
         return {"command_id": command.id, "state": state}
@@ -294,7 +299,7 @@ _METHODS: dict[str, tuple[Callable[[Methods, dict[str, Any]], Any], tuple[str, .
         ),
     ),
     "get_command_log": (Methods._get_command_log, ("command_id", "offset", "wait", "max_bytes", "until")),
-    "cancel_command": (Methods._cancel_command, ("command_id", "grace")),
+    "cancel_command": (Methods._cancel_command, ("command_id", "grace", "forbid")),
     "list_commands": (Methods._list_commands, ()),
     "release_command": (Methods._release_command, ("command_id",)),
     "rpc.discover": (Methods._discover, ()),
