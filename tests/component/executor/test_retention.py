@@ -8,7 +8,9 @@ import pytest
 import pytest_asyncio
 from executor_logs import DAY, NOW, World
 
+from myx.executor.v1 import command_service_pb2 as service
 from myx_executor.domain.retention import Kept
+from myx_testkit.wait import until
 
 LINE = b"line\n"
 HOUR = timedelta(hours=1)
@@ -263,3 +265,38 @@ async def test_a_reader_that_holds_the_table_postpones_the_drop_and_nobody_waits
     assert (await world.follow(old))[1] == [(0, 5, "retention")]
     assert world.rows_of(young) == 1
     assert f"command_log_p{NOW - 40 * DAY:%Y%m%d}" in (await retention.run_once()).partitions
+
+
+async def test_replicas_do_it_by_themselves_and_callers_are_told(postgres, replica):
+    async with World(postgres) as world:
+        world.days_back(40)
+        old, kept = world.command(NOW - 40 * DAY, LINE), world.command(NOW - 20 * DAY, LINE)
+        day = f"command_log_p{NOW - 40 * DAY:%Y%m%d}"
+        one, other = replica("one", "other", retention_interval_s=0.2)
+        await until(lambda: world.is_purged(old) and not world.rows_of(old), 30)
+        for executor in (one, other):
+            async with executor.client() as client:
+                shown = await client.get(str(old))
+                assert shown.HasField("log_purged_at")
+                assert shown.log_size_bytes == len(LINE)
+                log = await client.log(str(old))
+                assert log.gaps == [(0, len(LINE), "retention")]
+                assert log.final == shown
+                request = service.SearchLogRequest(command_id=str(old), pattern="line")
+                found = await client.stub.SearchLog(request)
+                assert (len(found.matches), found.next_offset, found.is_end) == (0, len(LINE), True)
+                assert not (await client.get(str(kept))).HasField("log_purged_at")
+                assert (await client.log(str(kept))).data == LINE
+        assert day not in await world.names()
+        # It says so once, whoever did it.
+        said = await until(
+            lambda: [
+                line
+                for executor in (one, other)
+                for line in (executor.folder / "executor.log").read_text().splitlines()
+                if "retention_removed" in line
+            ],
+            10,
+        )
+        assert len(said) == 1
+        assert day in said[0]
