@@ -27,6 +27,7 @@ from myx_gateway.api import (
     searches,
     servers,
     status,
+    watching,
 )
 from myx_gateway.bodies import BodyLimits
 from myx_gateway.clients import OWN_NAME, Clients, connect
@@ -49,7 +50,7 @@ log = get_logger()
 
 API_PREFIX = "/api/v1"
 _ROUTERS = (
-    *(servers.router, host_keys.router, credentials.router, agents.router, commands.router),
+    *(watching.router, servers.router, host_keys.router, credentials.router, agents.router, commands.router),
     *(jobs.router, schedules.router, searches.router),
     *(deployments.router, http.router, playbooks.router, artifacts.router, status.router),
 )

@@ -3,7 +3,7 @@
 from myx.heartbeat.v1 import heartbeat_service_pb2
 from myx.registry.v1 import agent_pb2
 from myx_gateway.convert.wire import moment_of, seconds_of
-from myx_gateway.schemas.agents import Agent, AgentStatus, Attempt, CheckResult, Disk, Facts
+from myx_gateway.schemas.agents import Agent, AgentStatus, Attempt, CheckResult, Disk, Facts, Quarantine
 
 _AGENT_STATUS = {
     agent_pb2.AGENT_STATUS_PENDING: AgentStatus.PENDING,
@@ -76,7 +76,19 @@ def agent(message: agent_pb2.Agent) -> Agent:
         last_attempts=[attempt(item) for item in message.last_attempts],
         facts=facts(message.facts) if message.HasField("facts") else None,
         rotating=message.rotating,
+        flapping=message.flapping,
+        flapping_since=moment_of(message, "flapping_since"),
+        quarantine=_quarantine(message.quarantine) if message.HasField("quarantine") else None,
+        rebooted_at=moment_of(message, "rebooted_at"),
         created_at=moment_of(message, "created_at"),
+    )
+
+
+def _quarantine(message: agent_pb2.Quarantine) -> Quarantine:
+    return Quarantine(
+        since=moment_of(message, "since"),
+        expected_machine_id=message.expected_machine_id,
+        found_machine_id=message.found_machine_id,
     )
 
 

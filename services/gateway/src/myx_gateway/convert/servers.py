@@ -4,7 +4,7 @@ from myx.registry.v1 import credential_pb2, server_pb2
 from myx_gateway.convert.agents import agent
 from myx_gateway.convert.wire import moment_of
 from myx_gateway.schemas.credentials import NewSecret
-from myx_gateway.schemas.servers import Maintenance, RepairPolicy, Server
+from myx_gateway.schemas.servers import CheckPause, Maintenance, RepairPolicy, Server
 from myx_gateway.schemas.ssh import HostKey, NewSsh, Ssh, SudoMode
 
 _REPAIR = {
@@ -87,6 +87,15 @@ def _maintenance(message: server_pb2.Maintenance) -> Maintenance:
     )
 
 
+def _pause(message: server_pb2.CheckPause) -> CheckPause:
+    return CheckPause(
+        since=moment_of(message, "since"),
+        until=moment_of(message, "until"),
+        reason=message.reason,
+        actor=message.actor,
+    )
+
+
 def server(message: server_pb2.Server) -> Server:
     """A server with its agent, if there is one."""
     return Server(
@@ -99,6 +108,7 @@ def server(message: server_pb2.Server) -> Server:
         accept_new_host_key=message.accept_new_host_key,
         repair_policy=_REPAIR_NAME.get(message.repair_policy, RepairPolicy.AUTOMATIC),
         maintenance=_maintenance(message.maintenance) if message.HasField("maintenance") else None,
+        pause=_pause(message.pause) if message.HasField("pause") else None,
         created_at=moment_of(message, "created_at"),
         updated_at=moment_of(message, "updated_at"),
         etag=message.etag,

@@ -61,6 +61,14 @@ class Facts(Answer):
     capabilities: list[str]
 
 
+class Quarantine(Answer):
+    """Another machine answers with this agent's identity: nothing is sent to it."""
+
+    since: datetime | None
+    expected_machine_id: str
+    found_machine_id: str
+
+
 class Agent(Answer):
     """The agent of one server as last seen."""
 
@@ -82,6 +90,10 @@ class Agent(Answer):
     last_attempts: list[Attempt]
     facts: Facts | None
     rotating: bool = Field(description="Its token, secret and certificate are being changed.")
+    flapping: bool = Field(description="Changes between online and offline too often of late.")
+    flapping_since: datetime | None
+    quarantine: Quarantine | None
+    rebooted_at: datetime | None = Field(description="When the host's present boot was first seen.")
     created_at: datetime | None
 
 

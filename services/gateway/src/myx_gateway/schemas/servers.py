@@ -37,6 +37,15 @@ class Maintenance(Answer):
     expires_at: datetime | None
 
 
+class CheckPause(Answer):
+    """The agent is not checked until a time."""
+
+    since: datetime | None
+    until: datetime | None
+    reason: str
+    actor: str
+
+
 class Server(Answer):
     """A managed host."""
 
@@ -49,6 +58,7 @@ class Server(Answer):
     accept_new_host_key: bool
     repair_policy: RepairPolicy
     maintenance: Maintenance | None
+    pause: CheckPause | None
     created_at: datetime | None
     updated_at: datetime | None
     etag: str
