@@ -92,6 +92,10 @@ def line_lags_s(command: list[str]) -> list[float]:
     return lags
 
 
+# As many as one sshd takes.
+_ADDRESSES = 16
+
+
 @contextmanager
 def plain_ssh(more_addresses: Sequence[str] = ()) -> Iterator[PlainSsh | None]:
     """A running sshd with keys of its own, also on more addresses; None where there is none or no right to run it."""
@@ -108,7 +112,6 @@ def plain_ssh(more_addresses: Sequence[str] = ()) -> Iterator[PlainSsh | None]:
             port = probe.getsockname()[1]
         Path("/run/sshd").mkdir(exist_ok=True)
         options = {
-            "ListenAddress": "127.0.0.1",
             "Port": port,
             "HostKey": folder / "host",
             "AuthorizedKeysFile": folder / "id.pub",
@@ -122,19 +125,29 @@ def plain_ssh(more_addresses: Sequence[str] = ()) -> Iterator[PlainSsh | None]:
             "MaxSessions": "200",
         }
         config = folder / "sshd_config"
-        listening = [f"ListenAddress {address}\n" for address in more_addresses]
-        config.write_text("".join([*(f"{key} {value}\n" for key, value in options.items()), *listening]))
-        server = subprocess.Popen([sshd, "-D", "-f", config], stderr=subprocess.DEVNULL)
+        config.write_text("".join(f"{key} {value}\n" for key, value in options.items()))
+        addresses = ["127.0.0.1", *more_addresses]
+        servers = []
+        for first in range(0, len(addresses), _ADDRESSES):
+            words = [f"-oListenAddress={address}" for address in addresses[first : first + _ADDRESSES]]
+            servers.append(subprocess.Popen([sshd, "-D", "-f", config, *words], stderr=subprocess.DEVNULL))
         ssh = PlainSsh(folder, port)
         try:
-            for _ in range(100):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
+            for address in addresses[::_ADDRESSES]:
+                _wait_for(address, port)
             ssh.open_master()
             yield ssh
             ssh.close_master()
         finally:
-            server.terminate()
-            server.wait(10)
+            for server in servers:
+                server.terminate()
+            for server in servers:
+                server.wait(10)
+
+
+def _wait_for(address: str, port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex((address, port)) == 0:
+                return
+        time.sleep(0.05)
