@@ -1,6 +1,8 @@
 # The face of the workspace: every target works on a machine that has only Python >= 3.11 and make.
 PYTHON ?= python3
 VENV := .venv
+# Which of bench/: first_light, fan_out, log_ingest, heartbeats, log_table.
+BENCH ?= first_light
 BIN := $(VENV)/bin
 PACKAGES := protos kit services/registry services/heartbeat services/executor services/gateway agent cli deploy/agent deploy/standalone
 MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES)) protos/generate.py $(shell find protos/myx -name '*.proto')
@@ -41,7 +43,7 @@ protos: dev ## Generate the gRPC stubs anew
 	$(BIN)/python protos/generate.py
 
 bench: dev ## Measure MyX beside plain ssh on this machine
-	$(BIN)/python -m bench.first_light $(ARGS)
+	$(BIN)/python -m bench.$(BENCH) $(ARGS)
 
 agent-bundle: install ## Build what servers get installed: agent, its wheels, uv (build/agent-bundle)
 	@$(BIN)/python -m myx_agent_bundle build --out build/agent-bundle $(ARGS)
