@@ -152,11 +152,17 @@ class Methods:
                 raise beyond_end(final.end)
             return self._log_answer(b"", layout.STDOUT, offset, log)
 
-    async def cancel_command(self, command_id: str, grace: float | None = None) -> dict[str, Any]:
+    async def cancel_command(
+        self,
+        command_id: str,
+        grace: float | None = None,
+        forbid: bool = False,
+    ) -> dict[str, Any]:
         spec.check_command_id(command_id)
         spec.check_seconds("grace", grace)
         grace_s = DEFAULT_GRACE_S if grace is None else min(grace, MAX_GRACE_S)
-        answer = await asked(self._supervisor.call("cancel", id=command_id, grace_s=grace_s))
+        wish: dict[str, Any] = {"id": command_id, "grace_s": grace_s} | ({"forbid": True} if forbid else {})
+        answer = await asked(self._supervisor.call("cancel", **wish))
         return {"command_id": command_id, "state": answer["state"]}
 
     async def list_commands(self) -> dict[str, Any]:

@@ -82,9 +82,9 @@ METHODS: dict[str, tuple[str, dict[str, tuple[Any, bool]], Any]] = {
         ),
     ),
     "cancel_command": (
-        "Terminate a command's process tree, after `grace` seconds kill it.",
-        {"command_id": (_ID, True), "grace": (_SECONDS, False)},
-        _object(command_id=_ID, state=_STATE),
+        "Terminate a command's process tree, after `grace` seconds kill it; `forbid`: an unknown one never starts.",
+        {"command_id": (_ID, True), "grace": (_SECONDS, False), "forbid": (_FLAG, False)},
+        _object(command_id=_ID, state={"enum": [*_STATE["enum"], "forbidden"]}),
     ),
     "list_commands": (
         "What runs and what is still kept.",

@@ -1,8 +1,9 @@
 """The supervisor's door: a Unix SEQPACKET socket, one JSON document a packet, descriptors beside it.
 
-Requests: {"op": "start"} + memfd of the specification (+ memfd of stdin) · {"op": "cancel", "id", "grace_s"} ·
-{"op": "release", "id"} · {"op": "status"} · {"op": "reaped", "pid", "status"} · {"op": "replace", "argv"} ·
-{"op": "quit"}. Answers: {"ok": {…}} or {"error": {"reason", "message"}}.
+Requests: {"op": "start"} + memfd of the specification (+ memfd of stdin) ·
+{"op": "cancel", "id", "grace_s", "forbid"?} · {"op": "release", "id"} · {"op": "status"} ·
+{"op": "reaped", "pid", "status"} · {"op": "replace", "argv"} · {"op": "quit"}.
+Answers: {"ok": {…}} or {"error": {"reason", "message"}}.
 
 The agent at the other end may be of an older or a newer release. So nothing here changes its meaning: requests,
 members of a specification and of the handover are only added, what is not known is ignored, what is missing has a
@@ -121,7 +122,7 @@ class Door:
                 spec = json.loads(os.pread(fds[0], os.fstat(fds[0]).st_size, 0))
                 return self._service.start(spec, fds[1] if len(fds) > 1 else None)
             case "cancel":
-                return self._service.cancel(request["id"], request["grace_s"])
+                return self._service.cancel(request["id"], request["grace_s"], forbid=request.get("forbid", False))
             case "release":
                 self._service.release(request["id"])
             case "status":

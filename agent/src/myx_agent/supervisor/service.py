@@ -31,6 +31,10 @@ class Refused(Exception):
         self.message = message
 
 
+def _released() -> Refused:
+    return Refused("COMMAND_RELEASED", "a command with this command_id has ended and was released")
+
+
 class Service:
     """Owner of all commands of one spool."""
 
@@ -64,7 +68,7 @@ class Service:
                 raise Refused("COMMAND_CONFLICT", "this command_id belongs to a command with other arguments")
             return {"state": state, "existing": True}
         if self.store.was_released(command_id):
-            raise Refused("COMMAND_RELEASED", "a command with this command_id has ended and was released")
+            raise _released()
         if len(self.running) >= self.limits.max_running:
             raise Refused("TOO_MANY_COMMANDS", "too many commands are running")
         folder = layout.command_dir(self.spool, command_id)
@@ -75,13 +79,20 @@ class Service:
             raise Refused("SPOOL_UNAVAILABLE", f"the command cannot be recorded: {error.strerror}") from None
         return {"state": "running", "existing": False}
 
-    def cancel(self, command_id: str, grace_s: float) -> dict[str, Any]:
-        """Begin to end a command. Returns {state}; of one that has ended nothing changes."""
+    def cancel(self, command_id: str, grace_s: float, *, forbid: bool = False) -> dict[str, Any]:
+        """Begin to end a command. Returns {state}; of one that has ended nothing changes.
+
+        One that is not known is refused, or with `forbid` never started: what was sent may still be on its way.
+        """
         command = self.running.get(command_id)
         if command is not None:
             command.terminate("cancelled", grace_s)
             return {"state": "running"}
         known = self._known(command_id)
+        if known is None and forbid:
+            if not self.store.forbid(command_id):
+                raise _released()
+            return {"state": "forbidden"}
         if known is None:
             raise Refused("COMMAND_NOT_FOUND", "no such command")
         return {"state": known[0]}

@@ -33,6 +33,8 @@ class Store:
         self._finished: dict[str, tuple[float, int]] = {}
         self._evicted: set[str] = set()
         self._released: dict[str, None] = {}
+        # Those of the released that never were, as far as we remember.
+        self._forbidden: dict[str, None] = {}
         self._released_lines = 0
         self.used = 0
 
@@ -85,6 +87,21 @@ class Store:
         self._evicted.discard(command_id)
         self.used -= disk_bytes
         remove_folder(layout.command_dir(self._spool, command_id))
+        self._bury(command_id)
+
+    def forbid(self, command_id: str) -> bool:
+        """Have no command started under this id; false when one has had it, and was released."""
+        if command_id in self._forbidden:
+            return True
+        if command_id in self._released:
+            return False
+        self._forbidden[command_id] = None
+        if len(self._forbidden) > MAX_TOMBSTONES:
+            del self._forbidden[next(iter(self._forbidden))]
+        self._bury(command_id)
+        return True
+
+    def _bury(self, command_id: str) -> None:
         self._released[command_id] = None
         if len(self._released) > MAX_TOMBSTONES:
             del self._released[next(iter(self._released))]

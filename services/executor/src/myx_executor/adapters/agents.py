@@ -11,7 +11,7 @@ from myx_executor.adapters.endpoints import EndpointCache
 from myx_executor.domain.command import Attempt, CommandSpec, Secrets
 from myx_executor.domain.log import STDERR, STDOUT, LogBytes, LogEnd, LogGap, LogItem
 from myx_executor.domain.text import clean
-from myx_executor.usecases.ports import AgentFailed, ServerGone
+from myx_executor.usecases.ports import COMMAND_NOT_FOUND, AgentFailed, ServerGone
 from myx_kit.agent_rpc import errors as rpc
 from myx_kit.agent_rpc import wire
 from myx_kit.agent_rpc.client import AgentClient, AgentTarget
@@ -76,6 +76,17 @@ class KitAgents:
         (answer,) = await self._batch(server_id, [("cancel_command", params)])
         if isinstance(answer, rpc.JsonRpcError):
             raise failed_rpc(answer)
+
+    async def forbid(self, server_id: str, command_id: UUID) -> bool:
+        """`cancel_command` that leaves nothing to what is still on its way."""
+        params = {"command_id": str(command_id), "grace": 0.0, "forbid": True}
+        (answer,) = await self._batch(server_id, [("cancel_command", params)])
+        if isinstance(answer, rpc.JsonRpcError):
+            if answer.code == rpc.INVALID_PARAMS:
+                message = "no such command, and the agent is too old to promise more"
+                raise AgentFailed("rpc_error", message, retryable=False, maybe_delivered=False, code=COMMAND_NOT_FOUND)
+            raise failed_rpc(answer)
+        return bool(answer["state"] == "forbidden")
 
     async def release(self, server_id: str, command_ids: Sequence[UUID]) -> list[UUID]:
         """`release_command` for many."""

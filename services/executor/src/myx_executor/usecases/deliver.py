@@ -134,9 +134,18 @@ class Delivery:
         if self._note is not None and self._cancel.asked.is_set() and self._maybe_sent:
             await self._note(not_delivered(self._attempts.all[-1].message))
 
-    async def _locate(self) -> list[LogItem]:
-        """Asks whether the agent has it, without giving it."""
-        return await self._agents.read_log(self._order.server_id, self._order.command_id, 0, wait_s=0)
+    async def _locate(self) -> list[LogItem] | Outcome:
+        """Asks whether the agent has it, without giving it; what is cancelled it may not start any more."""
+        server_id, command_id = self._order.server_id, self._order.command_id
+        try:
+            return await self._agents.read_log(server_id, command_id, 0, wait_s=0)
+        except AgentFailed as failure:
+            if failure.code != COMMAND_NOT_FOUND or not self._cancel.asked.is_set():
+                raise
+        if await self._agents.forbid(server_id, command_id):
+            message = "cancelled; the agent had not got it, and will not start it"
+            return Outcome(Status.CANCELLED, "cancelled", message)
+        return await self._agents.read_log(server_id, command_id, 0, wait_s=0)
 
     def _judge(self, failure: AgentFailed, *, located: bool) -> Outcome | None:
         """The end that follows from a failure; None: try again."""

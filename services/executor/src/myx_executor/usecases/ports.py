@@ -92,6 +92,13 @@ class Agents(Protocol):
         """Asks the agent to end a command."""
         ...
 
+    async def forbid(self, server_id: str, command_id: UUID) -> bool:
+        """Whether the agent has promised never to start a command that it does not have; false: it has it.
+
+        AgentFailed with the code COMMAND_NOT_FOUND: it does not have it, and is too old to promise.
+        """
+        ...
+
     async def release(self, server_id: str, command_ids: Sequence[UUID]) -> list[UUID]:
         """Lets the agent drop what it keeps of finished commands; those that it keeps no more."""
         ...

@@ -66,9 +66,7 @@ class AgentWay(Way):
         target = self.target
         if self._inner is not None and (self.drop_share or self.replay_share):
             target = self._inner.sockets[0].getsockname()
-        there, back = await asyncio.open_connection(*target)
-        writers.append(back)
-        await together(self.pump(reader, back), self.pump(there, writer))
+        await self.carry(reader, writer, writers, target)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers = [writer]

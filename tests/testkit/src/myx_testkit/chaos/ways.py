@@ -46,19 +46,23 @@ class Way:
     """`listen` (port 0: a free one, then in `port`) leads to `target`. Its methods may be called from any thread.
 
     Connections are reset by `cut`, stand still in `freeze` (what was sent arrives after `heal`, as after a partition),
-    and are late after `slow`.
+    and are late after `slow`; `hold` stops those of now, and new ones flow.
     """
 
     def __init__(self, ways: WayLoop, target: tuple[str, int], listen: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.ways, self.target = ways, target
         self.host, self.port = listen
         self.accepted = 0
+        # Bytes that came while their connection was held, and pieces of them that went on afterwards.
+        self.held_bytes = 0
+        self.delivered = 0
         self.is_cut = False
         self.delay_s = 0.0
         self._flows = asyncio.Event()
         self._flows.set()
         self._server: asyncio.Server | None = None
         self._links: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
+        self._gates: set[asyncio.Event] = set()
 
     def open(self) -> None:
         """Listen."""
@@ -75,6 +79,10 @@ class Way:
     def freeze(self) -> None:
         """Let nothing through in either direction until `heal`; nobody is told."""
         self.ways.call(self._flows.clear)
+
+    def hold(self) -> None:
+        """Let nothing through on the connections of now until `heal`."""
+        self.ways.call(self._hold)
 
     def slow(self, delay_s: float) -> None:
         """Make every piece of up to 64 KiB that long later than the one before it, until `heal`."""
@@ -107,6 +115,13 @@ class Way:
     def _heal(self) -> None:
         self.is_cut, self.delay_s = False, 0.0
         self._flows.set()
+        for gate in self._gates:
+            gate.set()
+
+    def _hold(self) -> None:
+        self.held_bytes = 0
+        for gate in self._gates:
+            gate.clear()
 
     def _reset(self) -> None:
         for writers in self._links.values():
@@ -132,25 +147,44 @@ class Way:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, writers: list[asyncio.StreamWriter]
     ) -> None:
         """Carry one connection to its end; `writers` are reset with it."""
-        there, back = await asyncio.open_connection(*self.target)
-        writers.append(back)
-        await together(self.pump(reader, back), self.pump(there, writer))
+        await self.carry(reader, writer, writers, self.target)
 
-    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def carry(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        writers: list[asyncio.StreamWriter],
+        target: tuple[str, int],
+    ) -> None:
+        """Carry bytes between a connection and a new one to `target`."""
+        there, back = await asyncio.open_connection(*target)
+        writers.append(back)
+        gate = asyncio.Event()
+        gate.set()
+        self._gates.add(gate)
+        try:
+            await together(self._pump(reader, back, gate), self._pump(there, writer, gate))
+        finally:
+            self._gates.discard(gate)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
         """Carry one direction to its end, which is passed on."""
         while chunk := await reader.read(CHUNK):
-            await self.passage()
+            held = not gate.is_set()
+            self.held_bytes += len(chunk) if held else 0
+            await self._passage(gate)
             writer.write(chunk)
             await writer.drain()
-        await self.passage()
+            self.delivered += held
+        await self._passage(gate)
         if writer.can_write_eof():
             writer.write_eof()
 
-    async def passage(self) -> None:
-        """Wait as long as a piece has to."""
+    async def _passage(self, gate: asyncio.Event) -> None:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         await self._flows.wait()
+        await gate.wait()
 
 
 async def together(*directions: Coroutine[Any, Any, None]) -> None:
