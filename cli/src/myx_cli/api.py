@@ -21,8 +21,9 @@ _BASE = "/api/v1"
 class Client:
     """One kept-alive connection to MyX. Not for two threads at once."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self.endpoint = endpoint
+        self._answer_timeout_s = answer_timeout_s
         self._connection: Connection | None = None
 
     def get(self, path: str, **query: Any) -> Document:
@@ -115,7 +116,7 @@ class Client:
     def _connect(self) -> Connection:
         endpoint = self.endpoint
         try:
-            return Connection(endpoint.scheme, endpoint.host, endpoint.port, CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S)
+            return Connection(endpoint.scheme, endpoint.host, endpoint.port, CONNECT_TIMEOUT_S, self._answer_timeout_s)
         except (OSError, UnicodeError) as error:
             raise self._unreachable(error, maybe_sent=False) from None
 

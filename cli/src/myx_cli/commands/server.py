@@ -69,8 +69,12 @@ def _facts(server: Document) -> list[tuple[str, object]]:
         ("added", When(server.get("created_at") or "")),
         *_access(server),
         ("maintenance", _maintenance(server)),
+        ("paused", paused(server)),
         ("agent", Status(agent.get("status") or "no agent")),
         ("since", When(agent.get("status_since") or "")),
+        ("flapping", When(agent.get("flapping_since") or "") if agent.get("flapping") else ""),
+        ("quarantined", _quarantine(agent)),
+        ("booted", When(agent.get("rebooted_at") or "")),
         ("rotating", "yes" if agent.get("rotating") else ""),
         ("cause", agent.get("status_reason")),
         ("message", agent.get("status_message")),
@@ -109,6 +113,22 @@ def _access(server: Document) -> list[tuple[str, object]]:
 def _maintenance(server: Document) -> str:
     held = server.get("maintenance") or {}
     return f"{held.get('kind')} by {held.get('actor')}, deployment {held.get('holder')}" if held else ""
+
+
+def paused(server: Document) -> str:
+    """Until when a server is not checked, who said so, and why; empty when it is."""
+    pause = server.get("pause") or {}
+    if not pause:
+        return ""
+    reason = f": {pause['reason']}" if pause.get("reason") else ""
+    return f"until {pause.get('until')} by {pause.get('actor')}{reason}"
+
+
+def _quarantine(agent: Document) -> str:
+    found = agent.get("quarantine") or {}
+    if not found:
+        return ""
+    return f"machine {found.get('found_machine_id')} answers, not {found.get('expected_machine_id')}"
 
 
 def _labels(server: Document) -> str:
