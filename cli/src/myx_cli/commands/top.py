@@ -137,19 +137,11 @@ def _cause(server: Document) -> str:
 def _picture(items: Sequence[Document], heartbeat: Document, by: str, terminal: Terminal) -> list[tuple[str, int]]:
     width, height = terminal.size()
     width = max(20, width - 1)
-    counts = ", ".join(
-        terminal.style(f"{count} {name}", _STYLES.get(name, "dim")) for name, count in _counts(items).items()
-    )
-    plain = ", ".join(f"{count} {name}" for name, count in _counts(items).items())
-    title = f"{len(items)} servers: "
-    lines = [
-        (title + counts, columns(title + plain)) if len(title + plain) <= width else (cut(title + plain, width), width)
-    ]
+    lines = [_title(items, width, terminal)]
     doubt = heartbeat.get("suspicion")
     if doubt:
-        text = cut(
-            inert(f"MyX doubts itself: {doubt.get('failing')} agents fail at once. {doubt.get('message')}"), width
-        )
+        told = f"MyX doubts itself: {doubt.get('failing')} agents fail at once. {doubt.get('message')}"
+        text = cut(inert(told), width)
         lines.append((terminal.style(text, "away"), columns(text)))
     lines.append(_row(_HEAD, width, terminal, "bold"))
     room = max(0, height - len(lines) - 2)
@@ -164,6 +156,15 @@ def _picture(items: Sequence[Document], heartbeat: Document, by: str, terminal: 
         text = cut(f"{terminal.glyphs.more} and {len(ordered) - room} more", width)
         lines.append((terminal.style(text, "dim"), columns(text)))
     return lines
+
+
+def _title(items: Sequence[Document], width: int, terminal: Terminal) -> tuple[str, int]:
+    parts = [(f"{count} {name}", _STYLES.get(name, "dim")) for name, count in _counts(items).items()]
+    head = f"{len(items)} servers: "
+    plain = head + ", ".join(text for text, _ in parts)
+    if columns(plain) > width:
+        return cut(plain, width), width
+    return head + ", ".join(terminal.style(text, style) for text, style in parts), columns(plain)
 
 
 def _row(cells: Sequence[str], width: int, terminal: Terminal, style: str) -> tuple[str, int]:
