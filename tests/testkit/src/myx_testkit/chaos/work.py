@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 
 from myx_executor.domain.states import TRANSITIONS, Status
 from myx_testkit.chaos import recorder
@@ -174,6 +175,7 @@ class Work:
             found += await self._log_wrong(given, command, place)
             wrong += found
             self.tally[f"{given.kind} {command['status']} {command['reason']}"] += 1
+        wrong += await asyncio.to_thread(self._left_running)
         wrong += await asyncio.to_thread(self._histories_wrong)
         wrong += await asyncio.to_thread(self._jobs_wrong)
         wrong += await asyncio.to_thread(self._fires_wrong)
@@ -247,6 +249,14 @@ class Work:
         ) as response:
             assert response.status == 200, await response.text()
             return await response.read()
+
+    def _left_running(self) -> list[str]:
+        wrong = []
+        for process in psutil.process_iter(["cmdline"]):
+            arguments = process.info["cmdline"] or []
+            if str(self.records) in arguments:
+                wrong.append(f"{arguments[-3]} runs still, as process {process.pid}")
+        return wrong
 
     def _histories_wrong(self) -> list[str]:
         wrong = []
