@@ -4,6 +4,7 @@ import pytest
 
 from myx.registry.v1 import agent_service_pb2, credential_service_pb2, server_service_pb2
 from myx_kit.errors import MyxError, PermissionDenied
+from myx_kit.rpc.client import translate_errors
 from myx_registry.rpc import ALLOWED
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -18,6 +19,7 @@ EXECUTOR_ONLY = {
 }
 GATEWAY_ONLY = {"TrustHostKey", "CreateCredential", "UpdateCredential", "DeleteCredential"}
 OPEN = {"GetServer", "ListServers", "GetAgent", "ListAgents"}
+STREAMS = {"ResolveServers"}
 
 METHODS = [
     (stub, method.name)
@@ -46,7 +48,9 @@ async def test_a_method_lets_in_its_callers_and_nobody_else(registry, stub: str,
     for service in SERVICES:
         reason = ""
         try:
-            await getattr(getattr(registry.client(service), stub), method)(request)
+            with translate_errors("registry"):
+                call = getattr(getattr(registry.client(service), stub), method)(request, timeout=20)
+                await (call.read() if method in STREAMS else call)
         except PermissionDenied as error:
             reason = error.reason
         except MyxError:

@@ -63,6 +63,7 @@ ALLOWED: Final[dict[str, set[str]]] = {
     f"/{SERVER_SERVICE}/CreateServer": {"gateway", "executor", "standalone"},
     f"/{SERVER_SERVICE}/UpdateServer": {"gateway", "executor", "standalone"},
     f"/{SERVER_SERVICE}/DeleteServer": {"gateway", "executor", "standalone"},
+    f"/{SERVER_SERVICE}/ResolveServers": {"gateway", "executor"},
     f"/{SERVER_SERVICE}/TrustHostKey": {"gateway"},
     f"/{SERVER_SERVICE}/RecordHostKey": {"executor"},
     f"/{SERVER_SERVICE}/GetSshAccess": {"executor"},
