@@ -12,22 +12,14 @@ from psycopg.types.json import Jsonb
 
 from myx_executor.domain.command import Attempt, Command, Head
 from myx_executor.domain.states import LOST_AFTER_S, OPEN, Status
-from myx_executor.store.changes import OWNER, entered, first_change, one_more
-from myx_executor.store.jobs_fragment import JOB_TARGET_DONE
-from myx_executor.store.outbox import INSERT_EVENT, OutboxEvent
+from myx_executor.store.changes import first_change, one_more
+from myx_executor.store.command_waits import CANCEL, EXPIRE, EXPIRED, QUEUE
+from myx_executor.store.outbox import OutboxEvent
 from myx_executor.store.pool import Pool
 from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, attempts_to_json, command_from_row
 from myx_kit.errors import Unavailable
 
 CANCELLABLE = sorted(str(status) for status in OPEN - {Status.CANCELLING})
-_UNSENT: LiteralString = "c.dispatch_at is null and c.status in ('pending', 'queued')"
-_CANCELLED_OR: LiteralString = f"case when {_UNSENT} then 'cancelled' else 'cancelling' end"
-_CANCEL_EVIDENCE: LiteralString = f"case when {_UNSENT} then %(message)s::text else 'the end was asked for' end"
-_CANCEL_DEADLINE: LiteralString = (
-    "now() + make_interval(secs => %(grace_s)s::float8) + make_interval(secs => %(lost_after_s)s::float8)"
-)
-# The row was queued for the same reason until the claim before this write.
-_SAME_WAIT: LiteralString = "(c.changes -> -1 ->> 'from' = 'queued' and c.changes -> -2 ->> 'cause' = %(reason)s::text)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,47 +81,6 @@ _HEAD: LiteralString = "select fence, status, log_size from executor.command whe
 
 _PROGRESS: LiteralString = "select id, status, log_size from executor.command where id = any(%(ids)s)"
 
-# What was never sent ends here and now; whether it was is told by `dispatch_at`, which every owner's row has.
-CANCEL_SET: LiteralString = f"""
-      status = {_CANCELLED_OR}, status_since = now(),
-      changes = {one_more(_CANCELLED_OR, "%(actor)s::text", "'cancel_requested'", _CANCEL_EVIDENCE)},
-      cancel_requested_at = now(), cancel_grace_s = %(grace_s)s::float8,
-      reason = case when {_UNSENT} then 'cancelled' else c.reason end,
-      message = case when {_UNSENT} then %(message)s::text else c.message end,
-      ended_at = case when {_UNSENT} then now() end,
-      log_completeness = case when {_UNSENT} then 'unverified' else c.log_completeness end,
-      sealed = case when {_UNSENT} then null else c.sealed end,
-      revision = c.revision + case when {_UNSENT} then 2 else 0 end,
-      lease_until = case when {_UNSENT} then null else c.lease_until end,
-      deadline_at = case when {_UNSENT} then null
-        when c.status = 'running' then least(c.deadline_at, {_CANCEL_DEADLINE}) else {_CANCEL_DEADLINE} end"""
-
-_CANCEL: LiteralString = f"""
-with m as (
-  update executor.command as c set {CANCEL_SET}
-  where c.id = %(id)s and c.status = any(%(sources)s)
-  returning {COMMAND_COLUMNS}),
-c as (select * from m where status = 'cancelled'),
-o as ({INSERT_EVENT} from c){JOB_TARGET_DONE}
-select * from m"""
-
-_EXPIRED: LiteralString = f"""
-select {COMMAND_COLUMNS} from executor.command c
-where c.status in ('pending', 'queued') and c.dispatch_at is null and c.deadline_at <= now()
-order by c.id limit %(limit)s"""
-
-# Rows whose queue deadline has passed; the guard is that still nothing was sent.
-_EXPIRE: LiteralString = f"""
-with c as (
-  update executor.command as c
-  set {entered("'failed'", "'executor:' || %(actor)s::text", "'queue_timeout'", "%(message)s::text")},
-      reason = 'queue_timeout', message = %(message)s, ended_at = now(), log_completeness = 'unverified', sealed = null,
-      owner = null, lease_until = null, deadline_at = null, revision = c.revision + 2
-  where c.id = %(id)s and c.status in ('pending', 'queued') and c.dispatch_at is null and c.deadline_at <= now()
-  returning {COMMAND_COLUMNS}),
-o as ({INSERT_EVENT} from c){JOB_TARGET_DONE}
-select * from c"""
-
 # Whether a row may have been sent before is told by `dispatch_at` as it was: every owner sets it before it sends.
 _CLAIM: LiteralString = f"""
 with free as (
@@ -150,20 +101,6 @@ set owner = %(owner)s, lease_until = now() + make_interval(secs => %(lease_s)s),
       else c.deadline_at end
 from free where c.id = free.id
 returning {COMMAND_COLUMNS}, c.sealed, free.dispatch_at is not null"""
-
-# The owner's last write under its fence: certainly nothing was sent. A look that changed nothing leaves no trace.
-_QUEUE: LiteralString = f"""
-update executor.command as c
-set status = 'queued',
-    status_since = case when {_SAME_WAIT} then (c.changes -> -2 ->> 'at')::timestamptz else now() end,
-    changes = case when {_SAME_WAIT} then c.changes - (-1)
-      else {one_more("'queued'", OWNER, "%(reason)s::text", "%(message)s::text")} end,
-    reason = %(reason)s, message = %(message)s, attempts = %(attempts)s, owner = null, fence = c.fence + 1,
-    dispatch_at = null, lock_held_at = null, deadline_at = c.created_at + make_interval(secs => c.queue_timeout_s),
-    lease_until = least(now() + make_interval(secs => %(look_s)s::float8),
-      c.created_at + make_interval(secs => c.queue_timeout_s))
-where c.id = %(id)s and c.fence = %(fence)s and c.status = 'pending'
-returning {COMMAND_COLUMNS}"""
 
 _WAKE_QUEUED: LiteralString = (
     "update executor.command set lease_until = now() where server_id = %(server_id)s and status = 'queued'"
@@ -314,17 +251,17 @@ class CommandStore:
             "sources": CANCELLABLE,
             **event.params(0),
         }
-        rows = await self._pool.rows(_CANCEL, values)
+        rows = await self._pool.rows(CANCEL, values)
         return command_from_row(rows[0]) if rows else None
 
     async def expired(self, limit: int) -> list[Command]:
         """Commands and deployments that waited beyond their deadline and were never sent."""
-        return [command_from_row(row) for row in await self._pool.rows(_EXPIRED, {"limit": limit})]
+        return [command_from_row(row) for row in await self._pool.rows(EXPIRED, {"limit": limit})]
 
     async def expire(self, command_id: UUID, actor: str, message: str, event: OutboxEvent) -> Command | None:
         """Ends one of them; None when something else happened to it first."""
         values = {"id": command_id, "actor": actor, "message": message, **event.params(0)}
-        rows = await self._pool.rows(_EXPIRE, values)
+        rows = await self._pool.rows(EXPIRE, values)
         return command_from_row(rows[0]) if rows else None
 
     async def queue(
@@ -346,7 +283,7 @@ class CommandStore:
             "attempts": Jsonb(attempts_to_json(attempts)),
             "look_s": look_s,
         }
-        rows = await self._pool.rows(_QUEUE, values)
+        rows = await self._pool.rows(QUEUE, values)
         return command_from_row(rows[0]) if rows else None
 
     async def wake_queued(self, server_id: str) -> int:

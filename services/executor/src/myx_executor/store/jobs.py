@@ -14,7 +14,8 @@ from myx_executor.domain.job_plan import Place
 from myx_executor.domain.jobs import Job, JobStatus, JobTarget, Share, TargetStatus
 from myx_executor.domain.states import LOST_AFTER_S, Status
 from myx_executor.store.changes import first_change
-from myx_executor.store.commands import CANCEL_SET, CANCELLABLE
+from myx_executor.store.command_waits import CANCEL_SET
+from myx_executor.store.commands import CANCELLABLE
 from myx_executor.store.jobs_changes import CHANGE, JobChange
 from myx_executor.store.jobs_fragment import JOB_TARGET_DONE, REVISION
 from myx_executor.store.jobs_rows import (
