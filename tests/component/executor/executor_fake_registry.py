@@ -34,6 +34,7 @@ EXECUTOR = {
         "GetAgentEndpoint",
         "ListAgents",
         "AllocateAgent",
+        "AcceptMachine",
         "BeginRotation",
         "CommitRotation",
         "AbortRotation",
@@ -136,6 +137,10 @@ class Agents(agent_service_pb2_grpc.AgentServiceServicer):
             private_key_pem=made["pems"][1],
             created=created,
         )
+
+    async def AcceptMachine(self, request, context):
+        self._world.find(request.server)
+        return agent_service_pb2.AcceptMachineResponse()
 
     async def RemoveAgent(self, request, context):
         self._world.allocated.pop(self._world.find(request.server)["server_id"], None)
@@ -273,8 +278,10 @@ def fits(selector, server):
 
 def agent_of(entry):
     extra = entry.get("_", {})
+    quarantine = agent_pb2.Quarantine(found_machine_id="other") if entry.get("quarantined") else None
     return agent_pb2.Agent(
         id=entry["agent_id"],
+        quarantine=quarantine,
         server_id=entry["server_id"],
         status=extra.get("status", agent_pb2.AGENT_STATUS_ONLINE),
         status_reason=extra.get("cause", ""),

@@ -11,6 +11,7 @@ from executor_broken_way import BrokenWay
 
 from myx.events.v1.events_pb2 import AgentOnline, Event
 from myx.executor.v1 import command_pb2 as pb
+from myx.registry.v1 import agent_pb2
 from myx_kit.events.bus import Bus
 from myx_testkit.wait import until
 
@@ -248,3 +249,32 @@ async def test_a_command_has_its_own_connect_limit(replica, own_agent, registry,
             final = await client.final(command.id)
     assert (final.status, final.reason) == (pb.COMMAND_STATUS_UNKNOWN, "delivery_unknown")
     assert (tmp_path / "marks").read_text() == "ran\n"
+
+
+async def test_nothing_is_sent_to_another_machine_and_nothing_waits_for_it(replica, own_agent, registry, tmp_path):
+    one = replica("one", **FAST)
+    registry.put(own_agent.endpoint(quarantined=True) | {"_": {"status": agent_pb2.AGENT_STATUS_OFFLINE}})
+    async with one.client() as client:
+        for policy in (pb.OFFLINE_POLICY_FAIL, QUEUE, SKIP):
+            command = await client.shell(own_agent.name, f"echo ran >> {tmp_path}/marks", offline=policy)
+            final = await client.final(command.id)
+            assert (final.status, final.reason) == (pb.COMMAND_STATUS_FAILED, "other_machine")
+            assert [one.cause for one in final.attempts] == ["other_machine"]
+            assert not final.attempts[0].HasField("wait")
+        assert not (tmp_path / "marks").exists()
+
+        registry.put(own_agent.endpoint())
+        final = await client.final((await client.shell(own_agent.name, f"echo ran >> {tmp_path}/marks")).id)
+    assert final.status == pb.COMMAND_STATUS_SUCCESS
+
+
+async def test_what_waited_for_an_agent_ends_when_another_machine_is_there(replica, own_agent, registry, tell):
+    one = replica("one", **FAST)
+    async with one.client() as client:
+        async with away(own_agent):
+            command = await client.run(own_agent.name, "true", offline=QUEUE)
+            await queued(client, command.id)
+        registry.put(own_agent.endpoint(quarantined=True))
+        await tell(own_agent)
+        final = await client.final(command.id)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_FAILED, "other_machine")

@@ -16,6 +16,7 @@ class FakeStub:
         self.calls = []
         self.error = None
         self.port = 1
+        self.quarantined = False
 
     async def GetAgentEndpoint(self, request, timeout):
         self.calls.append(request.server)
@@ -29,6 +30,7 @@ class FakeStub:
             address="h",
             rpc_port=self.port,
             certificate_sha256="00",
+            quarantined=self.quarantined,
         )
         return GetAgentEndpointResponse(endpoint=endpoint)
 
@@ -90,3 +92,19 @@ async def test_a_server_without_an_agent_is_told_apart(cache, stub):
     stub.error = NotFound("SERVER_NOT_FOUND", "no server")
     results = await asyncio.gather(cache.endpoint("web"), cache.endpoint("web"), return_exceptions=True)
     assert [type(result) for result in results] == [NotFound, NotFound]
+
+
+async def test_a_quarantine_is_asked_for_anew_each_time(cache, stub):
+    stub.quarantined = True
+    assert (await cache.endpoint("web")).quarantined
+    stub.quarantined = False
+    assert not (await cache.endpoint("web")).quarantined
+    await cache.endpoint("web")
+    assert len(stub.calls) == 2
+
+
+async def test_a_quarantine_holds_while_the_registry_is_away(cache, stub):
+    stub.quarantined = True
+    await cache.endpoint("web")
+    stub.error = Unavailable("SERVICE_UNAVAILABLE", "away")
+    assert (await cache.endpoint("web")).quarantined

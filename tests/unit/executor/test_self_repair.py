@@ -71,7 +71,13 @@ async def test_never_for_what_an_install_cannot_cure(world, repair, cause):
 
 @pytest.mark.parametrize(
     "facts",
-    [{"agent_status": "online"}, {"repair_policy": "off"}, {"running_command_ids": ("c1",)}],
+    [
+        {"agent_status": "online"},
+        {"repair_policy": "off"},
+        {"running_command_ids": ("c1",)},
+        {"paused": True},
+        {"quarantined": True},
+    ],
 )
 async def test_never_where_it_is_not_wanted_or_not_safe(world, repair, facts):
     world.facts = replace(world.facts, **facts)

@@ -21,6 +21,7 @@ _STREAMS = {"stdout": STDOUT, "stderr": STDERR}
 # Beyond a wait that the agent was asked for.
 _MARGIN_S = 10.0
 _MAX_BYTES = 256 * 1024
+_QUARANTINED = f"{rpc.Cause.OTHER_MACHINE.sentence}; nothing is sent to it until it is accepted as the right one"
 
 
 class KitAgents:
@@ -103,10 +104,14 @@ class KitAgents:
         self._endpoints.expire(server_id)
 
     async def _target(self, server_id: str) -> AgentTarget:
+        """Raises AgentFailed for a quarantined agent: what is meant for one machine is never sent to another."""
         try:
-            return (await self._endpoints.endpoint(server_id)).target
+            endpoint = await self._endpoints.endpoint(server_id)
         except (NotFound, FailedPrecondition) as error:
             raise ServerGone(server_id) from error
+        if endpoint.quarantined:
+            raise AgentFailed(rpc.Cause.OTHER_MACHINE.value, _QUARANTINED, retryable=False, maybe_delivered=False)
+        return endpoint.target
 
     async def _batch(
         self, server_id: str, calls: Sequence[tuple[str, Mapping[str, Any]]], *, timeout_s: float | None = None

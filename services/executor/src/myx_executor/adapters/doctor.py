@@ -2,7 +2,7 @@
 
 from myx_executor.adapters.fleet import KitFleet
 from myx_executor.usecases.deployments.ports import Diagnosis, Registry
-from myx_executor.usecases.ports import ServerGone
+from myx_executor.usecases.ports import AgentFailed, ServerGone
 from myx_kit.agent_rpc.diagnose import diagnose
 
 _CALL_S = 10.0
@@ -23,6 +23,8 @@ class KitDoctor:
             target = await self._fleet.target(server_id)
         except ServerGone:
             return Diagnosis("agent_not_found", "the registry knows no agent for this server")
+        except AgentFailed as failure:
+            return Diagnosis(failure.cause, failure.message)
         found = await diagnose(
             self._fleet.client,
             target,

@@ -27,6 +27,8 @@ class Endpoint:
 
     server: ServerRef
     target: AgentTarget
+    # Another machine answers there: nothing is to be sent to it.
+    quarantined: bool = False
 
 
 @dataclass(slots=True)
@@ -134,8 +136,10 @@ class EndpointCache:
                 certificate_sha256=found.certificate_sha256,
                 next_certificate_sha256=found.next_certificate_sha256,
             ),
+            quarantined=found.quarantined,
         )
-        fresh_until = asyncio.get_running_loop().time() + self._ttl_s
+        # Once the machine is accepted work goes on at once: a quarantine is asked for anew each time.
+        fresh_until = 0.0 if endpoint.quarantined else asyncio.get_running_loop().time() + self._ttl_s
         for name in {server, found.server_id, found.server_name}:
             self._entries[name] = _Entry(endpoint, fresh_until)
             self._entries.move_to_end(name)

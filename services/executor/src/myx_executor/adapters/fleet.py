@@ -28,7 +28,7 @@ class KitFleet(KitAgents):
         return self._client
 
     async def target(self, server_id: str) -> AgentTarget:
-        """How an agent is called. ServerGone when the registry knows none."""
+        """How an agent is called. ServerGone: the registry knows none; AgentFailed: it is quarantined."""
         return await self._target(server_id)
 
     async def status(self, server_id: str, *, identity: NextIdentity | None = None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The registry as deployments need it."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from myx.heartbeat.v1.heartbeat_service_pb2 import CheckNowRequest
@@ -62,9 +63,10 @@ class GrpcRegistry:
         return _facts(answer.server)
 
     async def is_away(self, server_id: str) -> bool:
-        """Fits `Presence`."""
+        """Fits `Presence`. A quarantined agent is not away: waiting brings it back no more."""
         try:
-            return (await self.server(server_id)).agent_status == "offline"
+            server = await self.server(server_id)
+            return server.agent_status == "offline" and not server.quarantined
         except MyxError:
             return False
 
@@ -123,6 +125,10 @@ class GrpcRegistry:
         """AbortRotation."""
         request = agent_service_pb2.AbortRotationRequest(server=server_id, rotation_id=rotation_id)
         await self._agents.AbortRotation(request, timeout=_CALL_S)
+
+    async def accept_machine(self, server_id: str) -> None:
+        """AcceptMachine."""
+        await self._agents.AcceptMachine(agent_service_pb2.AcceptMachineRequest(server=server_id), timeout=_CALL_S)
 
     async def remove_agent(self, server_id: str) -> None:
         """RemoveAgent; one that is gone already is fine."""
@@ -187,6 +193,8 @@ def _facts(server: server_pb2.Server) -> ServerFacts:
         ssh_address=server.ssh.address or server.address,
         ssh_port=server.ssh.port or 22,
         has_jump_host=bool(server.ssh.jump_servers),
+        quarantined=agent is not None and agent.HasField("quarantine"),
+        paused=server.HasField("pause") and server.pause.until.ToDatetime(UTC) > datetime.now(UTC),
     )
 
 

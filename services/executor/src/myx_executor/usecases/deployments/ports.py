@@ -35,6 +35,10 @@ class ServerFacts:
     ssh_address: str = ""
     ssh_port: int = 22
     has_jump_host: bool = False
+    # Another machine answers for its agent.
+    quarantined: bool = False
+    # Somebody works on it: it is not checked now.
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,10 @@ class Registry(Protocol):
 
     async def abort_rotation(self, server_id: str, rotation_id: str) -> None:
         """Forgets the next identity."""
+        ...
+
+    async def accept_machine(self, server_id: str) -> None:
+        """The machine that answers next is the right one; harmless to repeat. NotFound `AGENT_NOT_FOUND`."""
         ...
 
     async def remove_agent(self, server_id: str) -> None:

@@ -93,7 +93,9 @@ class SelfRepair:
             return
         try:
             server = await self._registry.server(server_id)
-            if server.agent_status != "offline" or server.repair_policy not in (AUTOMATIC, ASK):
+            if server.agent_status != "offline" or server.paused or server.quarantined:
+                return
+            if server.repair_policy not in (AUTOMATIC, ASK):
                 return
             if await self._store.open_work(server_id) or server.running_command_ids:
                 return

@@ -26,6 +26,10 @@ async def allocate(run: Run) -> str:
     """The agent's identity, made once and for ever; a new port or path when that was asked for."""
     plan = run.deployment.plan
     await run.tools.registry.allocate(run.server_id)
+    if plan.kind is Kind.INSTALL_AGENT:
+        # Whoever installs an agent means the machine that is there, be it a new one at the old address.
+        await run.tools.registry.accept_machine(run.server_id)
+        run.tools.fleet.forget(run.server_id)
     if plan.new_port or plan.new_path:
         await run.tools.registry.reallocate(
             run.server_id, new_port=plan.new_port, new_path=plan.new_path, request_id=run.key
