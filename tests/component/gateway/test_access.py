@@ -30,7 +30,7 @@ async def test_the_list_of_routes_is_the_real_one() -> None:
     assert ("WS", "/api/v1/deployments/abc/log/stream") in routes()
     assert ("WS", "/api/v1/jobs/abc/stream") in routes()
     assert ("GET", "/api/v1/openapi.json") in routes()
-    assert len(routes()) == 61
+    assert len(routes()) == 68
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
