@@ -34,7 +34,7 @@ async def test_a_playbook_runs_once_on_each_server(replica, registry, agents, to
             fleet.selector, play("hello.yml", greeting="moon", target=str(tmp_path / "greeting")), name="greet"
         )
         assert job.work.deployment.playbook == "hello.yml"
-        seen = await jobs.watch(job.id, output=True, timeout_s=180)
+        seen = await jobs.watch(job.id, output=True, timeout_s=300)
         assert (status(seen.job), counts(seen.job)) == ("success", {"success": 3})
         assert all(b"hello moon" in seen.output[number] for number in (1, 2, 3))
         with psycopg.connect(database(one)) as db:
@@ -60,7 +60,7 @@ async def test_what_a_server_refuses_is_its_own_end_and_what_no_server_could_do_
         work = play("hello.yml", greeting="moon", target=str(tmp_path / "greeting"))
         work.deployment.method = 3
         job = await jobs.create(fleet.selector, work)
-        final = await jobs.final(job.id, 180)
+        final = await jobs.final(job.id, 300)
         assert (status(final), counts(final)) == ("partial", {"success": 2, "unreachable": 1})
         (refused,) = await jobs.targets(job.id, job_pb2.TARGET_STATUS_UNREACHABLE)
         assert (refused.reason, refused.command_id, refused.server_id) == ("agent_not_found", "", without["server_id"])
@@ -83,9 +83,9 @@ async def test_another_replica_goes_on_with_what_was_reserved_and_nothing_runs_t
         async def some_run():
             return await asked.count(job.id, RUNNING) or None
 
-        await until(some_run)
+        await until(some_run, 60)
         os.kill(owner.program.process.pid, signal.SIGKILL)
-        final = await asked.final(job.id, 240)
+        final = await asked.final(job.id, 400)
         assert (status(final), counts(final)) == ("success", {"success": 6})
         with psycopg.connect(database(other)) as db:
             (made,) = db.execute("select count(*) from executor.command where job_id = %s", (job.id,)).fetchone()
@@ -105,7 +105,7 @@ async def test_a_reservation_whose_owner_is_gone_is_taken_up(replica, registry, 
         async def canary_done():
             return await jobs.count(job.id, job_pb2.TARGET_STATUS_SUCCESS) == 1
 
-        await until(canary_done, 120)
+        await until(canary_done, 300)
     one.program.kill9()
     reserved = uuid.uuid4()
     with psycopg.connect(database(one)) as db:
@@ -116,6 +116,6 @@ async def test_a_reservation_whose_owner_is_gone_is_taken_up(replica, registry, 
         )
     one.start()
     async with JobClient(one) as jobs:
-        final = await jobs.final(job.id, 120)
+        final = await jobs.final(job.id, 300)
         assert counts(final) == {"success": 2}
         assert (await jobs.targets(job.id))[1].command_id == str(reserved)
