@@ -35,6 +35,35 @@ def test_a_few_dead_among_many_living_are_believed(doubt, report):
     assert doubt.suspicion is None
 
 
+def test_an_agent_that_answers_often_counts_once(doubt, report):
+    for name in names(3):
+        doubt.slow(f"id-{name}")
+    for _ in range(20):
+        answer(doubt, report, "living")
+    assert {fail(doubt, report, name).status for name in names(3)} == {Status.UNKNOWN}
+    for _ in range(20):
+        answer(doubt, report, "living")
+    assert doubt.suspicion is not None
+
+
+def test_who_answered_before_the_failures_began_does_not_count(doubt, report):
+    doubt.slow("id-host-0")
+    for name in names(30, start=10):
+        answer(doubt, report, name)
+    assert fail(doubt, report, "host-0").status is Status.OFFLINE
+    for name in names(4):
+        doubt.slow(f"id-{name}")
+    assert fail(doubt, report, "host-1").status is Status.UNKNOWN
+
+
+def test_who_fails_again_during_a_suspicion_is_no_change(doubt, report):
+    for name in names(5):
+        doubt.slow(f"id-{name}")
+    assert fail(doubt, report, "host-0").is_transition
+    again = doubt.consider(report("host-0", "filtered"), before=Status.UNKNOWN)
+    assert (again.status, again.is_transition) == (Status.UNKNOWN, False)
+
+
 def test_two_failures_prove_nothing_about_us(doubt, report):
     assert [fail(doubt, report, name).status for name in names(2)] == [Status.OFFLINE] * 2
 

@@ -1,5 +1,6 @@
 """Whether failures are believed: when most of what is checked fails at once, it is rather we who are cut off."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,9 +36,9 @@ class _Failing:
 class Doubt:
     """Holds back that agents are offline while it is more likely that the network here is.
 
-    What counts are agents that answered at their last check: those that take long or fail now, against the answers
-    since the first of them began to fail. With more failures than answers (and at least MIN_FAILING) there is a
-    suspicion: failures are reported as UNKNOWN with the cause until a second opinion confirms them, agents answer
+    What counts are agents that answered at their last check: those that take long or fail now, against the others that
+    have answered since the first of them began to fail, each once: a failure takes its time, and a living agent may
+    answer several times meanwhile. With more failing than answering (and at least MIN_FAILING) there is a suspicion: failures are reported as UNKNOWN with the cause until a second opinion confirms them, agents answer
     again, or the time is over.
     """
 
@@ -47,6 +48,8 @@ class Doubt:
         self._max_s = max_s
         self._calm_s = calm_s
         self._answers = 0
+        # Agents that answered since the first failing one began to fail, with the number of their last answer.
+        self._answering: OrderedDict[str, int] = OrderedDict()
         self._failing: dict[str, _Failing] = {}
         self._believe_until = float("-inf")
         self.suspicion: Suspicion | None = None
@@ -58,7 +61,8 @@ class Doubt:
 
     def slow(self, agent_id: str) -> None:
         """The check of an agent that answered last time takes long: its first try has failed, or soon will."""
-        self._failing.setdefault(agent_id, _Failing(self._answers))
+        if agent_id not in self._failing:
+            self._fails(agent_id)
 
     def consider(self, report: Report, *, before: Status) -> Report:
         """The report to go by; `before` is what the agent was when its check began."""
@@ -70,14 +74,14 @@ class Doubt:
             return report
         entry = self._failing.get(report.agent_id)
         if entry is None and before is Status.ONLINE:
-            entry = self._failing[report.agent_id] = _Failing(self._answers)
+            entry = self._fails(report.agent_id)
         if entry is None:
             return report
         if not self._is_suspicious():
             del self._failing[report.agent_id]
             return report
         entry.report = report
-        return _unknown(report)
+        return _unknown(report, before)
 
     def tell(self, message: str) -> None:
         """What the second opinion was, for who looks."""
@@ -100,12 +104,23 @@ class Doubt:
         """Agents that are not ours any more."""
         for agent_id in agent_ids:
             self._failing.pop(agent_id, None)
+            self._answering.pop(agent_id, None)
         if self.suspicion is not None and not self._outweighed():
             self._recovered()
+
+    def _fails(self, agent_id: str) -> _Failing:
+        self._answering.pop(agent_id, None)
+        entry = self._failing[agent_id] = _Failing(self._answers)
+        return entry
 
     def _answered(self, agent_id: str) -> None:
         self._answers += 1
         self._failing.pop(agent_id, None)
+        if self._failing:
+            self._answering[agent_id] = self._answers
+            self._answering.move_to_end(agent_id)
+        else:
+            self._answering.clear()
         if self.suspicion is not None and not self._outweighed():
             self._recovered()
 
@@ -124,7 +139,10 @@ class Doubt:
         if len(self._failing) < MIN_FAILING:
             return False
         first = next(iter(self._failing.values()))
-        return len(self._failing) > self._answers - first.answers_before
+        # Those before belong to failures that are settled.
+        while self._answering and next(iter(self._answering.values())) <= first.answers_before:
+            self._answering.popitem(last=False)
+        return len(self._failing) > len(self._answering)
 
     def _recovered(self) -> None:
         """Agents answer again: those that still do not are judged at their next check."""
@@ -134,11 +152,12 @@ class Doubt:
     def _end(self) -> None:
         self.suspicion = None
         self._failing.clear()
+        self._answering.clear()
         DOUBTING.set(0)
 
 
-def _unknown(report: Report) -> Report:
+def _unknown(report: Report, before: Status) -> Report:
     outcome = report.outcome
     message = f"most agents fail at once, so it may be the control plane that is cut off; this one: {outcome.message}"
     doubted = Outcome(cause=CAUSE, message=message, tries=outcome.tries)
-    return replace(report, status=Status.UNKNOWN, outcome=doubted, is_transition=True)
+    return replace(report, status=Status.UNKNOWN, outcome=doubted, is_transition=before is not Status.UNKNOWN)
