@@ -18,7 +18,10 @@ EXECUTOR_ONLY = {
     *("BeginRotation", "CommitRotation", "AbortRotation", "ReallocateAgent", "RemoveAgent"),
 }
 GATEWAY_ONLY = {"TrustHostKey", "CreateCredential", "UpdateCredential", "DeleteCredential"}
-OPEN = {"GetServer", "ListServers", "GetAgent", "ListAgents"}
+OPEN = {
+    *("GetServer", "ListServers", "GetAgent", "ListAgents"),
+    *("ListAgentTransitions", "ListFactChanges", "QuerySeries"),
+}
 STREAMS = {"ResolveServers"}
 
 METHODS = [
