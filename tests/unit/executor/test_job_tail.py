@@ -70,8 +70,8 @@ class World:
         log.data += data
         cursor = self.hub.cursors.get(self.ids[number])
         if shown and cursor is not None:
-            (piece,) = gather([LogBytes(1, offset, data)])
-            cursor.offer(piece)
+            for piece in gather([LogBytes(1, offset, data)]):
+                cursor.offer(piece)
 
     def target(self, number):
         log = self.logs[self.ids[number]]
