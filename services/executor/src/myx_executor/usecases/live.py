@@ -88,8 +88,7 @@ class Cursor:
         size = 0
         # Behind a takeover pieces of two owners come in any order: a hole or a repeat begins the next list.
         while self._pieces and (
-            not taken
-            or (self._pieces[0].offset == taken[-1].end and size + len(self._pieces[0].data) <= PIECE_BYTES)
+            not taken or (self._pieces[0].offset == taken[-1].end and size + len(self._pieces[0].data) <= PIECE_BYTES)
         ):
             taken.append(self._pieces.popleft())
             size += len(taken[-1].data)
