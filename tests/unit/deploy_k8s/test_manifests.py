@@ -1,0 +1,198 @@
+"""Every overlay, and the base with every choice of components, fits each Kubernetes and breaks no rule of ours."""
+
+import copy
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+from k8s_policy import broken_rules, name_of, pods, settings_of
+
+from myx_executor.settings import ExecutorSettings
+from myx_gateway.settings import GatewaySettings
+from myx_heartbeat.settings import HeartbeatSettings
+from myx_registry.settings import RegistrySettings
+from myx_standalone.nats import Nats
+
+K8S = Path(__file__).resolve().parents[3] / "deploy" / "k8s"
+# The newest that there are schemas of, and back as far as clusters are found that get no more fixes.
+KUBERNETES = ("1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
+# Kinds of operators, which have no schema in Kubernetes itself.
+FOREIGN = {"monitoring.coreos.com/v1"}
+SETTINGS = {
+    "registry": RegistrySettings,
+    "heartbeat": HeartbeatSettings,
+    "executor": ExecutorSettings,
+    "gateway": GatewaySettings,
+}
+
+
+@pytest.fixture(scope="module")
+def validator():
+    return pytest.importorskip(
+        "kubernetes_validate",
+        reason="no schemas: .venv/bin/pip install -c constraints.txt -r tests/unit/deploy_k8s/requirements.txt",
+    )
+
+
+def find(objects, kind, name):
+    (found,) = [obj for obj in objects if obj["kind"] == kind and obj["metadata"]["name"] == name]
+    return found
+
+
+@pytest.mark.parametrize("kubernetes", KUBERNETES)
+def test_every_object_fits_the_schema(everything, validator, kubernetes):
+    distinct = {json.dumps(obj, sort_keys=True): obj for objects in everything.values() for obj in objects}
+    checked = [obj for obj in distinct.values() if obj["apiVersion"] not in FOREIGN]
+    for obj in checked:
+        validator.validate(obj, kubernetes, strict=True)
+    assert len(checked) > 40
+
+
+def test_the_schema_check_would_notice(overlays, validator):
+    deployment = copy.deepcopy(find(overlays["dev"], "Deployment", "registry"))
+    deployment["spec"]["template"]["spec"]["containers"][0]["livenessProbe"]["perodSeconds"] = 3
+    with pytest.raises(validator.ValidationError):
+        validator.validate(deployment, "1.35", strict=True)
+
+
+def test_no_rule_is_broken(everything):
+    broken = {name: rules for name, objects in everything.items() if (rules := broken_rules(objects))}
+    assert broken == {}
+
+
+def _spec(obj):
+    return obj["spec"]["template"]["spec"]
+
+
+WRONGS = {
+    "may run as root": lambda d: _spec(d)["securityContext"].update(runAsNonRoot=False),
+    "no seccomp profile": lambda d: _spec(d)["securityContext"].pop("seccompProfile"),
+    "can be written to": lambda d: _spec(d)["containers"][0]["securityContext"].pop("readOnlyRootFilesystem"),
+    "gain privileges": lambda d: _spec(d)["containers"][0]["securityContext"].update(privileged=True),
+    "keeps capabilities": lambda d: _spec(d)["containers"][0]["securityContext"].pop("capabilities"),
+    "no limits of memory": lambda d: _spec(d)["containers"][0]["resources"]["limits"].pop("memory"),
+    "no livenessProbe": lambda d: _spec(d)["containers"][0].pop("livenessProbe"),
+    "before its drain is over": lambda d: _spec(d).update(terminationGracePeriodSeconds=12),
+    "names no version": lambda d: _spec(d)["containers"][0].update(image="localhost:5000/registry"),
+    "token is mounted": lambda d: _spec(d).pop("automountServiceAccountToken"),
+    "hostNetwork": lambda d: _spec(d).update(hostNetwork=True),
+    "of a kind that we do not use": lambda d: _spec(d)["volumes"].append({"name": "x", "hostPath": {"path": "/"}}),
+    "can be read by others": lambda d: _spec(d)["volumes"][1]["secret"].update(defaultMode=0o444),
+    "variables of Services": lambda d: _spec(d).pop("enableServiceLinks"),
+    "holds a secret": lambda d: _spec(d)["containers"][0].update(env=[{"name": "URL", "value": "postgresql://a:b@c"}]),
+    "value of a secret": lambda d: _spec(d)["containers"][0].update(env=[{"name": "API_TOKEN", "value": "x"}]),
+    "in the environment": lambda d: _spec(d)["containers"][0].update(
+        env=[{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]
+    ),
+    "there are two": lambda d: None,
+}
+
+
+@pytest.mark.parametrize("rule", WRONGS)
+def test_a_broken_rule_is_noticed(overlays, rule):
+    objects = copy.deepcopy(overlays["dev"])
+    deployment = find(objects, "Deployment", "registry")
+    WRONGS[rule](deployment)
+    broken = broken_rules([*objects, deployment] if rule == "there are two" else objects)
+    assert len(broken) == 1
+    assert rule in broken[0]
+
+
+@pytest.mark.parametrize("kind", ["PodDisruptionBudget", "NetworkPolicy", "Service"])
+def test_a_server_without_its_company_is_noticed(overlays, kind):
+    objects = [obj for obj in overlays["dev"] if not (obj["kind"] == kind and obj["metadata"]["name"] == "registry")]
+    assert [line for line in broken_rules(objects) if kind in line]
+
+
+@pytest.mark.parametrize("service", SETTINGS)
+def test_the_services_take_their_settings(overlays, service, monkeypatch):
+    for objects in overlays.values():
+        for kind, name in (("Deployment", service), ("Job", f"{service}-migrate")):
+            if (kind, service) == ("Job", "gateway"):
+                continue
+            given = settings_of(find(objects, kind, name), objects)
+            with monkeypatch.context() as environment:
+                for key, value in given.items():
+                    environment.setenv(key, value.replace("$(POD_IP)", "10.1.2.3"))
+                settings = SETTINGS[service].load()
+            assert settings.http_listen.endswith(":9090")
+
+
+def test_secrets_and_their_keys_are_those_that_are_made(everything, tmp_path):
+    made_by = runpy.run_path(str(K8S / "make_secrets.py"), run_name="make_secrets")
+    made = {item["metadata"]["name"]: set(item["stringData"]) for item in made_by["manifests"](tmp_path)["items"]}
+    for objects in everything.values():
+        for workload, template in pods(objects):
+            for volume in template["spec"]["volumes"]:
+                if "secret" in volume:
+                    keys = {item["key"] for item in volume["secret"].get("items", [])}
+                    assert keys <= made[volume["secret"]["secretName"]], name_of(workload)
+
+
+def test_secrets_are_made_once_and_kept_for_the_owner_alone(tmp_path):
+    manifests = runpy.run_path(str(K8S / "make_secrets.py"), run_name="make_secrets")["manifests"]
+    folder = tmp_path / "secrets"
+    first = manifests(folder)
+    assert manifests(folder) == first
+    assert {path.stat().st_mode & 0o077 for path in folder.rglob("*") if path.suffix not in {".crt"}} == {0}
+    other = tmp_path / "ca.pem"
+    other.write_text("their CA\n")
+    outside = {i["metadata"]["name"]: i["stringData"] for i in manifests(folder, "db.example:6432/x", other)["items"]}
+    assert "@db.example:6432/x?sslmode=verify-full" in outside["executor-database"]["url"]
+    assert outside["executor-database"]["ca.crt"] == "their CA\n"
+
+
+def test_nats_allows_in_a_cluster_what_it_allows_on_one_machine(tmp_path):
+    standalone = Nats(tmp_path / "nats", tmp_path)
+    standalone.configure(4222)
+    there = json.loads((tmp_path / "nats" / "nats.conf").read_text())
+    here = json.loads((K8S / "components" / "nats" / "nats.conf").read_text())
+    for part in ("authorization", "max_payload", "write_deadline", "ping_interval"):
+        assert here[part] == there[part]
+    assert here["tls"]["verify_and_map"] is True
+
+
+def test_policies_name_who_calls_whom(overlays):
+    objects = overlays["production"]
+    calls = {
+        ("registry", "grpc"): {"heartbeat", "executor", "gateway"},
+        ("heartbeat", "grpc"): {"heartbeat", "executor", "gateway"},
+        ("executor", "grpc"): {"gateway"},
+        ("gateway", "grpc"): {"executor"},
+        ("nats", "nats"): {"registry", "heartbeat", "executor"},
+    }
+    for (service, port), callers in calls.items():
+        policy = find(objects, "NetworkPolicy", service)["spec"]
+        assert "Ingress" in policy["policyTypes"]
+        (rule,) = policy["ingress"]
+        assert {peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for peer in rule["from"]} == callers
+        assert [entry["port"] for entry in rule["ports"]] == [port]
+
+
+def test_targets_are_all_replicas_of_a_service_that_exists(everything):
+    for objects in everything.values():
+        for workload, template in pods(objects):
+            for key, value in settings_of(workload, objects).items():
+                if not key.endswith("_TARGET"):
+                    continue
+                name, _, port = value.removeprefix("dns:///").partition(":")
+                service = find(objects, "Service", name)["spec"]
+                assert (service["clusterIP"], service["ports"][0]["port"]) == ("None", int(port)), name_of(workload)
+                assert value.startswith("dns:///"), key
+            assert template["metadata"]["labels"]["app.kubernetes.io/name"]
+
+
+def test_migrations_are_no_address_of_a_service(everything):
+    for objects in everything.values():
+        selectors = [obj["spec"]["selector"] for obj in objects if obj["kind"] == "Service"]
+        for workload, template in pods(objects):
+            if workload["kind"] == "Job":
+                labels = template["metadata"]["labels"].items()
+                assert not [selector for selector in selectors if selector.items() <= labels]
+
+
+def test_production_has_several_of_each(overlays):
+    counts = {o["metadata"]["name"]: o["spec"]["replicas"] for o in overlays["production"] if o["kind"] == "Deployment"}
+    assert set(counts) == set(SETTINGS)
+    assert min(counts.values()) > 1
