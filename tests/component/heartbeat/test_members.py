@@ -72,6 +72,18 @@ async def test_replicas_share_and_take_over_what_a_silent_one_had(registry, shar
     await until(divided)
 
 
+async def test_a_lease_from_before_the_clock_was_set_back_does_not_hold(registry, shared, postgres):
+    for number in range(AGENTS):
+        registry.add(f"host-{number}")
+    migrations.upgrade(postgres.url)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(
+            "insert into heartbeat.member values ('dead', '127.0.0.1:1', now(), now() + interval '1 hour', 0)"
+        )
+    one = await shared()
+    await until(lambda: holds(one, AGENTS))
+
+
 async def test_any_replica_checks_an_agent_that_is_asked_for(registry, shared):
     for number in range(AGENTS):
         registry.add(f"host-{number}")

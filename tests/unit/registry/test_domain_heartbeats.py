@@ -175,6 +175,16 @@ def flap(times: int, start: float = 1) -> list[HeartbeatReport]:
     return [(online if n % 2 == 0 else offline)(start + 10 * n) for n in range(times)]
 
 
+def test_what_was_checked_by_a_clock_that_ran_ahead_does_not_silence_what_is_checked_now() -> None:
+    record = apply_report(apply_report(new_record(), online(0))[0], online(7200))[0]
+    assert apply_all([record], [offline(60)]).changed == []
+    applied = apply_all([record], [offline(60)], at(350))
+    assert [(one.status, one.at) for one in applied.facts] == [(OFFLINE, at(60))]
+    again = apply_all(applied.changed, [offline(60)], at(350))
+    assert not again.facts
+    assert not again.changed
+
+
 def test_a_flapping_agent_is_told_once_and_its_changes_no_more() -> None:
     record, applied = run(new_record(), *flap(20))
     assert [type(one) for one in applied.facts] == [Transition] * (FLAP_CHANGES - 1) + [Flapping]

@@ -38,8 +38,9 @@ class Doubt:
 
     What counts are agents that answered at their last check: those that take long or fail now, against the others that
     have answered since the first of them began to fail, each once: a failure takes its time, and a living agent may
-    answer several times meanwhile. With more failing than answering (and at least MIN_FAILING) there is a suspicion: failures are reported as UNKNOWN with the cause until a second opinion confirms them, agents answer
-    again, or the time is over.
+    answer several times meanwhile. With more failing than answering (and at least MIN_FAILING) there is a suspicion:
+    failures are reported as UNKNOWN with the cause until a second opinion confirms them, agents answer again, or the
+    time is over.
     """
 
     def __init__(self, clock: Callable[[], float], *, max_s: float, calm_s: float) -> None:

@@ -142,11 +142,13 @@ class Applied:
     quarantined: set[UUID] = field(default_factory=set)
 
 
-def apply_reports(records: Iterable[AgentRecord], reports: Iterable[HeartbeatReport]) -> Applied:
+def apply_reports(
+    records: Iterable[AgentRecord], reports: Iterable[HeartbeatReport], latest: datetime | None = None
+) -> Applied:
     """The records that changed, and what became of them in the order of their agents and times.
 
     Reports of other agents are passed over; several of one agent apply oldest first; one that is not newer than the
-    last one applied changes nothing.
+    last one applied changes nothing, unless that one is later than `latest`: then a clock ran ahead when it was made.
     """
     by_agent: dict[UUID, list[HeartbeatReport]] = {}
     for report in reports:
@@ -155,7 +157,7 @@ def apply_reports(records: Iterable[AgentRecord], reports: Iterable[HeartbeatRep
     for record in records:
         after = record
         for report in sorted(by_agent.get(record.id, ()), key=lambda report: report.checked_at):
-            after = _apply(after, report, applied)
+            after = _apply(after, report, applied, latest)
         if after is not record:
             applied.changed.append(after)
         if after.health.quarantined_at is not None:
@@ -163,11 +165,12 @@ def apply_reports(records: Iterable[AgentRecord], reports: Iterable[HeartbeatRep
     return applied
 
 
-def _apply(record: AgentRecord, report: HeartbeatReport, applied: Applied) -> AgentRecord:
+def _apply(record: AgentRecord, report: HeartbeatReport, applied: Applied, latest: datetime | None) -> AgentRecord:
     before = record.health
     if before.quarantined_at is not None:
         return record
-    if before.rpc_last_check is not None and report.checked_at <= before.rpc_last_check:
+    last = before.rpc_last_check
+    if last is not None and report.checked_at <= last and (latest is None or last <= latest):
         return record
     applied.taken.append(report)
     found = report.facts.machine_id if report.facts else ""

@@ -61,7 +61,7 @@ class Heartbeats:
             return Taken((), ())
         async with self._uow.begin() as connection:
             records = await agents.lock_records(connection, reported)
-            applied = apply_reports(records, reports)
+            applied = apply_reports(records, reports, limit)
             await self._store(connection, applied)
             entries = [("agent", verb, str(fact.agent_id), event) for fact in applied.facts
                        for verb, event in [events.agent_fact(fact)]]  # fmt: skip
