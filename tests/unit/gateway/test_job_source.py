@@ -31,6 +31,12 @@ def test_what_is_no_position_is_refused(text: str) -> None:
         parse_position(text, "after_revision")
 
 
+def test_a_wrong_position_costs_no_more_than_its_length() -> None:
+    # With a comma that may be left out each number could be cut in many ways: this one took years.
+    with pytest.raises(InvalidArgument):
+        parse_position("1;1:" + "22222222:" * 900 + "x", "Last-Event-ID")
+
+
 def test_offsets_are_heard() -> None:
     assert parse_offsets('{"offsets": {"1": 5, "300": 0}}') == {1: 5, 300: 0}
     assert parse_offsets('{"offsets": {}}') == {}
@@ -40,7 +46,7 @@ def test_offsets_are_heard() -> None:
     "text",
     ["", "{", "[]", "7", "{}", '{"offsets": [1]}', '{"offsets": {"0": 1}}', '{"offsets": {"1": -1}}',
      '{"offsets": {"1": true}}', '{"offsets": {"1": 1.5}}', '{"offsets": {"a": 1}}', '{"offsets": null}',
-     '{"offsets": {"99999999999": 1}}'],
+     '{"offsets": {"99999999999": 1}}', "[" * 100_000],
 )  # fmt: skip
 def test_what_are_no_offsets_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument) as refused:

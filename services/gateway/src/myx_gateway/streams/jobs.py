@@ -32,7 +32,8 @@ _Call = UnaryStreamCall[executor.FollowJobRequest, executor.FollowJobResponse]
 _FINAL: Final = frozenset(WIRE_JOB_STATUS[status] for status in FINAL_JOB)
 _MAX_NUMBER: Final = (1 << 31) - 1
 _MAX_OFFSET: Final = (1 << 63) - 1
-_PLACE: Final = re.compile(r"(\d{1,19})(?:;((?:\d{1,10}:\d{1,19},?)*))?", re.ASCII)
+# Commas are not optional: where one number ends must be clear, or a wrong text costs exponential time.
+_PLACE: Final = re.compile(r"(\d{1,19})(?:;((?:\d{1,10}:\d{1,19},)*(?:\d{1,10}:\d{1,19})?))?", re.ASCII)
 # A place with more offsets than fit here (a header of a request) is told without them.
 _MAX_PLACE: Final = 4096
 _SHORT_PLACE: Final = 256
@@ -70,7 +71,7 @@ def parse_offsets(text: str) -> dict[int, int]:
     try:
         offsets = json.loads(text)["offsets"]
         return _checked(offsets)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         said = 'the first message must be {"offsets": {"NUMBER": OFFSET, …}}'
         raise InvalidArgument("REQUEST_INVALID", said, offsets=said) from None
 
