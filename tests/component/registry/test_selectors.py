@@ -289,7 +289,7 @@ async def resolve(registry, selector: str = "", servers=(), caller: str = "execu
         ("version=0.1.0 or name ~ 'd*'", ["db1", "web-2"]),
         ("name ~ web-?", ["web-1", "web-2"]),
         ("address=2001:DB8::1", ["new"]),
-        (f"id in ({FLEET[0].id},{FLEET[3].id})", ["db1", "new"]),
+        pytest.param(f"id in ({FLEET[0].id},{FLEET[3].id})", ["db1", "new"], id="ids"),
         ("role=nothing", []),
     ],
 )
