@@ -10,6 +10,8 @@ from myx_kit.agent_rpc.wire import LogEvent, clean_all
 
 # Beside `wait_s`: what the way there and back may take.
 _MARGIN_S = 10.0
+# No play has so many events.
+_MAX_SEQ = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,16 @@ async def get_playbook_events(
         options.setdefault("timeout_s", wait_s + _MARGIN_S)
     answer = await client.call(target, "get_playbook_events", params, **options)
     try:
-        events = [LogEvent(int(event["seq"]), clean_all(event)) for event in answer["events"]]
+        events = [LogEvent(_seq(event["seq"]), clean_all(event)) for event in answer["events"]]
         return events, answer["is_final"] is True
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise AgentCallError(Cause.RPC_ERROR, "the agent's events cannot be understood") from None
+
+
+def _seq(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_SEQ:
+        raise ValueError
+    return value
 
 
 async def rotate_credentials(

@@ -1,6 +1,7 @@
 """JSON-RPC 2.0 and log frames as bytes: encode and decode, no I/O. Shapes: DESIGN.md section 2, CONTRACTS.md."""
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ def decode_answers(body: bytes, count: int) -> list[dict[str, Any] | JsonRpcErro
     One error object with id null, as for a request that the agent could not read, stands for every call.
     """
     try:
-        document = json.loads(body)
+        document = _json(body)
     except (ValueError, RecursionError):
         raise WireError("the answer is not JSON") from None
     if isinstance(document, dict):
@@ -88,6 +89,18 @@ def decode_answers(body: bytes, count: int) -> list[dict[str, Any] | JsonRpcErro
     if sorted(answers) != list(range(count)):
         raise WireError("the answer does not belong to the request")
     return [answers[number] for number in range(count)]
+
+
+def _json(text: str | bytes) -> Any:
+    """A JSON value as RFC 8259 has it; ValueError for the NaN and Infinity that Python would take, `1e999` too."""
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(number)
+    return value
 
 
 def _decode_answer(item: Mapping[str, Any]) -> dict[str, Any] | JsonRpcError:
@@ -144,7 +157,7 @@ def decode_frame(message: bytes) -> LogFrame:
 def decode_text(text: str | bytes) -> LogGap | LogEvent | LogFinal | JsonRpcError | None:
     """A text frame; None for a type that this client does not know (a newer agent may send one). Raises WireError."""
     try:
-        frame = json.loads(text)
+        frame = _json(text)
         match frame["type"]:
             case "gap":
                 return LogGap(_offset(frame["from"]), _offset(frame["to"]), str(frame["reason"]))

@@ -21,6 +21,8 @@ _STREAMS = {"stdout": STDOUT, "stderr": STDERR}
 # Beyond a wait that the agent was asked for.
 _MARGIN_S = 10.0
 _MAX_BYTES = 256 * 1024
+# No log reaches so far, whatever an agent says.
+_FARTHEST = 1 << 62
 _QUARANTINED = f"{rpc.Cause.OTHER_MACHINE.sentence}; nothing is sent to it until it is accepted as the right one"
 
 
@@ -87,7 +89,7 @@ class KitAgents:
                 message = "no such command, and the agent is too old to promise more"
                 raise AgentFailed("rpc_error", message, retryable=False, maybe_delivered=False, code=COMMAND_NOT_FOUND)
             raise failed_rpc(answer)
-        return bool(answer["state"] == "forbidden")
+        return answer.get("state") == "forbidden"
 
     async def release(self, server_id: str, command_ids: Sequence[UUID]) -> list[UUID]:
         """`release_command` for many."""
@@ -172,10 +174,10 @@ def items_of(page: Mapping[str, Any], offset: int) -> list[LogItem]:
     """What one answer of `get_command_log` says. AgentFailed when it is malformed."""
     try:
         items: list[LogItem] = []
-        end = int(page["new_offset"])
+        end = _offset(page["new_offset"])
         gap = page.get("gap")
         if gap:
-            items.append(LogGap(offset, int(gap["to"]), clean(str(gap["reason"]))))
+            items.append(LogGap(offset, _offset(gap["to"]), clean(str(gap["reason"]))))
         else:
             data = base64.b64decode(page["log_data"], validate=True)
             if data:
@@ -184,11 +186,17 @@ def items_of(page: Mapping[str, Any], offset: int) -> list[LogItem]:
                 raise ValueError
         if page["is_final"]:
             items.append(LogEnd(end, dict(page["result"])))
-    except (KeyError, TypeError, ValueError, binascii.Error):
+    except (KeyError, TypeError, AttributeError, ValueError, binascii.Error):
         raise AgentFailed(
             "rpc_error", "the agent's answer cannot be understood", retryable=True, maybe_delivered=True
         ) from None
     return items
+
+
+def _offset(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _FARTHEST:
+        raise ValueError
+    return value
 
 
 def failed(error: rpc.AgentCallError) -> AgentFailed:
@@ -219,5 +227,5 @@ def failed_rpc(error: rpc.JsonRpcError) -> AgentFailed:
         maybe_delivered=error.code == rpc.INTERNAL_ERROR,
         code=error.code,
         reason=error.reason,
-        end=end if isinstance(end, int) else None,
+        end=end if type(end) is int and 0 <= end <= _FARTHEST else None,
     )

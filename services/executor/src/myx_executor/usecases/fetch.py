@@ -162,10 +162,13 @@ class Fetch:
             except ServerGone:
                 return _lost("the registry knows no such server or agent any more")
             self._contact.heard()
+            before = end
             for item in items:
                 if isinstance(item, LogEnd):
                     return outcome_of(result_from_wire(item.result), Completeness.INCOMPLETE)
                 end = item.end
+            if end <= before:  # as in `_poll`
+                await asyncio.sleep(_EARLY_ANSWER_PAUSE_S)
 
     def _pause_s(self) -> float:
         return self._calm_s * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing

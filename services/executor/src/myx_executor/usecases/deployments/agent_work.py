@@ -3,7 +3,8 @@ replica goes on with them where this one stopped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -37,6 +38,8 @@ _PATIENCE_S = 30.0
 _EVENTS_WAIT_S = 20.0
 _EVENTS_PAUSE_S = 1.0
 _LAST_EVENTS_TRIES = 10
+# An agent that goes on telling is not listened to for longer.
+_LAST_EVENTS_S = 60.0
 _CALLS = "calls"
 
 _Send = Callable[[UUID, float], Awaitable[list[LogItem]]]
@@ -44,7 +47,7 @@ _Send = Callable[[UUID, float], Awaitable[list[LogItem]]]
 
 @dataclass(frozen=True, slots=True)
 class AgentEnd:
-    """How a command or play on the agent ended; `recap` as the agent said it."""
+    """How a command or play on the agent ended; `recap`: the counts, as `recap_from_wire` reads them."""
 
     outcome: Outcome
     recap: Any = None
@@ -278,7 +281,13 @@ async def _copy_events(run: Run, command_id: UUID, call: dict[str, Any]) -> None
 
 
 async def _last_events(run: Run, command_id: UUID, call: dict[str, Any]) -> None:
-    """What is left after the end; a way that stays broken is not waited for."""
+    """What is left after the end; a way that stays broken is not waited for, nor an agent without an end."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_EVENTS_S):
+            await _left_events(run, command_id, call)
+
+
+async def _left_events(run: Run, command_id: UUID, call: dict[str, Any]) -> None:
     sink = await PlayEvents.open(run, call["events_at"])
     for _ in range(_LAST_EVENTS_TRIES):
         try:
@@ -306,7 +315,9 @@ def _judge(run: Run, end: LogEnd | Outcome, feed: _Feed) -> AgentEnd:
     completeness = verdict(feed.hash, result) if feed.received == end.offset else Completeness.INCOMPLETE
     if completeness is not Completeness.COMPLETE:
         run.log_is_whole = False
-    return AgentEnd(outcome_of(result, completeness), end.result.get("recap"))
+    # Of what an agent says only what is understood is kept: all else may be of any size and kind.
+    recap = recap_from_wire(end.result.get("recap"))
+    return AgentEnd(outcome_of(result, completeness), recap and {"localhost": asdict(recap)})
 
 
 def demand_success(end: AgentEnd, reason: str, what: str, cure: str) -> None:

@@ -1,5 +1,6 @@
 """Progress events of a deployment's plays: numbered through, bounded, stored under the lease."""
 
+import json
 from collections.abc import Sequence
 
 from myx_executor.domain.command import LeaseLost
@@ -8,8 +9,12 @@ from myx_executor.usecases.deployments.ports import PlayEvent
 from myx_executor.usecases.deployments.run import Run
 from myx_executor.usecases.patience import patiently
 
-# Beyond it only recaps are kept.
+# Beyond it only recaps are kept, and not many of them.
 MAX_EVENTS = 20_000
+MAX_LATE_RECAPS = 100
+# Of one event, and of all of them: what is more is left out, whatever an agent sends.
+MAX_EVENT_BYTES = 256 * 1024
+MAX_BYTES = 256 * 1024 * 1024
 _PATIENCE_S = 30.0
 _BATCH = 500
 
@@ -20,6 +25,8 @@ class PlayEvents:
     def __init__(self, run: Run, begin: int, taken: int) -> None:
         self._run = run
         self._begin = begin
+        self._late_recaps = 0
+        self._bytes = 0
         self.taken = taken
 
     @classmethod
@@ -41,17 +48,28 @@ class PlayEvents:
         run, kept = self._run, []
         for event in events:
             number = self._begin + event.seq
-            if event.event.get("type") == "recap":
+            is_recap = event.event.get("type") == "recap"
+            if is_recap:
                 await run.set_recap(recap_from_wire(event.event))
-            elif number > MAX_EVENTS:
-                continue
-            kept.append((number, dict(event.event)))
+            if self._has_room(number, is_recap, event):
+                kept.append((number, dict(event.event)))
         if not kept:
             return
         fence = run.lease.command.fence
         stored = await patiently(lambda: run.tools.store.add_events(run.deployment.id, fence, kept), _PATIENCE_S)
         if not stored:
             raise LeaseLost
+
+    def _has_room(self, number: int, is_recap: bool, event: PlayEvent) -> bool:
+        if number > MAX_EVENTS:
+            self._late_recaps += is_recap
+            if not is_recap or self._late_recaps > MAX_LATE_RECAPS:
+                return False
+        size = len(json.dumps(dict(event.event)))
+        if size > MAX_EVENT_BYTES or self._bytes + size > MAX_BYTES:
+            return False
+        self._bytes += size
+        return True
 
 
 async def why_failed(run: Run) -> str:
