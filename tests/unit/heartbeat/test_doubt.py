@@ -177,6 +177,19 @@ def others(report):
     return [other(report("x").checked_at)]
 
 
+def test_a_check_that_began_before_the_recovery_marks_nobody(suspicious, doubt, report, clock):
+    began = clock.now
+    clock.now += 10
+    for name in names(5):
+        answer(doubt, report, name)
+    assert doubt.suspicion is None
+    late = report("host-7", "filtered")
+    for before in (Status.ONLINE, Status.UNKNOWN):
+        assert doubt.consider(late, before=before, started=began).status is Status.UNKNOWN
+    clock.now += 1
+    assert doubt.consider(late, before=Status.UNKNOWN, started=clock.now).status is Status.OFFLINE
+
+
 async def test_alone_the_ssh_ports_of_hosts_confirm(suspicious, endpoint):
     world = World(suspicious, endpoint, Share(), ssh=True)
     await world.opinion.run_once()

@@ -161,7 +161,7 @@ class Checks:
         checked_at = self._last_stamp = stamp(datetime.now(UTC), self._last_stamp)
         report = judge(endpoint.agent_id, outcome, checked_at, (agent.status, agent.cause))
         if self._fleet.get(endpoint.agent_id) is agent:
-            report = self._doubt.consider(report, before=before)
+            report = self._doubt.consider(report, before=before, started=started)
         if self._fleet.settle(agent, report) or is_asked:
             self._reports.add(report)
         CHECKS.labels(report.status.value).inc()

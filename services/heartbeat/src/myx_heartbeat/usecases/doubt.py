@@ -53,6 +53,8 @@ class Doubt:
         self._answering: OrderedDict[str, int] = OrderedDict()
         self._failing: dict[str, _Failing] = {}
         self._believe_until = float("-inf")
+        # When agents answered again after a suspicion.
+        self._recovered_at = float("-inf")
         self.suspicion: Suspicion | None = None
 
     @property
@@ -65,14 +67,18 @@ class Doubt:
         if agent_id not in self._failing:
             self._fails(agent_id)
 
-    def consider(self, report: Report, *, before: Status) -> Report:
-        """The report to go by; `before` is what the agent was when its check began."""
+    def consider(self, report: Report, *, before: Status, started: float | None = None) -> Report:
+        """The report to go by; `before` is what the agent was when its check began, at `started` (None: just now)."""
         if report.status is Status.ONLINE:
             self._answered(report.agent_id)
             return report
         if report.status is not Status.OFFLINE:
             self._failing.pop(report.agent_id, None)
             return report
+        if started is not None and started < self._recovered_at:
+            # It was tried while our network was broken: only the next check says something about the agent.
+            self._failing.pop(report.agent_id, None)
+            return _unknown(report, before)
         entry = self._failing.get(report.agent_id)
         if entry is None and before is Status.ONLINE:
             entry = self._fails(report.agent_id)
@@ -148,6 +154,7 @@ class Doubt:
     def _recovered(self) -> None:
         """Agents answer again: those that still do not are judged at their next check."""
         log.info("suspects_itself_no_more", failing=len(self._failing))
+        self._recovered_at = self._clock()
         self._end()
 
     def _end(self) -> None:
