@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -211,7 +212,15 @@ def test_expressions_match_within_a_line():
 
 @pytest.mark.parametrize(
     ("pattern", "regex"),
-    [("", False), ("x" * 1001, False), ("a\nb", False), ("(", True), ("(?=x)", True), ("(a{1000}){1000}", True)],
+    [
+        ("", False),
+        ("x" * 1001, False),
+        ("a\nb", False),
+        ("(", True),
+        ("(?=x)", True),
+        ("(a{1000}){1000}", True),
+        ("(?:.?.?.?.?){1000}b{900}c", True),
+    ],
 )
 def test_patterns_that_are_none_are_said(pattern, regex):
     with pytest.raises(InvalidArgument) as error:
@@ -224,6 +233,64 @@ async def test_a_pattern_that_ruins_other_engines_is_linear(pool):
     store = Store([(STDOUT, b"x" * (1 << 20) + b"\n")])
     found = await search(pool, store, "(x+x+)+y", regex=True)
     assert (found.matches, found.is_end) == ([], True)
+
+
+async def test_a_pattern_that_takes_too_long_is_refused(pool, monkeypatch):
+    monkeypatch.setattr(search_log, "_LONGEST_S", 0.0)
+    store = Store([(STDOUT, b"x\n" * (1 << 17))])
+    for pattern in ("y", "\\Ay"):
+        with pytest.raises(InvalidArgument, match="too long"):
+            await search(pool, store, pattern, regex=True)
+
+
+async def test_a_cut_line_is_not_looked_at_once_for_each_of_its_bytes(pool, monkeypatch):
+    looks = []
+
+    class Counted:
+        def __init__(self, regexp):
+            self.regexp = regexp
+
+        def search(self, *where):
+            looks.append(where)
+            return self.regexp.search(*where)
+
+    pattern = Pattern("b.*zzz|b", regex=True, ignore_case=False)
+    pattern._regexp = Counted(pattern._regexp)
+    text = log_lines.Text(STDOUT, b"b" * 10_000, [0], [0], repeated=log_lines.OVERLAP)
+    assert [match.match_start for match in pattern.find(text, -1, 10)] != []
+    assert len(looks) <= search_log._REPEATED_MATCHES + 2
+
+
+@pytest.mark.parametrize("pattern", ["^$", "^", "$", "e$", "^n.*e$", "\\bneedle\\b"])
+def test_lines_are_the_same_however_many_are_looked_at_at_once(monkeypatch, pattern):
+    data = b"".join(random.Random(1).choices([b"\n", b"needle\n", b"x" * 30 + b"\n", b"no needle\n"], k=500)) + b"ne"
+    known = first(pattern, data, regex=True)
+    for window in (1, 7, 40, 1 << 20):
+        monkeypatch.setattr(search_log, "_WINDOW", window)
+        assert first(pattern, data, regex=True) == known
+
+
+async def test_who_leaves_keeps_its_turn_until_its_thread_is_free(pool, monkeypatch):
+    free = threading.Event()
+    began = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(self, text, behind, limit):
+        loop.call_soon_threadsafe(began.set)
+        assert free.wait(60)
+        return []
+
+    monkeypatch.setattr(Pattern, "find", slow)
+    store = Store([(STDOUT, b"needle\n")])
+    searches = SearchLog(store, store, pool)
+    task = asyncio.create_task(searches.search(SearchRequest(store.command.id, "n")))
+    await began.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    free.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_ids_offsets_and_numbers_that_are_wrong(pool):

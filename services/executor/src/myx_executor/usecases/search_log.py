@@ -30,6 +30,13 @@ CALL_S = 1.0
 
 # Compiled expressions and what they need while they match.
 _RE2_BYTES = 8 << 20
+# RE2 is linear in the text, times the steps of the expression where that has too many states to keep: both are bounded,
+# and so is how long one may take over a page of a log.
+_MAX_STEPS = 3000
+_WINDOW = 64 << 10
+_LONGEST_S = 5.0
+# Matches in what was repeated of a part; where there are more, one that begins there and ends behind it is not found.
+_REPEATED_MATCHES = 200
 # Calls at once, and how many may wait for their turn; each holds a few MiB.
 _AT_ONCE, _WAITING = 4, 100
 
@@ -97,6 +104,13 @@ class Pattern:
         finally:
             # It would keep the last 128 of them.
             re2.purge()
+        if self._regexp.programsize > _MAX_STEPS:
+            raise _invalid("the pattern is too large: repeat less, or smaller classes of characters")
+        self._until = float("inf")
+
+    def begin(self) -> None:
+        """From now on `find` may take _LONGEST_S, then it raises InvalidArgument `PATTERN_INVALID`."""
+        self._until = time.monotonic() + _LONGEST_S
 
     def find(self, text: Text, behind: int, limit: int) -> list[Match]:
         """The first lines that match and end behind an offset, at most `limit`."""
@@ -128,15 +142,30 @@ class Pattern:
     def _first(self, text: Text, position: int) -> tuple[int, int] | None:
         if self.by_line:
             return self._first_by_line(text, position)
-        found = self._regexp.search(text.data, position)
-        # What ended in the part before was found there.
-        while found is not None and found.end() <= text.repeated and text.repeated:
-            found = self._regexp.search(text.data, found.start() + 1)
-        return None if found is None else found.span()
+        data = text.data
+        while position < len(data):
+            self._check_time()
+            stop = _window_end(data, position)
+            found = self._regexp.search(data, position, stop)
+            # What ended in the part before was found there.
+            tries = 0
+            while found is not None and found.end() <= text.repeated and text.repeated:
+                tries += 1
+                behind = found.start() + 1 if tries < _REPEATED_MATCHES else max(found.start() + 1, text.repeated)
+                found = self._regexp.search(data, behind, stop) if behind <= stop else None
+            if found is not None:
+                return int(found.start()), int(found.end())
+            position = stop + 1
+        return None
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._until:
+            raise _invalid("looking for the pattern takes too long: make it simpler")
 
     def _first_by_line(self, text: Text, position: int) -> tuple[int, int] | None:
         data = text.data
         while position < len(data):
+            self._check_time()
             stop = data.find(b"\n", position)
             stop = len(data) if stop < 0 else stop
             found = self._regexp.search(data[position:stop])
@@ -177,6 +206,7 @@ class _Scan:
                 self._lines.feed(piece)
         if not rows:
             self._skip_to(size)
+        self._pattern.begin()
         texts = self._lines.take()
         if self.position == last_of:
             texts += self._lines.finish()
@@ -240,7 +270,12 @@ class SearchLog:
         until, loop = time.monotonic() + CALL_S, asyncio.get_running_loop()
         while scan.position < size and not scan.is_full:
             rows = await self._logs.page(command.id, scan.position, min(PAGE_BYTES, size - scan.position))
-            await loop.run_in_executor(self._pool, partial(scan.look, rows, size, last_of=last_of))
+            looking = loop.run_in_executor(self._pool, partial(scan.look, rows, size, last_of=last_of))
+            try:
+                await asyncio.shield(looking)
+            finally:
+                # A thread cannot be stopped: who leaves keeps its turn until the thread is free.
+                await asyncio.wait([looking])
             if scan.position > offset and (scan.position - offset >= CALL_BYTES or time.monotonic() >= until):
                 break
         if scan.has_more:
@@ -256,6 +291,14 @@ class SearchLog:
             message = "the offset is negative" if offset < 0 else f"the log ends at {command.log_size}"
             raise OutOfRange("OFFSET_BEYOND_END", message, offset=str(offset), end=str(command.log_size))
         return command
+
+
+def _window_end(data: bytes, position: int) -> int:
+    """The end of about _WINDOW bytes of whole lines, without the last newline; one line at least."""
+    limit = position + _WINDOW
+    stop = data.rfind(b"\n", position, limit) if limit < len(data) else len(data)
+    stop = data.find(b"\n", limit) if stop < 0 else stop
+    return len(data) if stop < 0 else stop
 
 
 def _match(text: Text, line: range, span: range, end: int) -> Match:
