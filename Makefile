@@ -9,12 +9,14 @@ MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES)) protos/gen
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EDITABLE := install --no-build-isolation -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
+# Test processes side by side: most tests wait for processes, so that more than there are cores do no harm.
+WORKERS ?= 3
 
 # A virtual environment knows its place: one of a checkout that was moved or copied does not work, and is made anew.
 MADE_FOR := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help up install dev test test-long check protos bench agent-bundle clean
+.PHONY: help up install dev test test-long check protos bench agent-bundle images clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,7 +29,7 @@ install: $(VENV)/.installed ## Install MyX into .venv
 dev: $(VENV)/.dev ## Install the tools for tests and checks as well
 
 test: dev ## Run the whole test suite
-	$(PYTEST) -m "not long" $(ARGS)
+	$(PYTEST) -m "not long" -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-long: dev ## Run the tests that take many minutes in full
 	$(PYTEST) $(ARGS)
@@ -47,6 +49,9 @@ bench: dev ## Measure MyX beside plain ssh on this machine
 
 agent-bundle: install ## Build what servers get installed: agent, its wheels, uv (build/agent-bundle)
 	@$(BIN)/python -m myx_agent_bundle build --out build/agent-bundle $(ARGS)
+
+images: agent-bundle ## Build the services' container images (podman or docker; see deploy/docker/build)
+	deploy/docker/build $(SERVICES)
 
 clean: ## Remove what was built (not the data in .myx)
 	rm -rf $(VENV) build protos/gen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
