@@ -61,7 +61,7 @@ class SecondOpinion:
         self._endpoint_of = endpoint_of
         self._ssh_answers = ssh_answers
         self._on_confirmed = on_confirmed
-        self._lost: list[Endpoint] = []
+        self._lost: list[str] = []
 
     async def run_once(self) -> None:
         """One look; nothing to do while there is no doubt."""
@@ -98,7 +98,7 @@ class SecondOpinion:
             return
         reached = len(causes) - failed
         log.warning("leaves_its_share", other=member.member_id, reached=reached, asked=len(causes))
-        self._lost = list(sample)
+        self._lost = [one.agent_id for one in sample]
         self._share.is_suspended = True
 
     async def _ask_hosts(self, sample: Sequence[Endpoint]) -> None:
@@ -112,10 +112,12 @@ class SecondOpinion:
             self._doubt.tell(f"{reached} of {len(answers)} of their hosts answer on their SSH port")
 
     async def _try_to_come_back(self) -> None:
-        outcomes = await asyncio.gather(*(self._probe(one, retry=False) for one in self._lost))
+        # As they are now: an agent may be gone, have moved, or have another certificate since.
+        asked = [one for one in map(self._endpoint_of, self._lost) if one is not None]
+        outcomes = await asyncio.gather(*(self._probe(one, retry=False) for one in asked))
         answered = sum(1 for outcome in outcomes if not outcome.cause)
-        if 2 * answered >= len(self._lost) or not self._share.others:
-            log.info("takes_its_share_again", reached=answered, asked=len(self._lost))
+        if 2 * answered >= len(asked) or not self._share.others:
+            log.info("takes_its_share_again", reached=answered, asked=len(asked))
             self._share.is_suspended = False
 
     def _confirm(self, why: str) -> None:
