@@ -54,9 +54,9 @@ def fleet(intervals, schedule, clock, chance) -> Fleet:
 
 @pytest.fixture
 def endpoint():
-    def make(name: str, status: Status = Status.ONLINE, revision: int = 1) -> Endpoint:
+    def make(name: str, status: Status = Status.ONLINE, revision: int = 1, port: int = 1) -> Endpoint:
         return Endpoint(
-            f"id-{name}", f"server-{name}", name, "127.0.0.1", 1, "p", "t", "k", "00" * 32, status, revision
+            f"id-{name}", f"server-{name}", name, "127.0.0.1", port, "p", "t", "k", "00" * 32, status, revision
         )
 
     return make

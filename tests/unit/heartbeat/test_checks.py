@@ -208,7 +208,7 @@ async def test_a_failure_across_a_pause_of_ours_is_asked_again(checks, fleet, en
 async def test_an_outcome_of_an_old_address_is_asked_again(checks, fleet, endpoint, clock, probe, reports):
     def moved(_):
         probe.outcomes["a"] = Outcome()
-        fleet.replace([endpoint("a", revision=2)], checks.is_running)
+        fleet.replace([endpoint("a", port=2)], checks.is_running)
         return Outcome(cause="refused")
 
     probe.outcomes["a"] = moved
@@ -220,6 +220,24 @@ async def test_an_outcome_of_an_old_address_is_asked_again(checks, fleet, endpoi
     assert probe.asked == ["a", "a"]
     (report,) = reports.take()
     assert report.status is Status.ONLINE
+
+
+async def test_an_outcome_counts_though_the_registry_has_another_status_meanwhile(
+    checks, fleet, endpoint, clock, probe, reports
+):
+    def noted(_):
+        fleet.replace([endpoint("a", Status.OFFLINE, revision=2)], checks.is_running)
+        return Outcome(cause="refused")
+
+    probe.outcomes["a"] = noted
+    fleet.replace([endpoint("a")], checks.is_running)
+    clock.now += 1
+    checks.start_due()
+    await settled()
+
+    assert probe.asked == ["a"]
+    (report,) = reports.take()
+    assert report.outcome.cause == "refused"
 
 
 async def test_a_new_agent_is_asked_without_retries_until_it_answers(checks, fleet, endpoint, clock, probe, reports):

@@ -43,12 +43,24 @@ def test_an_unchanged_agent_keeps_its_due_time(fleet, endpoint, schedule, clock)
     assert schedule.next_due(Lane.LIVING) == due
 
 
-def test_a_changed_agent_is_due_at_once(fleet, endpoint, schedule, clock, report):
+def test_another_status_in_the_registry_is_no_reason_for_another_check(fleet, endpoint, schedule, clock, report):
+    fleet.replace([endpoint("a")], idle)
+    schedule.pop_due(Lane.LIVING, clock.now + 1)
+    fleet.settle(fleet.get("id-a"), report("a"))
+    due = schedule.next_due(Lane.LIVING)
+
+    fleet.replace([endpoint("a", Status.OFFLINE, revision=2)], idle)
+
+    assert schedule.next_due(Lane.LIVING) == due
+    assert fleet.get("id-a").endpoint.revision == 2
+
+
+def test_an_agent_that_moved_is_due_at_once(fleet, endpoint, schedule, clock, report):
     fleet.replace([endpoint("a")], idle)
     schedule.pop_due(Lane.LIVING, clock.now + 1)
     fleet.settle(fleet.get("id-a"), report("a"))
 
-    fleet.replace([endpoint("a", revision=2)], idle)
+    fleet.replace([endpoint("a", revision=2, port=2)], idle)
 
     assert schedule.next_due(Lane.LIVING) <= clock.now + 0.01
     assert fleet.get("id-a").endpoint.revision == 2

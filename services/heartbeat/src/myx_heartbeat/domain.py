@@ -46,6 +46,12 @@ class Endpoint:
     quarantined: bool = False
     paused_until: datetime | None = None
 
+    @property
+    def way(self) -> tuple[str | int, ...]:
+        """Address and credentials: with the same ones a check is the same check. Secret."""
+        return (self.address, self.rpc_port, self.rpc_path, self.agent_token, self.secret_key,
+                self.certificate_sha256, self.next_certificate_sha256)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Try:

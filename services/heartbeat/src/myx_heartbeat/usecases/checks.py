@@ -155,7 +155,7 @@ class Checks:
             started = self._clock()
             endpoint = agent.endpoint
             outcome = await self._probe(endpoint, retry=started >= agent.starting_until)
-            if agent.endpoint is endpoint and not (outcome.cause and self._watch.paused_since(started)):
+            if agent.endpoint.way == endpoint.way and not (outcome.cause and self._watch.paused_since(started)):
                 break
         before = agent.status
         checked_at = self._last_stamp = stamp(datetime.now(UTC), self._last_stamp)

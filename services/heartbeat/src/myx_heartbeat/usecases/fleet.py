@@ -49,7 +49,7 @@ class Fleet:
     def replace(self, endpoints: Iterable[Endpoint], checking: Callable[[str], bool]) -> list[str]:
         """Take over the whole list of our agents; the ids of those that are not in it any more.
 
-        New and changed agents are checked at once, but not in one rush. `checking` says whether a check runs now: such
+        New and moved agents are checked at once, but not in one rush. `checking` says whether a check runs now: such
         an agent has no due time until it ends.
         """
         seen = {one.agent_id: one for one in endpoints}
@@ -77,10 +77,10 @@ class Fleet:
             until = self._clock() + self._intervals.startup_wait_s if is_new else 0.0
             self._agents[endpoint.agent_id] = Agent(endpoint, endpoint.status, starting_until=until)
             return True
-        if known.endpoint.revision != endpoint.revision:
-            known.endpoint = endpoint
-            return True
-        return False
+        # A change of status, which may be our own, needs no other check.
+        has_moved = known.endpoint.way != endpoint.way
+        known.endpoint = endpoint
+        return has_moved
 
     def settle(self, agent: Agent, report: Report) -> bool:
         """Note the outcome of a check and when the next one is due; whether the report is for the registry.
