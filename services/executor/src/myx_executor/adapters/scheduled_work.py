@@ -61,11 +61,14 @@ class ScheduledWork:
         """What was started under this request id before."""
         return await self._starters[order.work.kind].find(order.requested_by, order.request_id)
 
-    async def start(self, order: Order, targets_sha256: str) -> UUID:
-        """Starts it, once; the id."""
+    async def start(self, order: Order, subject: Subject) -> UUID:
+        """Starts it, once, on the servers of `subject` and no others; the id."""
         request = request_of(order.work)
         request.request_id, request.requested_by = order.request_id, order.requested_by
-        return await self._starters[order.work.kind].start(request, order.schedule_id, targets_sha256)
+        if isinstance(request, RunCommandRequest | CreateDeploymentRequest):
+            # By its id: another server may have the name by now.
+            (request.server,) = subject.server_ids
+        return await self._starters[order.work.kind].start(request, order.schedule_id, subject.targets_sha256)
 
 
 class CommandStarter:

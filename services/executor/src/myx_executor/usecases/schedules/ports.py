@@ -43,8 +43,9 @@ class Starter(Protocol):
         """What was started under this request id before."""
         ...
 
-    async def start(self, order: Order, targets_sha256: str) -> UUID:
-        """Starts it, once; the id. A job whose list is not this one any more: FailedPrecondition `TARGETS_CHANGED`."""
+    async def start(self, order: Order, subject: Subject) -> UUID:
+        """Starts it, once, on the servers of `subject`; the id. A job that has other ones by now: FailedPrecondition
+        `TARGETS_CHANGED`."""
         ...
 
 

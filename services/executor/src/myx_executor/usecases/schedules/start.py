@@ -121,7 +121,7 @@ class Starts:
             return Fire(fire.slot_at, FireOutcome.DENIED, "access_denied", refusal)
         work = open_work(self._box, fire.schedule_id, fire.work, fire.sealed)
         whole = Order(work, order.request_id, order.requested_by, order.schedule_id)
-        return _started(fire, await self._starter.start(whole, subject.targets_sha256))
+        return _started(fire, await self._starter.start(whole, subject))
 
     async def _store_end(self, fire: ClaimedFire, end: Fire | _Later) -> None:
         if isinstance(end, _Later):
