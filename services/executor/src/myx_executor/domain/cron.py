@@ -24,6 +24,7 @@ _FIELDS: Final = (
     ("month", "1 to 12, or JAN to DEC"),
     ("day-of-week", "0 to 7, or SUN to SAT"),
 )
+_NO_SUCH_DATE: Final = "cron names a date that does not exist: none of its months has such a day"
 _EXPRESSION = re.compile(r"[0-9A-Za-z*,/#-]+( +[0-9A-Za-z*,/#-]+)*", re.ASCII)
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,3}", re.ASCII)
 # Files beside the zones that are none.
@@ -105,9 +106,9 @@ def checked_cron(expression: str, zone: str, now: datetime) -> Cron:
     try:
         upcoming = cron.after(now)
     except CronSimError as error:
-        raise _cron_invalid(_what_is_wrong(str(error))) from None
+        raise _cron_invalid(_what_is_wrong(str(error), parts)) from None
     if upcoming is None:
-        raise _cron_invalid("cron names a date that does not exist")
+        raise _cron_invalid(_NO_SUCH_DATE)
     return cron
 
 
@@ -124,11 +125,22 @@ def checked_zone(zone: str) -> str:
     return name
 
 
-def _what_is_wrong(error: str) -> str:
+def _what_is_wrong(error: str, parts: list[str]) -> str:
     for name, form in _FIELDS:
+        if name == "day-of-month" and name in error and _is_day(parts[2]):
+            return _NO_SUCH_DATE
         if name in error:
             return f"{name} of cron must be {form}, as '*', a list, a range or a step"
     return "cron is not an expression of five fields"
+
+
+def _is_day(field: str) -> bool:
+    """Whether a day of the month is well-formed; the library names it also when no month given has it."""
+    try:
+        CronSim(f"0 0 {field} 1 *", datetime.now(UTC))
+    except CronSimError:
+        return False
+    return True
 
 
 def _cron_invalid(message: str) -> InvalidArgument:
