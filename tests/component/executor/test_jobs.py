@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import uuid
 
 import psycopg
 import pytest
@@ -153,6 +154,16 @@ async def test_a_failing_target_is_told_and_the_end_is_graded(jobs, registry, ag
     assert {(target.reason, target.exit_code) for target in await jobs.targets(job.id)} == {("exit_code", 3)}
 
 
+async def test_a_target_without_an_agent_says_what_to_do(jobs, registry, agents):
+    fleet = Fleet(registry, agents, 1)
+    bare = {"server_id": str(uuid.uuid4()), "server_name": f"{fleet.label}-bare", "address": "192.0.2.1"}
+    registry.put(bare | {"_": {"labels": {"fleet": fleet.label}}})
+    job = await jobs.create(fleet.selector, shell("true"))
+    assert counts(await jobs.final(job.id)) == {"success": 1, "unreachable": 1}
+    told = {target.server_name: target.message for target in await jobs.targets(job.id)}
+    assert told[bare["server_name"]] == "the server has no agent: enrol it first"
+
+
 async def test_past_the_threshold_nothing_is_started(jobs, registry, agents, marks):
     fleet = Fleet(registry, agents, 12)
     job = await jobs.create(fleet.selector, shell(f"{mark(marks)}; exit 1"), opts=options(concurrency=2, max_failed=2))
@@ -218,6 +229,7 @@ async def test_a_paused_job_starts_nothing_until_it_is_resumed(jobs, registry, a
     with pytest.raises(FailedPrecondition) as caught:
         await jobs.ask("ResumeJob", job.id)
     assert caught.value.reason == "JOB_NOT_OPEN"
+    assert caught.value.message == "the job is over (success)"
 
 
 async def test_a_cancelled_job_leaves_nothing_pending_and_ends_when_every_end_is_proved(

@@ -124,6 +124,12 @@ async def test_a_busy_agent_is_tried_again_and_named_in_the_end():
     assert (outcome.status, outcome.reason) == (Status.FAILED, "too_many_commands")
 
 
+async def test_a_server_without_an_agent_is_not_called_gone():
+    outcome = await delivery(FakeAgents(ServerGone("s", no_agent=True)))[0].run()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "server_not_found")
+    assert outcome.message == "the server has no agent: enrol it first"
+
+
 async def test_a_lost_reply_is_asked_for_again_by_the_same_id():
     agents = FakeAgents(hung(), refused(), refused(), refused(), refused(), refused(), [])
     made, attempts = delivery(agents)

@@ -110,7 +110,7 @@ class KitAgents:
         try:
             endpoint = await self._endpoints.endpoint(server_id)
         except (NotFound, FailedPrecondition) as error:
-            raise ServerGone(server_id) from error
+            raise ServerGone(server_id, no_agent=error.reason == "AGENT_NOT_FOUND") from error
         if endpoint.quarantined:
             raise AgentFailed(rpc.Cause.OTHER_MACHINE.value, _QUARANTINED, retryable=False, maybe_delivered=False)
         return endpoint.target

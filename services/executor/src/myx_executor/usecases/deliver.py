@@ -109,8 +109,8 @@ class Delivery:
                 items = await (self._locate() if locate else self._order.send())
                 self._attempts.succeeded()
                 return items
-            except ServerGone:
-                return self._given_up("server_not_found", "the registry knows no such server or agent any more")
+            except ServerGone as gone:
+                return self._given_up("server_not_found", gone.why)
             except AgentFailed as failure:
                 ended = self._judge(failure, located=locate)
                 if ended is not None:

@@ -54,7 +54,12 @@ OFFSET_BEYOND_END = -32003
 
 
 class ServerGone(Exception):
-    """The registry knows no such server or agent."""
+    """The registry knows no such server, or the server has no agent; `why` says which."""
+
+    def __init__(self, server_id: str, *, no_agent: bool = False) -> None:
+        super().__init__(server_id)
+        known = "the server has no agent: enrol it first"
+        self.why = known if no_agent else "the registry knows no such server any more"
 
 
 class Agents(Protocol):

@@ -268,7 +268,7 @@ def _as_failure(error: Exception) -> StepFailed:
         reason = error.reason or f"AGENT_{error.cause.upper()}"
         return StepFailed(reason, error.message, "see whether the agent is online, then run it again")
     if isinstance(error, ServerGone):
-        return StepFailed("SERVER_NOT_FOUND", "the registry knows no such server or agent any more")
+        return StepFailed("SERVER_NOT_FOUND", error.why)
     if isinstance(error, SshError):
         return StepFailed(error.reason, error.message, error.cure)
     if isinstance(error, Internal):

@@ -252,7 +252,8 @@ def job_id_of(text: str) -> UUID:
 
 def _must_be(job: Job, *statuses: JobStatus) -> None:
     if job.status not in statuses:
-        message = f"the job is {str(job.status).replace('_', ' ')}"
+        told = f"the job is {job.status}, not {' or '.join(statuses)}"
+        message = f"the job is over ({job.status})" if job.status in JOB_FINAL else told
         raise FailedPrecondition("JOB_NOT_OPEN", message, job_id=str(job.id), status=str(job.status))
 
 
