@@ -15,7 +15,10 @@ def yes(question: str) -> bool:
     sys.stderr.write(question)
     sys.stderr.flush()
     try:
-        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+        answer = sys.stdin.readline()
     except (OSError, UnicodeDecodeError):
         note("no answer could be read")
         return False
+    if not answer.endswith("\n"):  # Ctrl-D: the line of the question is not ended
+        sys.stderr.write("\n")
+    return answer.strip().lower() in {"y", "yes"}

@@ -107,6 +107,15 @@ def test_ctrl_c_at_the_question_starts_nothing(gateway, myx, again):
     assert not gateway.jobs.jobs
 
 
+def test_the_end_of_input_at_the_question_starts_nothing(gateway, myx):
+    terminal = OnTerminal(myx, "run", "-l", "role=web", "--", "true")
+    terminal.until("Run on 3 servers? [y/N]")
+    terminal.type(b"\x04")
+    code, shown = terminal.end()
+    assert code == 130
+    assert shown.splitlines()[-1] == "myx: nothing was started"
+
+
 def test_what_hosts_write_cannot_steer_the_terminal(gateway, myx):
     gate = Gate(gateway)
     hostile = b"\x1b]0;owned\x07\x1b[2J\x1b[10A\x1b[31mred\x1b[0m\x9b5A \xe2\x80\xae\x08\x00 \xff end"

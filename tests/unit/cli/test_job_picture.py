@@ -196,3 +196,23 @@ def test_the_locale_says_what_the_terminal_takes(monkeypatch, environment, encod
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert _encoding() == encoding
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (
+            {"status": "unreachable", "message": "the agent could not be reached: refused"},
+            "the agent could not be reached: refused",
+        ),
+        (
+            {"status": "unreachable", "reason": "server_not_found", "message": "the server has no agent"},
+            "the server has no agent",
+        ),
+        ({"status": "unreachable", "message": "refused"}, "the agent could not be reached: refused"),
+        ({"status": "cancelled", "message": "cancelled on request"}, "cancelled on request"),
+        ({"status": "timeout"}, "ended by its time limit"),
+    ],
+)
+def test_the_same_is_not_said_twice(target, said):
+    assert target_sentence(target) == said

@@ -65,7 +65,9 @@ def target_sentence(target: Document) -> str:
         code = clean(code)
         return f"exit code {code}" if target.get("reason") in _PLAIN_REASONS else f"exit code {code}, {told}"
     sentence = _SENTENCES.get(status, clean(status))
-    return f"{sentence}: {message}" if message and message != sentence else sentence
+    if message.startswith(sentence) or (message and target.get("reason") == "server_not_found"):
+        return message
+    return f"{sentence}: {message}" if message else sentence
 
 
 def job_code(job: Document, targets: Iterable[Document]) -> int:
