@@ -82,8 +82,18 @@ class Follower:
     """Reads the log of the command (or what `noun` says) `id_` from `offset` into `sink`."""
 
     def __init__(
-        self, client: Client, id_: str, sink: Sink, patience: Patience, offset: int = 0, *, noun: Noun = COMMAND
+        self,
+        client: Client,
+        id_: str,
+        sink: Sink,
+        patience: Patience,
+        offset: int = 0,
+        *,
+        noun: Noun = COMMAND,
+        silent: Callable[[], object] | None = None,
     ) -> None:
+        """`silent` is called when MyX says that there is nothing to say, every 15 s."""
+        self._silent = silent
         self._client = client
         self._id = id_
         self._noun = noun
@@ -176,6 +186,8 @@ class Follower:
                     self.offset = end
             elif kind == "final":
                 self._final(event)
+            elif kind == "ping" and self._silent is not None:
+                self._silent()
         except (ValueError, KeyError, TypeError):
             raise Failure("the log stream holds what is not MyX's; is the address right?") from None
 

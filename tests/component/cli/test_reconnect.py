@@ -5,6 +5,8 @@ import signal
 import socket
 import time
 
+import pytest
+
 LINES = [f"line {number}\n".encode() for number in range(300)]
 WHOLE = b"".join(LINES)
 
@@ -168,6 +170,39 @@ def test_fragments_and_pings_are_understood(gateway, myx):
     gateway.script = script
     done = myx("run", "local", "--", "x")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"abcd", b"")
+
+
+@pytest.mark.parametrize("words", [["run", "local", "--", "x"], ["logs", "-f", "0190-command-0"]])
+def test_in_a_silence_it_says_once_why_nothing_comes(gateway, myx, words):
+    waiting = {"status": "queued", "message": "waits for the exclusive lock of command 0190"}
+
+    def asked():
+        return sum(
+            request.method == "GET" and request.path == "/commands/0190-command-0" for request in gateway.requests
+        )
+
+    async def ping(stream):
+        before = asked()
+        await stream.text({"type": "ping"})
+        async with asyncio.timeout(20):
+            while asked() == before:
+                await asyncio.sleep(0.01)
+
+    async def script(stream):
+        stream.command.update(waiting)
+        await ping(stream)
+        await ping(stream)
+        await stream.data(1, b"x\n")
+        stream.command.update(status="running", message="")
+        await ping(stream)
+        await stream.final()
+
+    gateway.script = script
+    if words[0] == "logs":
+        gateway.add_command()
+    done = myx(*words)
+    assert (done.returncode, done.stdout) == (0, b"x\n")
+    assert done.stderr == b"myx: queued: waits for the exclusive lock of command 0190\nmyx: running\n"
 
 
 def test_terminated_it_says_that_the_command_goes_on(gateway, myx):

@@ -11,6 +11,7 @@ from myx_cli.interrupts import Interrupts
 from myx_cli.nouns import COMMAND, DEPLOYMENT, Noun
 from myx_cli.outcome import FINAL, completeness_sentence, outcome
 from myx_cli.output import note
+from myx_cli.silence import Silence
 from myx_cli.sinks import JsonSink, RawSink, print_json_line
 
 
@@ -39,7 +40,8 @@ def _logs(arguments: Namespace, noun: Noun) -> int:
     document = client.get(f"{noun.path}/{segment(id_)}")
     as_json = arguments.output == "json"
     sink = JsonSink(id_, str(document.get("server_name") or ""), noun.word) if as_json else RawSink()
-    follower = Follower(client, id_, sink, Patience(arguments.reconnect_timeout), arguments.offset, noun=noun)
+    patience, silence = Patience(arguments.reconnect_timeout), Silence(endpoint, id_, noun)
+    follower = Follower(client, id_, sink, patience, arguments.offset, noun=noun, silent=silence)
     if arguments.follow or document.get("status") in FINAL:
         end = follower.run()
     else:

@@ -15,6 +15,7 @@ from myx_cli.outcome import completeness_sentence, outcome
 from myx_cli.output import note, print_line
 from myx_cli.secrets import secret_variable
 from myx_cli.session import Session
+from myx_cli.silence import Silence
 from myx_cli.sinks import JsonSink, RawSink, print_json, print_json_line
 from myx_cli.starting import post_patiently
 
@@ -89,7 +90,8 @@ class ServerRun:
 
     def _follow(self, command_id: str) -> int:
         sink = JsonSink(command_id, self._server) if self._json else RawSink()
-        end = Follower(self._client, command_id, sink, self._session.patience()).run()
+        silence = Silence(self._client.endpoint, command_id)
+        end = Follower(self._client, command_id, sink, self._session.patience(), silent=silence).run()
         self._session.ended(command_id)
         command = self._command = end.document or self._command or {}
         result = outcome(command)
