@@ -65,7 +65,7 @@ JOB_RULES: Mapping[JobStatus, Rule] = {
         "the replica that holds its lease; another one takes over within 15 s",
         "the job's own",
         "stopping, reason `deadline`: nothing new is started",
-        "{running} under way, {waiting} wait for their turn in batch {batch} of {batch_count} or later.",
+        "{running} under way, batch {batch} of {batch_count}; {waiting} wait for their turn.",
     ),
     J.PAUSED: Rule(
         "who pauses it",
