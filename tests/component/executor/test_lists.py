@@ -34,3 +34,16 @@ async def test_pages_are_newest_first_and_hold_every_command_once(client, agent,
 async def test_malformed_lists_are_refused(client, wrong):
     with pytest.raises(InvalidArgument):
         await client.stub.ListCommands(ListCommandsRequest(**wrong))
+
+
+async def test_commands_with_long_arguments_leave_the_list_readable(client, registry):
+    endpoint = {"server_id": "11111111-1111-4111-8111-111111111111", "server_name": "far", "address": "127.0.0.1"}
+    registry.put(endpoint | {"agent_id": "a", "rpc_port": 1, "rpc_path": "p", "agent_token": "t", "secret_key": "s"})
+    ids = [(await client.run("far", "true", "x" * 100_000, *["y" * 100_000] * 9)).id for _ in range(18)]
+    seen, token, pages = [], "", 0
+    while pages == 0 or token:
+        page = await client.stub.ListCommands(ListCommandsRequest(page_token=token, server="far"))
+        seen += [command.id for command in page.commands]
+        token, pages = page.next_page_token, pages + 1
+    assert seen == ids[::-1]
+    assert pages > 1

@@ -21,6 +21,7 @@ from myx_executor.domain.schedules import (
     next_after,
 )
 from myx_executor.store.schedules import NewSchedule, ScheduleStore
+from myx_executor.usecases.lists import fitting
 from myx_executor.usecases.schedules.ports import Starter
 from myx_executor.usecases.schedules.sealing import open_digest, seal_digest, seal_work
 from myx_executor.usecases.sealing import content_digest
@@ -133,8 +134,12 @@ class Schedules:
         if after and not _NAME.fullmatch(after):
             raise _token_invalid()
         size = clamp(page_size, 100, 1000)
-        found = await self._store.page(after, size + 1)
-        return found[:size], encode_token(found[size - 1].name) if len(found) > size else ""
+
+        async def read(limit: int, behind: str | None) -> Sequence[Schedule]:
+            return await self._store.page(behind or "", limit)
+
+        found, has_more = await fitting(read, size, after, lambda one: one.name)
+        return found, encode_token(found[-1].name) if has_more else ""
 
     async def update(self, reference: str, change: ScheduleChange, etag: str, requested_by: str) -> Schedule:
         """The schedule after the change; who decides what happens, or when, becomes its owner.
