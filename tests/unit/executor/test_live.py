@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -83,6 +84,19 @@ async def test_a_slow_follower_holds_a_bounded_amount_and_is_sent_to_the_databas
     assert await cursor.take() is None
     cursor.offer(piece(10**9))
     assert [one.offset for one in await cursor.take()] == [10**9]
+
+
+async def test_small_pieces_and_gaps_are_no_way_around_the_bound():
+    for one in (piece(0, b"x"), Piece(0, 1, gap_reason="limit")):
+        cursor = Cursor(0)
+        for number in range(20_000):
+            cursor.offer(replace(one, offset=number))
+        assert len(cursor._pieces) < 10_000
+        assert await cursor.take() is None
+        assert cursor._bytes == 0
+        cursor.offer(replace(one, offset=20_000))
+        assert len(await cursor.take()) == 1
+        assert cursor._bytes == 0
 
 
 async def test_what_is_taken_at_once_has_neither_hole_nor_repeat():

@@ -20,6 +20,8 @@ log = get_logger()
 
 # Bytes that wait for one follower; beyond it the follower reads the database instead.
 CURSOR_BYTES = 2 * 1024 * 1024
+# What a piece takes beside its bytes: a program that writes letter by letter is not to be held without a bound.
+_OVERHEAD = 300
 
 
 class Cursor:
@@ -38,11 +40,11 @@ class Cursor:
         """A live piece; kept while there is room."""
         if self._behind or piece.end <= self.position:
             return
-        if self._bytes + len(piece.data) > CURSOR_BYTES:
+        if self._bytes + held_bytes(piece) > CURSOR_BYTES:
             self.fall_behind()
             return
         self._pieces.append(piece)
-        self._bytes += len(piece.data)
+        self._bytes += held_bytes(piece)
         self._news.set()
 
     def fall_behind(self) -> None:
@@ -92,8 +94,13 @@ class Cursor:
         ):
             taken.append(self._pieces.popleft())
             size += len(taken[-1].data)
-        self._bytes -= size
+        self._bytes -= sum(map(held_bytes, taken))
         return taken
+
+
+def held_bytes(piece: Piece) -> int:
+    """What a piece takes in memory."""
+    return len(piece.data) + _OVERHEAD
 
 
 class _Channel:

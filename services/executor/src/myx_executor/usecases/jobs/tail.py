@@ -15,7 +15,7 @@ from myx_executor.store.codec import decode
 from myx_executor.store.commands import CommandStore
 from myx_executor.store.logs import LogStore
 from myx_executor.usecases.follow_log import NOT_STORED, RETENTION
-from myx_executor.usecases.live import Cursor, LiveHub
+from myx_executor.usecases.live import Cursor, LiveHub, held_bytes
 from myx_executor.usecases.patience import patiently
 from myx_kit.errors import Unavailable
 
@@ -44,7 +44,7 @@ class _Cursor(Cursor):
 
     def offer(self, piece: Piece) -> None:
         before = self._bytes
-        if len(piece.data) > self._room.left:
+        if held_bytes(piece) > self._room.left:
             self.fall_behind()
             return
         super().offer(piece)
