@@ -40,6 +40,8 @@ _HEALTH_COLUMNS = (
     agent.c.rebooted_at,
     agent.c.facts_digest,
 )
+_HEALTH_NAMES = tuple(column.name for column in _HEALTH_COLUMNS)
+_HEALTH_TIMES = tuple(column.name for column in _HEALTH_COLUMNS if isinstance(column.type, sa.DateTime))
 # `agent_of` reads rows of exactly these columns, in this order.
 AGENT_COLUMNS = (
     agent.c.id,
@@ -243,42 +245,42 @@ _UPDATE_RECORDS = sa.text(
         status_message = r.status_message, version = r.version, rpc_supported = r.rpc_supported,
         rpc_last_check = r.rpc_last_check, rpc_last_success = r.rpc_last_success, last_heartbeat = r.last_heartbeat,
         latency_s = r.latency_s, failure_streak = r.failure_streak, definite_status = r.definite_status,
-        announced_status = r.announced_status, changes = CAST(r.changes AS jsonb), flapping_since = r.flapping_since,
+        announced_status = r.announced_status, changes = r.changes, flapping_since = r.flapping_since,
         machine_id = r.machine_id, found_machine_id = r.found_machine_id, quarantined_at = r.quarantined_at,
         boot_id = r.boot_id, rebooted_at = r.rebooted_at, facts_digest = r.facts_digest,
-        last_attempts = CAST(r.last_attempts AS jsonb), facts = coalesce(CAST(r.facts AS jsonb), a.facts)
-    FROM unnest(
-        CAST(:id AS uuid[]), CAST(:revision AS bigint[]), CAST(:status AS text[]), CAST(:status_since AS timestamptz[]),
-        CAST(:status_reason AS text[]), CAST(:status_message AS text[]), CAST(:version AS text[]),
-        CAST(:rpc_supported AS boolean[]), CAST(:rpc_last_check AS timestamptz[]),
-        CAST(:rpc_last_success AS timestamptz[]), CAST(:last_heartbeat AS timestamptz[]),
-        CAST(:latency_s AS double precision[]), CAST(:failure_streak AS integer[]), CAST(:definite_status AS text[]),
-        CAST(:announced_status AS text[]), CAST(:changes AS text[]), CAST(:flapping_since AS timestamptz[]),
-        CAST(:machine_id AS text[]), CAST(:found_machine_id AS text[]), CAST(:quarantined_at AS timestamptz[]),
-        CAST(:boot_id AS text[]), CAST(:rebooted_at AS timestamptz[]), CAST(:facts_digest AS text[]),
-        CAST(:last_attempts AS text[]), CAST(:facts AS text[])
-    ) AS r (id, revision, status, status_since, status_reason, status_message, version, rpc_supported, rpc_last_check,
-            rpc_last_success, last_heartbeat, latency_s, failure_streak, definite_status, announced_status, changes,
-            flapping_since, machine_id, found_machine_id, quarantined_at, boot_id, rebooted_at, facts_digest,
-            last_attempts, facts)
+        last_attempts = r.last_attempts, facts = coalesce(r.facts, a.facts)
+    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS r (
+        id uuid, revision bigint, status text, status_since timestamptz, status_reason text, status_message text,
+        version text, rpc_supported boolean, rpc_last_check timestamptz, rpc_last_success timestamptz,
+        last_heartbeat timestamptz, latency_s double precision, failure_streak integer, definite_status text,
+        announced_status text, changes jsonb, flapping_since timestamptz, machine_id text, found_machine_id text,
+        quarantined_at timestamptz, boot_id text, rebooted_at timestamptz, facts_digest text, last_attempts jsonb,
+        facts jsonb)
     WHERE a.id = r.id
     """
 )
 
 
 async def update_records(connection: AsyncConnection, records: Sequence[AgentRecord]) -> None:
-    """Stores records that `lock_records` locked, in one statement. Facts that are None are left as they are."""
-    if not records:
-        return
-    healths = [record.health for record in records]
-    values = [_health_values(health) for health in healths]
-    columns: dict[str, list[object]] = {column.name: [one[column.name] for one in values] for column in _HEALTH_COLUMNS}
-    columns["changes"] = [json.dumps(one["changes"]) for one in values]
-    columns["id"] = [record.id for record in records]
-    columns["revision"] = [record.revision for record in records]
-    columns["last_attempts"] = [json.dumps(attempts_document(health.last_attempts)) for health in healths]
-    columns["facts"] = [None if h.facts is None else json.dumps(facts_document(h.facts)) for h in healths]
-    await connection.execute(_UPDATE_RECORDS, columns)
+    """Stores records that `lock_records` locked, in one statement. Facts that are None are left as they are.
+
+    They go as one document: arrays of 25 columns take the client three times as long.
+    """
+    if records:
+        await connection.execute(_UPDATE_RECORDS, {"records": json.dumps([_record_document(one) for one in records])})
+
+
+def _record_document(record: AgentRecord) -> dict[str, Any]:
+    health = record.health
+    document = _health_values(health)
+    for name in _HEALTH_TIMES:
+        if document[name] is not None:
+            document[name] = document[name].isoformat()
+    document["id"] = record.id.hex
+    document["revision"] = record.revision
+    document["last_attempts"] = attempts_document(health.last_attempts)
+    document["facts"] = None if health.facts is None else facts_document(health.facts)
+    return document
 
 
 def agent_of(row: Sequence[Any]) -> Agent:
@@ -299,7 +301,7 @@ def agent_of(row: Sequence[Any]) -> Agent:
 def _health_of(
     row: Sequence[Any], *, attempts: list[dict[str, Any]] | None = None, facts: dict[str, Any] | None = None
 ) -> AgentHealth:
-    values = {column.name: value for column, value in zip(_HEALTH_COLUMNS, row, strict=True)}
+    values = dict(zip(_HEALTH_NAMES, row, strict=True))
     for name in _STATUSES:
         values[name] = AgentStatus(values[name])
     values["changes"] = tuple(datetime.fromtimestamp(one, UTC) for one in values["changes"])
@@ -311,7 +313,7 @@ def _health_of(
 
 
 def _health_values(health: AgentHealth) -> dict[str, Any]:
-    values = {column.name: getattr(health, column.name) for column in _HEALTH_COLUMNS}
+    values: dict[str, Any] = {name: getattr(health, name) for name in _HEALTH_NAMES}
     for name in _STATUSES:
         values[name] = values[name].value
     values["changes"] = [one.timestamp() for one in health.changes]

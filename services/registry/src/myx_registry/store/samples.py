@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - statements are put together from literals and the names of our own tables
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -39,10 +40,9 @@ _ADD = sa.text(
     f"""
     insert into registry.sample_minute (agent_id, at, {", ".join(_COLUMNS)})
     select r.agent_id, r.at, r.checks, r.answered, {", ".join(map(_values_of, SAMPLE_METRICS))}
-    from unnest(
-      cast(:agent_id as uuid[]), cast(:at as timestamptz[]), cast(:checks as integer[]), cast(:answered as integer[]),
-      cast(:latency as float8[]), cast(:load_1m as float8[]), cast(:memory as float8[]), cast(:disk as float8[])
-    ) as r (agent_id, at, checks, answered, latency, load_1m, memory, disk)
+    from jsonb_to_recordset(cast(:samples as jsonb)) as r (
+      agent_id uuid, at timestamptz, checks integer, answered integer,
+      latency float8, load_1m float8, memory float8, disk float8)
     on conflict (agent_id, at) do update set {_added("sample_minute")}
     """
 )
@@ -57,8 +57,12 @@ _SUMS = ["sum(checks)", "sum(answered)"] + [
 async def add_samples(connection: AsyncConnection, samples: Sequence[Sample]) -> None:
     """Adds samples, at most one for each agent and minute, to their minutes."""
     if samples:
-        names = ("agent_id", "at", "checks", "answered", *SAMPLE_METRICS)
-        await connection.execute(_ADD, {name: [getattr(one, name) for one in samples] for name in names})
+        await connection.execute(_ADD, {"samples": json.dumps([_document(one) for one in samples])})
+
+
+def _document(sample: Sample) -> dict[str, object]:
+    measured = {name: getattr(sample, name) for name in ("checks", "answered", *SAMPLE_METRICS)}
+    return {"agent_id": sample.agent_id.hex, "at": sample.at.isoformat(), **measured}
 
 
 async def take_turn(connection: AsyncConnection) -> bool:
