@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 from urllib.parse import quote
@@ -129,7 +130,7 @@ class AgentClient:
         body = encode_calls(calls)
         path = f"/{target.rpc_path}/rpc"
         url = _url(target, path)
-        pin = _pin(target)
+        pin = _pin(target.certificate_sha256, target.next_certificate_sha256)
 
         async def post() -> _Outcome[list[Item]]:
             answer = await self._pool.post(
@@ -168,7 +169,7 @@ class AgentClient:
         path = f"/{target.rpc_path}/commands/{quote(command_id, safe='')}/log?offset={offset}"
         path += f"&seq={seq}" if seq else ""
         url = _url(target, path)
-        pin = _pin(target)
+        pin = _pin(target.certificate_sha256, target.next_certificate_sha256)
 
         async def connect() -> _Outcome[LogStream]:
             opened = await self._pool.open_websocket(
@@ -223,8 +224,9 @@ async def _guard(try_once: Callable[[], Awaitable[_Outcome[_T]]]) -> _Outcome[_T
         return _Outcome(cause=Cause.RPC_ERROR, message=str(error), maybe_delivered=True)
 
 
-def _pin(target: AgentTarget) -> PinnedCertificate:
-    digests = (target.certificate_sha256, target.next_certificate_sha256)
+# One object for each certificate, which its connection holds anyway.
+@lru_cache(maxsize=16_384)
+def _pin(*digests: str) -> PinnedCertificate:
     return PinnedCertificate(*(bytes.fromhex(digest) for digest in digests if digest))
 
 
