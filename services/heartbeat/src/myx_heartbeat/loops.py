@@ -16,7 +16,9 @@ log = get_logger()
 # While nothing is due: how long at most until the next look.
 _IDLE_S = 3600.0
 # What becomes due within this time is started together: hundreds of wakings a second cost more than they are worth.
-_GAP_S = 0.02
+_GAP_S = 0.05
+# How soon the registry hears of changes, if that is sooner than it hears of the rest.
+_CHANGES_WITHIN_S = 0.5
 _MAX_HAND_OVER_WAIT_S = 10.0
 
 
@@ -40,7 +42,10 @@ class Dispatcher:
 
 
 class HandOverLoop:
-    """Hands over reports as long as it takes: gathered for a moment, with growing pauses while the registry is away."""
+    """Hands over reports as long as it takes: gathered for a moment, with growing pauses while the registry is away.
+
+    A change is gathered with others for `_CHANGES_WITHIN_S` only.
+    """
 
     def __init__(self, hand_over: HandOver, reports: Reports, interval_s: float) -> None:
         self._hand_over = hand_over
@@ -55,9 +60,17 @@ class HandOverLoop:
             await self._reports.waiting.wait()
             if await self._turn():
                 delays = self._policy.delays()
-                await _wait(self._hand_over.hurry, self._interval_s)
+                await self._gather()
             else:
                 await asyncio.sleep(next(delays))
+
+    async def _gather(self) -> None:
+        left_s = self._interval_s
+        while left_s > 0:
+            await _wait(self._hand_over.hurry, min(_CHANGES_WITHIN_S, left_s))
+            if self._hand_over.hurry.is_set() or self._reports.has_changes:
+                return
+            left_s -= _CHANGES_WITHIN_S
 
     async def _turn(self) -> bool:
         try:

@@ -52,9 +52,10 @@ class HeartbeatSettings(RpcServerSettings, NatsSettings):
     doubt_interval_s: float = Field(default=3, gt=0, le=60)
 
     # Seconds between two looks at the registry's list of agents; events make it look at once.
-    refresh_interval_s: float = Field(default=30, gt=0)
-    # Seconds that outcomes are gathered before they go to the registry in one batch.
-    report_interval_s: float = Field(default=0.5, gt=0)
+    refresh_interval_s: float = Field(default=60, gt=0)
+    # Seconds that outcomes are gathered before they go to the registry in one batch; those that change what an agent is
+    # wait for half a second at most.
+    report_interval_s: float = Field(default=2, gt=0)
     # Outcomes kept while the registry is away, beside changes of status, of which none is dropped. About 2 KB each.
     report_buffer: int = Field(default=5000, ge=0)
 

@@ -32,6 +32,11 @@ class Reports:
     def __len__(self) -> int:
         return sum(map(len, self._changes.values())) + len(self._samples) + len(self._in_flight)
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether there are changes of agents, not only plain reports."""
+        return bool(self._changes)
+
     def add(self, report: Report) -> None:
         """Keep a report until the registry has it; a plain one in the place of an older one of the same agent."""
         older = self._samples.pop(report.agent_id, None)
