@@ -26,13 +26,20 @@ from myx_standalone.services import Services
 
 
 class Cluster:
-    """The running parts by name: `postgres`, `nats`, `registry`, `heartbeat`, `executor-1` …, `gateway`."""
+    """The running parts by name: `postgres`, `nats`, `registry`, `heartbeat`, `heartbeat-2` …, `executor-1` …, …"""
 
-    def __init__(self, home: Home, url: str, executor_targets: Sequence[str], children: dict[str, Child]) -> None:
+    def __init__(
+        self, home: Home, url: str, ports: Mapping[str, int], replicas: int, children: dict[str, Child]
+    ) -> None:
         self.home = home
         self.url = url
-        self.executor_targets = executor_targets
+        self.ports = ports
+        self.executor_targets = [self.target(_replica("executor", n)) for n in range(1, replicas + 1)]
         self.children = children
+
+    def target(self, part: str) -> str:
+        """host:port of a part's gRPC server."""
+        return f"127.0.0.1:{self.ports[part]}"
 
     @property
     def database_url(self) -> str:
@@ -65,14 +72,25 @@ class Cluster:
 
 
 class _Services(Services):
-    """Standalone's, and more than one executor."""
+    """Standalone's, and more than one executor and heartbeat service."""
 
     def replica(self, number: int, more: Mapping[str, str]) -> Service:
         """The executor's replica of this number, counted from 1."""
-        port = self.ports["executor" if number == 1 else f"executor-{number}"]
+        port = self.ports[_replica("executor", number)]
         service = _from_tree(self.executor())
         ours = {"MYX_EXECUTOR_LISTEN": f"127.0.0.1:{port}", **more}
         return replace(service, name=f"executor-{number}", environment={**service.environment, **ours})
+
+    def watcher(self, number: int) -> Service:
+        """The heartbeat service's replica of this number, counted from 1."""
+        name = _replica("heartbeat", number)
+        service = _from_tree(self.heartbeat())
+        ours = {"MYX_HEARTBEAT_LISTEN": f"127.0.0.1:{self.ports[name]}"}
+        return replace(service, name=name, environment={**service.environment, **ours})
+
+
+def _replica(service: str, number: int) -> str:
+    return service if number == 1 else f"{service}-{number}"
 
 
 def _from_tree(service: Service) -> Service:
@@ -84,6 +102,7 @@ def _from_tree(service: Service) -> Service:
 async def cluster(
     replicas: int = 2,
     *,
+    heartbeats: int = 1,
     settings: Mapping[str, str] | None = None,
     without: Sequence[str] = (),
     before_services: Callable[[Home], object] | None = None,
@@ -101,8 +120,8 @@ async def cluster(
         home.prepare()
         await asyncio.to_thread(home.make_secrets)
         ports = home.pick_ports()
-        for number in range(2, replicas + 1):
-            ports[f"executor-{number}"] = _free_port()
+        for name, count in (("executor", replicas), ("heartbeat", heartbeats)):
+            ports |= {_replica(name, number): _free_port() for number in range(2, count + 1)}
         services = _Services(home, ports, door.fileno(), os.environ.get("MYX_BENCH_LOG_LEVEL", "warning"))
         logs, children = Logs(home.logs), dict[str, Child]()
 
@@ -123,14 +142,14 @@ async def cluster(
                 await _migrate(services, name)
             if before_services is not None:
                 await asyncio.to_thread(before_services, home)
-            wanted = [_from_tree(services.registry()), _from_tree(services.heartbeat())]
+            wanted = [_from_tree(services.registry())]
+            wanted += [services.watcher(number) for number in range(1, heartbeats + 1)]
             wanted += [services.replica(number, {}) for number in range(1, replicas + 1)]
             wanted.append(_from_tree(services.gateway()))
             for service in wanted:
                 if service.name not in without:
                     await start(service)
-            targets = [f"127.0.0.1:{ports['executor' if n == 1 else f'executor-{n}']}" for n in range(1, replicas + 1)]
-            yield Cluster(home, f"http://127.0.0.1:{door.getsockname()[1]}", targets, children)
+            yield Cluster(home, f"http://127.0.0.1:{door.getsockname()[1]}", ports, replicas, children)
         finally:
             for child in reversed(children.values()):
                 await child.stop()

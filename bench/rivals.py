@@ -55,6 +55,13 @@ class Rivals:
 
     async def ansible(self) -> tuple[float, float]:
         """`ansible all -m command -a true` with pipelining and shared connections."""
+        return await self._ansible("-m", "command", "-a", "true")
+
+    async def ansible_ping(self) -> tuple[float, float]:
+        """`ansible all -m ping`, likewise."""
+        return await self._ansible("-m", "ping")
+
+    async def _ansible(self, *module: str) -> tuple[float, float]:
         program = Path(sys.executable).with_name("ansible")
         inventory = self._ssh.folder / "hosts"
         common = f"ansible_port={self._ssh.port} ansible_user=root ansible_python_interpreter={sys.executable}"
@@ -70,7 +77,7 @@ class Rivals:
         }
 
         async def run() -> None:
-            words = ["-i", str(inventory), "all", "-m", "command", "-a", "true", "-f", str(_FORKS)]
+            words = ["-i", str(inventory), "all", *module, "-f", str(_FORKS)]
             process = await asyncio.create_subprocess_exec(
                 program, *words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )

@@ -91,9 +91,11 @@ class Agent:
         "_nonces",
         "_secret",
         "_token",
+        "asked_at",
         "behaviour",
         "connections",
         "identity",
+        "longest_gap_s",
         "methods",
         "rpc_path",
         "shared",
@@ -104,6 +106,9 @@ class Agent:
         self.shared = shared
         self.methods = Methods(identity, shared.ticker, shared.marks)
         self.behaviour = GOOD
+        # When it was last asked for a heartbeat (the machine's monotonic clock; 0: never), and the longest time between
+        # two of them.
+        self.asked_at = self.longest_gap_s = 0.0
         self.connections: set[Connection] = set()
         self.rpc_path = f"/{identity.rpc_path}/rpc".encode()
         self._log_prefix = f"/{identity.rpc_path}/commands/".encode()
@@ -176,6 +181,13 @@ class Agent:
         if abs(now_s - int(signed_at)) > TOLERANCE_S:
             return 401, msgspec.json.encode({"error": "clock_skew", "time": now_s})
         return (200, b"") if self._is_new(nonce, int(signed_at)) else (401, b"")
+
+    def note_check(self) -> None:
+        """It is asked for a heartbeat."""
+        now = time.monotonic()
+        if self.asked_at:
+            self.longest_gap_s = max(self.longest_gap_s, now - self.asked_at)
+        self.asked_at = now
 
     def log_of(self, target: bytes) -> tuple[str, int]:
         """(command id, offset) of the target of a log stream."""

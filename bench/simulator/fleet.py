@@ -88,6 +88,17 @@ class SimulatedFleet:
         found = [self._ask(n, {"get": "counts"}) for n in range(len(self._bounds))]
         return {name: sum(one[name] for one in found) for name in found[0]}
 
+    def checks(self) -> list[tuple[float, float]]:
+        """Of each agent in order: when it was last asked for a heartbeat (`time.monotonic`; 0: never), and the longest
+        time between two of them, in seconds."""
+        found = [self._ask(n, {"get": "checks"})["checks"] for n in range(len(self._bounds))]
+        return [(asked_at, gap_s) for one in found for asked_at, gap_s in one]
+
+    def forget_gaps(self) -> None:
+        """From now on the longest time counts anew."""
+        for number in range(len(self._bounds)):
+            self._ask(number, {"forget": "gaps"})
+
     def executions(self) -> tuple[int, list[str]]:
         """How many commands were started, and the ids of those that were started again."""
         found = [self._ask(n, {"get": "executions"}) for n in range(len(self._bounds))]

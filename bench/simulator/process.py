@@ -61,6 +61,12 @@ class Simulator:
                 return asdict(shared.counts) | {"cpu_s": times.user + times.system, "connections": open_now}
             case {"get": "executions"}:
                 return {"started": shared.marks.started, "doubled": shared.marks.doubled}
+            case {"get": "checks"}:
+                return {"checks": [(one.asked_at, one.longest_gap_s) for one in self._agents]}
+            case {"forget": "gaps"}:
+                for agent in self._agents:
+                    agent.longest_gap_s = 0.0
+                return {"agents": len(self._agents)}
             case {"agents": agents, "set": changes}:
                 chosen = list(self._chosen(agents))
                 for agent in chosen:

@@ -123,7 +123,9 @@ class Connection(asyncio.Protocol):
             if method != b"POST":
                 self._answer_soon(404, b"")
                 return
-            counts.heartbeats += b'"heartbeat"' in body
+            if b'"heartbeat"' in body:
+                counts.heartbeats += 1
+                agent.note_check()
             self._busy = True
             agent.methods.handle(body, lambda answer: self._answer_soon(204 if answer is None else 200, answer or b""))
         elif b"sec-websocket-key" in headers:
