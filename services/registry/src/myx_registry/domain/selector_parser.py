@@ -38,6 +38,8 @@ from myx_registry.domain.servers import checked_address, is_label_key, is_label_
 
 MAX_LENGTH: Final = 4096
 MAX_DEPTH: Final = 50
+# Each is a condition for every server; values of `in` are no terms.
+MAX_TERMS: Final = 100
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?", re.ASCII)
 _EQUAL: Final = ("=", "==", "!=")
 _LIKE: Final = ("~", "!~")
@@ -59,6 +61,7 @@ class _Parser:
         self._words = words
         self._at = 0
         self._depth = 0
+        self._terms = 0
 
     @property
     def _here(self) -> Word:
@@ -129,6 +132,9 @@ class _Parser:
         key = self._here
         if key.kind is not WordKind.WORD or key.keyword in _KEYWORDS:
             raise self._wrong(_TERM)
+        self._terms += 1
+        if self._terms > MAX_TERMS:
+            raise self._wrong(f"at most {MAX_TERMS} terms (many values of one key are one term with 'in')")
         attribute = _attribute(key)
         self._at += 1
         word = self._here
