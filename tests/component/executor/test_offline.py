@@ -109,6 +109,7 @@ async def test_work_that_waits_too_long_fails_with_what_it_waited_for(replica, o
         final = (await client.log(command.id)).final
     assert (final.status, final.reason) == (pb.COMMAND_STATUS_FAILED, "queue_timeout")
     assert "its queue limit of 2 s: the agent could not be reached" in final.message
+    assert "waits until" not in final.message
     assert final.changes[-1].actor.startswith("executor:")
 
 

@@ -9,6 +9,7 @@ from myx_executor.domain.states import RULES, UNCLAIMED_NEXT, Status
 AGENT_OFFLINE = "agent_unreachable"
 LOCK_HELD = "lock_held"
 
+_UNTIL = "; waits until "
 _WAITS = {AGENT_OFFLINE: "its agent to be back", LOCK_HELD: "the lock of its server"}
 
 
@@ -32,7 +33,12 @@ def has_waited_for(command: Command, reason: str) -> bool:
 
 def until(why: str, deadline: datetime) -> str:
     """The message of a row that waits."""
-    return f"{why}; waits until {_clock(deadline)}"
+    return f"{why}{_UNTIL}{_clock(deadline)}"
+
+
+def without_until(message: str) -> str:
+    """What a row waited for, of the message that `until` made."""
+    return message.partition(_UNTIL)[0]
 
 
 def _limit(command: Command) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from myx_executor.domain.command import Command, Completeness, Outcome, RowKind
+from myx_executor.domain.next_step import without_until
 from myx_executor.domain.states import Status
 from myx_executor.store.commands import CommandStore
 from myx_executor.store.deployments import DeploymentStore
@@ -45,7 +46,7 @@ class Expiry:
             log.warning("expiry_failed", reason=error.reason)
 
     async def _end(self, command: Command) -> None:
-        waited_for = command.message or "it waited for a replica with room"
+        waited_for = without_until(command.message) or "it waited for a replica with room"
         message = f"it waited longer than its queue limit of {command.queue_timeout_s:g} s: {waited_for}"
         outcome = Outcome(Status.FAILED, "queue_timeout", message, completeness=Completeness.UNVERIFIED)
         ended = await self._commands.expire(command.id, self._owner, message, await self._event(command, outcome))
