@@ -64,6 +64,12 @@ def test_what_a_job_waits_for_is_said(status):
     assert "waits" not in draw(job({"running": 1}, next="waits for 1 agent"))[-1][0]
 
 
+def test_between_two_batches_it_is_said_when_the_next_begins():
+    facts = {"batch_count": 2, "next": "Batch 2 of 2 begins at 12:46."}
+    assert draw(job({"success": 1, "waiting": 2}, **facts))[-1][0] == "Batch 2 of 2 begins at 12:46."
+    assert "begins" not in draw(job({"success": 1, "waiting": 1, "running": 1}, **facts))[-1][0]
+
+
 @pytest.mark.parametrize("size", [(80, 24), (40, 10), (20, 6), (10, 5), (1, 1), (300, 3)])
 def test_a_picture_fits_the_terminal(size):
     running = [(f"server-with-a-very-long-name-{number}", "日本" * 300) for number in range(100)]

@@ -108,9 +108,14 @@ def _counts(job: Document, width: int, style: Style) -> Line:
 
 
 def _explanation(job: Document) -> str:
-    if job.get("status") not in _EXPLAINED:
+    if job.get("status") not in _EXPLAINED and not _between_batches(job):
         return ""
     return clean(job.get("next") or job.get("message") or "")
+
+
+def _between_batches(job: Document) -> bool:
+    told = counts(job)
+    return int(job.get("batch_count") or 0) > 1 and not told.get("running") and bool(told.get("waiting"))
 
 
 def _running(item: Running, indent: int, width: int, style: Style) -> Line:
