@@ -374,7 +374,7 @@ def test_when_all_vanish_at_once_the_control_plane_suspects_itself_first(three: 
     assert suspicion(three) is None
     for one, count in zip(three, before, strict=True):
         new = one.history()[: len(one.history()) - count]
-        assert [entry["after"] for entry in reversed(new)] == ["unknown", "online"]
+        assert [entry["after"] for entry in reversed(new)] == ["unknown", "online"], new
 
     # It lasts: after a bounded time the failures are believed.
     for one in three:

@@ -197,6 +197,13 @@ async def test_alone_the_ssh_ports_of_hosts_confirm(suspicious, endpoint):
     assert suspicious.suspicion is None
 
 
+async def test_a_network_that_came_back_while_hosts_were_asked_is_no_proof_against_agents(suspicious, endpoint):
+    world = World(suspicious, endpoint, Share(), ssh=True, answers=True)
+    await world.opinion.run_once()
+    assert not world.confirmed
+    assert suspicious.suspicion is not None
+
+
 async def test_alone_without_ssh_it_waits_for_as_long_as_it_may(suspicious, endpoint, clock):
     world = World(suspicious, endpoint, Share(), ssh=False)
     await world.opinion.run_once()

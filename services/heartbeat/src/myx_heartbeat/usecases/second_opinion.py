@@ -106,10 +106,15 @@ class SecondOpinion:
         reached = sum(answers)
         if self._doubt.suspicion is None:
             return
-        if reached and 2 * reached >= len(answers):
-            self._confirm(f"{reached} of {len(answers)} of their hosts answer on their SSH port")
-        else:
-            self._doubt.tell(f"{reached} of {len(answers)} of their hosts answer on their SSH port")
+        seen = f"{reached} of {len(answers)} of their hosts answer on their SSH port"
+        self._doubt.tell(seen)
+        if not reached or 2 * reached < len(answers):
+            return
+        # The network is there now; it may not have been when the agents failed.
+        outcomes = await asyncio.gather(*(self._probe(one, retry=False) for one in sample))
+        back = [one.agent_id for one, outcome in zip(sample, outcomes, strict=True) if not outcome.cause]
+        if self._doubt.suspicion is not None and 2 * len(back) < len(sample):
+            self._confirm(seen, but=back)
 
     async def _try_to_come_back(self) -> None:
         # As they are now: an agent may be gone, have moved, or have another certificate since.
@@ -120,5 +125,5 @@ class SecondOpinion:
             log.info("takes_its_share_again", reached=answered, asked=len(asked))
             self._share.is_suspended = False
 
-    def _confirm(self, why: str) -> None:
-        self._on_confirmed(self._doubt.believe(why))
+    def _confirm(self, why: str, but: Sequence[str] = ()) -> None:
+        self._on_confirmed([one for one in self._doubt.believe(why) if one.agent_id not in but])
