@@ -96,6 +96,11 @@ async def test_a_wrong_field_is_named(gateway: Any, backend: Any, change: dict[s
     assert not backend.requests
 
 
+async def test_what_is_empty_is_called_that(gateway: Any, backend: Any) -> None:
+    problem = await gateway.problem("POST", "/api/v1/jobs", json={**JOB, "selector": ""})
+    assert problem["detail"] == "selector must not be empty"
+
+
 async def test_the_executors_word_on_a_field_comes_under_its_public_name(gateway: Any, backend: Any) -> None:
     wrong = InvalidArgument("JOB_OPTIONS_INVALID", "the soak needs a canary", field="options.canary_soak")
     backend.errors["CreateJob"] = wrong

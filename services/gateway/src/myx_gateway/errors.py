@@ -77,4 +77,6 @@ def _say(problem: dict[str, Any]) -> str:
     word = _WORDS.get(problem["type"])
     if word is not None:
         return word
+    if problem["type"] in {"too_short", "string_too_short"} and problem.get("ctx", {}).get("min_length") == 1:
+        return "must not be empty"
     return str(problem["msg"]).removeprefix("Value error, ").replace("Input should", "should", 1)
