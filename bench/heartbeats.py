@@ -1,7 +1,7 @@
 """What watching a fleet costs, and how soon the registry knows what became of an agent.
 
 Each size is a cluster of its own: a cold start, then the fleet is held for longer than the longest interval. With the
-last size go on: a tenth of the agents die at once and come back; all are cut off for a while and come back. Another
+largest go on: a tenth of the agents die at once and come back; all are cut off for a while and come back. Another
 cluster has two replicas of the heartbeat service, of which one is killed. Beside it: one check by ssh and by Ansible.
 """
 
@@ -228,14 +228,17 @@ async def phases_of(plan: Plan, fleet: SimulatedFleet, replicas: int) -> AsyncIt
         yield Phases(plan, fleet, myx, seen, begin)
 
 
-async def size(plan: Plan, count: int, *, is_last: bool) -> dict[str, Any]:
+async def size(plan: Plan, count: int, *, is_largest: bool) -> dict[str, Any]:
     """The figures of one size."""
     with SimulatedFleet(count, -(-count // _AGENTS_A_PROCESS)) as fleet:
         rate = Rate(fleet)
         async with rate, phases_of(plan, fleet, 1) as phases:
             result: dict[str, Any] = {"agents": count, "cold_start": await phases.cold_start(rate)}
             steps: list[tuple[str, Callable[[], Awaitable[dict[str, Any]]]]] = [("held", phases.hold)]
-            steps += [("deaths", phases.deaths), ("outage", phases.outage)] if is_last else []
+            if is_largest and plan.dead_share:
+                steps.append(("deaths", phases.deaths))
+            if is_largest and plan.outage_s:
+                steps.append(("outage", phases.outage))
             for name, step in steps:
                 result[name] = await step()
                 result["load"] = os.getloadavg()
@@ -268,7 +271,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
     """Everything, one after the other."""
     result: dict[str, Any] = {"load_before": os.getloadavg(), "sizes": []}
     for count in plan.sizes:
-        result["sizes"].append(await size(plan, count, is_last=count == plan.sizes[-1]))
+        result["sizes"].append(await size(plan, count, is_largest=count == max(plan.sizes)))
         _tell(result["sizes"][-1])
     if plan.takeover_agents:
         result["takeover"] = await takeover(plan)
@@ -290,8 +293,8 @@ def main() -> None:
     parser.add_argument("--agents", type=int, nargs="+", default=plan.sizes)
     parser.add_argument("--min-interval", type=float, default=plan.min_interval_s, help="seconds")
     parser.add_argument("--max-interval", type=float, default=plan.max_interval_s, help="seconds")
-    parser.add_argument("--dead-share", type=float, default=plan.dead_share)
-    parser.add_argument("--outage", type=float, default=plan.outage_s, help="seconds")
+    parser.add_argument("--dead-share", type=float, default=plan.dead_share, help="0: without deaths")
+    parser.add_argument("--outage", type=float, default=plan.outage_s, help="seconds; 0: without it")
     parser.add_argument("--takeover-agents", type=int, default=plan.takeover_agents, help="0: without it")
     parser.add_argument("--rivals", type=int, default=plan.rival_hosts, help="hosts; 0: without ssh and Ansible")
     parser.add_argument("--json", type=Path, help="write the figures here as well")

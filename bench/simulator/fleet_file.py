@@ -1,6 +1,8 @@
 """Who the simulated agents are: a file that the simulator's processes and the registry's seeding share."""
 
 import secrets
+import socket
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -47,15 +49,16 @@ def make_fleet(count: int, first_port: int = FIRST_PORT) -> FleetFile:
     """`count` agents with an address (of 127.0.0.0/8), a port, a path and secrets each, and labels to select by."""
     certificate, key, digest = make_agent_certificate("localhost")
     wrong_certificate, wrong_key, _ = make_agent_certificate("localhost")
-    if first_port + count - 1 > LAST_PORT:
-        raise ValueError(f"there are {LAST_PORT - first_port + 1} ports only from {first_port} on")
+    ports = list(islice(filter(_is_free, range(first_port, LAST_PORT + 1)), count))
+    if len(ports) < count:
+        raise ValueError(f"there are {len(ports)} free ports only from {first_port} on")
     # Two fleets at a time do not meet.
     network = 1 + secrets.randbelow(240)
     agents = [
         Identity(
             name=f"sim-{number:05}",
             address=f"127.{network}.{number // 250}.{1 + number % 250}",
-            rpc_port=first_port + number,
+            rpc_port=ports[number],
             rpc_path=secrets.token_hex(12),
             agent_token=secrets.token_urlsafe(32),
             secret_key=secrets.token_urlsafe(32),
@@ -68,3 +71,13 @@ def make_fleet(count: int, first_port: int = FIRST_PORT) -> FleetFile:
         for number in range(count)
     ]
     return FleetFile(certificate, key, digest, wrong_certificate, wrong_key, agents)
+
+
+def _is_free(port: int) -> bool:
+    """Whether nobody else on this machine has the port, be it on all addresses."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
