@@ -219,6 +219,7 @@ def test_a_schedule_starts_commands_deployments_and_jobs(gateway, myx, options, 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["add"], b"required: NAME (see"),
         (["add", "n", "local", "--", "x"], b"when? --cron"),
         (["add", "n", *WHEN, "local"], b"start what?"),
         (["add", "n", *WHEN, "--", "x"], b"on which servers?"),
@@ -237,6 +238,14 @@ def test_a_schedule_that_is_none_is_refused_here(gateway, myx, arguments, said):
     assert (done.returncode, done.stdout) == (2, b"")
     assert said in done.stderr
     assert not gateway.posts(".*")
+
+
+def test_a_schedule_on_a_server_that_is_none_says_where_the_names_are(gateway, myx):
+    unknown = {"reason": "SERVER_NOT_FOUND", "detail": "There is no server of this name.", "fields": {"server": "nope"}}
+    gateway.answers.append(("POST /schedules", (404, unknown)))
+    done = myx("schedule", "add", "n", *WHEN, "nope", "--", "x")
+    assert done.returncode == 125
+    assert b"server: nope); nothing was stored; the names are shown by: myx server list" in done.stderr
 
 
 def test_schedules_are_listed_shown_changed_and_removed(gateway, myx):

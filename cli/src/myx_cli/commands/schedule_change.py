@@ -11,6 +11,7 @@ from myx_cli.errors import ApiError, UsageError
 from myx_cli.jobs.request import check_targets, is_job, job_options, queueing
 from myx_cli.output import note
 from myx_cli.plays import play_content, playbook_content, with_artifact
+from myx_cli.servers import unknown_server
 
 _PLAY_OPTIONS = ("extra_vars", "secret", "check", "diff", "tags", "skip_tags", "limit", "artifact", "method")
 _COMMAND_OPTIONS = ("no_output_timeout", "env", "secret_env", "cwd", "user", "stdin", "connect_timeout")
@@ -24,7 +25,12 @@ def add(arguments: Namespace) -> int:
     content: Document = {"name": arguments.schedule, **_times(arguments), "work": _work(endpoint, arguments)}
     if arguments.paused:
         content["paused"] = True
-    schedule = Client(endpoint).post(PATH, content, idempotency_key=os.urandom(16).hex())
+    try:
+        schedule = Client(endpoint).post(PATH, content, idempotency_key=os.urandom(16).hex())
+    except ApiError as error:
+        if error.reason == "SERVER_NOT_FOUND":
+            raise unknown_server(error, "; nothing was stored") from None
+        raise
     return show_one(schedule, arguments)
 
 

@@ -11,7 +11,9 @@ LOCKS = ("none", "shared", "exclusive")
 
 def add_targets(parser: ArgumentParser) -> None:
     """SERVER… or -l."""
-    parser.add_argument("servers", nargs="*", metavar="SERVER", help="name or id; several run at the same time")
+    parser.add_argument(
+        "servers", nargs="*", default=[], metavar="SERVER", help="name or id; several run at the same time"
+    )
     parser.add_argument(
         "--selector",
         "-l",

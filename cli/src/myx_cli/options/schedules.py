@@ -66,7 +66,7 @@ def _times(parser: ArgumentParser) -> None:
 
 
 def _work(parser: ArgumentParser) -> None:
-    parser.add_argument("servers", nargs="*", metavar="SERVER", help="name or id; several: a job")
+    parser.add_argument("servers", nargs="*", default=[], metavar="SERVER", help="name or id; several: a job")
     parser.add_argument(
         "--selector", "-l", type=selector, metavar="SELECTOR", help="a job on all that match when it fires"
     )

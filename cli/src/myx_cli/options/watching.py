@@ -10,7 +10,7 @@ SORTS = ("status", "name", "load", "memory", "disk", "latency")
 
 def chosen(parser: ArgumentParser) -> None:
     """Servers by name or by selector."""
-    parser.add_argument("servers", nargs="*", metavar="SERVER", help="name or id")
+    parser.add_argument("servers", nargs="*", default=[], metavar="SERVER", help="name or id")
     parser.add_argument("--selector", "-l", type=selector, metavar="SELECTOR", help="those that match: 'env=prod'")
 
 
