@@ -128,3 +128,19 @@ async def test_a_play_whose_agent_vanished_says_so_and_is_lost_in_the_end(replic
 
 async def begun(client, deployment_id):
     return any(event.event["type"] == "task_started" for event in (await client.events(deployment_id)).events)
+
+
+async def test_a_deployment_whose_secrets_cannot_be_read_ends(replica, own_agent, tls_dir, tool, postgres):
+    executor = replica("a", playbooks_dir=tool)
+    async with client_of(executor, tls_dir) as client:
+        command = await client.run(own_agent.name, "sleep", "60", lock=EXCLUSIVE)
+        await until(lambda: runs(client, command.id))
+        made = await client.create(
+            own_agent.name, playbook="hello.yml", lock=EXCLUSIVE, secret_vars={"greeting": "hidden"}
+        )
+        await in_state(client, made.id, pb.COMMAND_STATUS_QUEUED)
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute("update executor.command set sealed = '\\x00'::bytea where id = %s", [made.id])
+        await client.cancel(command.id, grace_s=0)
+        final = await client.ended(made.id)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_FAILED, "secret_unreadable"), final

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from uuid import UUID
 
-from myx_executor.domain.command import Command, Completeness, LeaseLost, Outcome
+from myx_executor.domain.command import Command, Completeness, LeaseLost, Outcome, Secrets
 from myx_executor.domain.deployment import (
     Deployment,
     DeploymentLost,
@@ -84,6 +84,12 @@ class DeploymentDrive:
             lambda: self.cancel.ask(None),
             facts=DeploymentFacts(deployment.plan.kind),
         )
+        try:
+            secrets = open_secrets(base.box, deployment.id, self._owned.sealed)
+        except Internal as error:
+            begun = deployment.row.started_at is not None
+            unread = Outcome(Status.LOST if begun else Status.FAILED, error.reason.lower(), error.message)
+            return await self._finish(deployment, ledger, unread, [])
         if deployment.row.started_at is None:
             waits = await Turn(self._tools, deployment, ledger).wait()
             if isinstance(waits, Outcome):
@@ -92,7 +98,7 @@ class DeploymentDrive:
                 return waits
             await ledger.confirm([], [], "a replica has begun it")
             deployment = replace(deployment, row=ledger.command)
-        outcome, rest, run = await self._with_log(deployment, ledger)
+        outcome, rest, run = await self._with_log(deployment, ledger, secrets)
         self._lease.done = True
         final = await self._finish(deployment, ledger, outcome, rest)
         await self._tidy(run)
@@ -105,7 +111,9 @@ class DeploymentDrive:
         await self._tools.base.locks.released(final)
         return final
 
-    async def _with_log(self, deployment: Deployment, ledger: Ledger) -> tuple[Outcome, list[Piece], Run]:
+    async def _with_log(
+        self, deployment: Deployment, ledger: Ledger, secrets: Secrets
+    ) -> tuple[Outcome, list[Piece], Run]:
         """Runs the steps beside the writer of the log; how it ended and what is left to be written."""
         sink = LogSink(ledger, self._tools.base.pressure)
         outcome: Outcome | None = None
@@ -114,7 +122,7 @@ class DeploymentDrive:
         try:
             async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
                 group.create_task(sink.run(), name="log")
-                run = self._run = self._new_run(deployment, sink, stack)
+                run = self._run = self._new_run(deployment, sink, secrets, stack)
                 watchers = [group.create_task(self._watch_time(run), name="limit")]
                 if maintenance.needs_lease(deployment.plan.kind):
                     watchers.append(group.create_task(maintenance.keep(run), name="maintenance"))
@@ -130,8 +138,7 @@ class DeploymentDrive:
             raise LeaseLost
         return outcome, rest, run
 
-    def _new_run(self, deployment: Deployment, sink: LogSink, stack: AsyncExitStack) -> Run:
-        secrets = open_secrets(self._tools.base.box, deployment.id, self._owned.sealed)
+    def _new_run(self, deployment: Deployment, sink: LogSink, secrets: Secrets, stack: AsyncExitStack) -> Run:
         return Run(self._tools, deployment, self._lease, sink, self.cancel, secret_vars=secrets.env, stack=stack)
 
     async def _outcome(self, run: Run) -> Outcome:
