@@ -22,7 +22,8 @@ PROBE = (
 
 
 def podman(*arguments, check=True, timeout=60):
-    done = subprocess.run(["podman", *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+    limited = ["timeout", str(timeout), "podman", *arguments]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=timeout + 30, check=False)
     assert done.returncode == 0 or not check, done.stderr
     return done
 
