@@ -9,6 +9,8 @@ from myx_cli.output import note
 from myx_cli.text import clean
 
 _ANSWER_S = 5.0
+# States in which nothing comes without a cause: what happens next is told then.
+_EXPLAINED = frozenset({"pending", "queued", "cancelling"})
 
 
 class Silence:
@@ -29,6 +31,8 @@ class Silence:
         finally:
             client.close()
         status, message = (clean(document.get(name) or "") for name in ("status", "message"))
+        if not message and status in _EXPLAINED:
+            message = clean(document.get("next") or "")
         if message == self._told or status in FINAL:
             return
         self._told = message

@@ -189,6 +189,8 @@ def test_in_a_silence_it_says_once_why_nothing_comes(gateway, myx, words):
                 await asyncio.sleep(0.01)
 
     async def script(stream):
+        stream.command.update(status="pending", next="is handed to its agent")
+        await ping(stream)
         stream.command.update(waiting)
         await ping(stream)
         await ping(stream)
@@ -202,7 +204,11 @@ def test_in_a_silence_it_says_once_why_nothing_comes(gateway, myx, words):
         gateway.add_command()
     done = myx(*words)
     assert (done.returncode, done.stdout) == (0, b"x\n")
-    assert done.stderr == b"myx: queued: waits for the exclusive lock of command 0190\nmyx: running\n"
+    assert done.stderr.decode().splitlines() == [
+        "myx: pending: is handed to its agent",
+        "myx: queued: waits for the exclusive lock of command 0190",
+        "myx: running",
+    ]
 
 
 def test_terminated_it_says_that_the_command_goes_on(gateway, myx):
