@@ -191,6 +191,9 @@ class FakeGateway:
         if answer == "drop":
             writer.transport.abort()
             return False
+        if answer == "hang":
+            await reader.read()
+            return False
         if answer is None and headers.get("upgrade") == "websocket" and self.authorized(request):
             await self.stream(request, reader, writer)
             return False

@@ -103,6 +103,15 @@ def test_ctrl_c_while_nothing_was_sent_starts_nothing(myx):
     assert b"nothing was started" in err
 
 
+def test_a_check_of_an_agent_that_hangs_is_told_and_can_be_left(gateway, myx):
+    gateway.answers.append(("POST /servers/local/check", "hang"))
+    process = myx.start("server", "check", "local")
+    assert read_line(process.stderr, b"no answer yet from local; one that hangs takes two minutes")
+    interrupt(process)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (130, b"myx: left; no answer yet from local\n")
+
+
 def test_ctrl_c_cancels_on_all_servers(gateway, myx):
     gateway.script = until_cancelled
     process = myx.start("run", "local", "other", "--", "x")

@@ -1,12 +1,14 @@
 """`myx server check|history|pause|resume|accept-machine`."""
 
 from argparse import Namespace
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from myx_cli.api import Client, Document, segment
 from myx_cli.commands.server import show_one
 from myx_cli.endpoint import Endpoint, find
 from myx_cli.errors import ApiError, Failure, UsageError
+from myx_cli.interrupts import Interrupts
+from myx_cli.jobs.groups import names_line
 from myx_cli.output import note, print_line
 from myx_cli.pages import all_items
 from myx_cli.servers import get_server, unknown_server
@@ -15,6 +17,8 @@ from myx_cli.tables import Status, When, print_table
 
 # Four tries of a call that hangs, and the waits between them.
 _CHECK_TIMEOUT_S = 160.0
+_SAY_AFTER_S = 5.0
+_NAMED = 5
 _AT_ONCE = 16
 _SOME_DO_NOT = 1
 
@@ -24,7 +28,16 @@ def check(arguments: Namespace) -> int:
     endpoint = find(arguments.url, arguments.token_file)
     names = _names(Client(endpoint), arguments)
     with ThreadPoolExecutor(min(_AT_ONCE, len(names))) as pool:
-        results = list(pool.map(lambda name: _check_one(endpoint, name), names))
+        calls = [pool.submit(_check_one, endpoint, name) for name in names]
+
+        def still() -> str:
+            silent = [name for name, call in zip(names, calls, strict=True) if not call.done()]
+            return f"no answer yet from {names_line(silent, _NAMED)}"
+
+        Interrupts(None, lambda: note(f"left; {still()}")).watch()
+        if wait(calls, _SAY_AFTER_S).not_done:
+            note(f"{still()}; one that hangs takes two minutes")
+        results = [call.result() for call in calls]
     found = [{"server": name, **result} for name, result in zip(names, results, strict=True)]
     if arguments.output == "json":
         print_json({"items": found})
