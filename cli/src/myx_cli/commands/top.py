@@ -103,7 +103,7 @@ def _sorted(items: Sequence[Document], by: str) -> list[Document]:
     if by == "name":
         return sorted(items, key=lambda one: str(one.get("name")))
     if by == "status":
-        return sorted(items, key=lambda one: (_ORDER.index(state(one)), str(one.get("name"))))
+        return sorted(items, key=lambda one: (_place(state(one)), str(one.get("name"))))
     index = ("load", "memory", "disk", "latency").index(by)
 
     def worst(one: Document) -> tuple[float, str]:
@@ -111,6 +111,11 @@ def _sorted(items: Sequence[Document], by: str) -> list[Document]:
         return (-1.0 if value is None else value) * -1, str(one.get("name"))
 
     return sorted(items, key=worst)
+
+
+def _place(told: str) -> int:
+    """Worst first; a state that a newer MyX knows comes before all."""
+    return _ORDER.index(told) if told in _ORDER else -1
 
 
 def _plain(server: Document) -> tuple[object, ...]:
