@@ -9,6 +9,7 @@ from myx_heartbeat.usecases.checks import Checks
 from myx_heartbeat.usecases.doubt import Doubt
 from myx_heartbeat.usecases.pauses import PauseWatch
 from myx_heartbeat.usecases.reports import Reports
+from myx_heartbeat.usecases.schedule import Lane
 from myx_kit.loops import TaskOwner
 
 
@@ -95,6 +96,23 @@ async def test_dead_agents_leave_slots_to_the_living(checks, fleet, endpoint, cl
     assert len(probe.asked) == 6 + 1
     for event in probe.go.values():
         event.set()
+
+
+async def test_checks_that_are_all_due_are_not_started_in_one_turn(checks, fleet, endpoint, clock, probe, monkeypatch):
+    monkeypatch.setattr("myx_heartbeat.usecases.checks._STARTS_AT_ONCE", 1)
+    for lane in Lane:
+        checks._free[lane] = 8
+    fleet.replace([endpoint(f"living-{number}") for number in range(3)], checks.is_running)
+    clock.now += 1
+
+    assert checks.start_due() == 0
+    await settled()
+    assert len(probe.asked) == 1
+
+    checks.start_due()
+    checks.start_due()
+    await settled()
+    assert len(probe.asked) == 3
 
 
 async def test_a_free_slot_is_used_at_once(checks, fleet, endpoint, clock, probe):

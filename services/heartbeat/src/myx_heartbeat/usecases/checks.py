@@ -24,6 +24,9 @@ RUNNING = Gauge("myx_heartbeat_running_checks", "Checks that run now")
 
 # An outcome that our own pause or a changed address made void is asked for again, but not for ever.
 _MAX_ROUNDS = 3
+# Of each lane; the rest waits for the next look, which comes when the loop has time again. On a starved machine more
+# TLS handshakes under way than it can do within their time-out would all be in vain, and so would those that follow.
+_STARTS_AT_ONCE = 32
 
 
 class Checks:
@@ -75,7 +78,10 @@ class Checks:
         now = self._clock()
         self._move_slow_ones(now)
         for lane in Lane:
-            while self._free[lane] > 0 and (agent_id := self._schedule.pop_due(lane, now)) is not None:
+            for _ in range(min(self._free[lane], _STARTS_AT_ONCE)):
+                agent_id = self._schedule.pop_due(lane, now)
+                if agent_id is None:
+                    break
                 agent = self._fleet.get(agent_id)
                 if agent is None:
                     continue
