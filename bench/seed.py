@@ -35,6 +35,8 @@ def seed(home: Home, fleet: FleetFile) -> dict[str, str]:
                 "created_at": now,
                 "updated_at": now,
                 "repair_policy": "off",
+                # Behind a jump host: on loopback a closed SSH port would say that the network is there.
+                "ssh_jump_server_ids": [server_id],
             }
         )
         sealed = vault.seal(

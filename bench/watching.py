@@ -73,8 +73,14 @@ class States:
         return {str(row[0]) for row in await self._rows(query, wanted)}
 
     async def count(self) -> Counter[str]:
-        """How many have which."""
-        return Counter(dict(await self._rows("select status, count(*) from registry.agent group by 1")))
+        """How many have which state; those of which nothing was reported yet do not count."""
+        return Counter(
+            dict(
+                await self._rows(
+                    "select status, count(*) from registry.agent where rpc_last_check is not null group by 1"
+                )
+            )
+        )
 
     async def _rows(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
         return await (await self._connection.execute(query, values)).fetchall()

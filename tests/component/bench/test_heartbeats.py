@@ -1,5 +1,7 @@
 """The bench of heartbeats in small: every phase ends, and finds what must hold at any size."""
 
+import pytest
+
 from bench.heartbeats import Plan, measure
 
 PLAN = Plan(
@@ -19,6 +21,7 @@ PLAN = Plan(
 )
 
 
+@pytest.mark.timeout(300)
 async def test_a_small_fleet_is_held_and_its_deaths_outages_and_takeovers_are_seen():
     result = await measure(PLAN)
 
