@@ -9,8 +9,8 @@ MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES)) protos/gen
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EDITABLE := install --no-build-isolation -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
-# Test processes side by side: most tests wait for processes, so that more than there are cores do no harm.
-WORKERS ?= 3
+# Test processes side by side: most tests wait for processes, so that two do no harm on one core.
+WORKERS ?= 2
 
 # A virtual environment knows its place: one of a checkout that was moved or copied does not work, and is made anew.
 MADE_FOR := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)

@@ -21,6 +21,8 @@ PLAN = Plan(
 )
 
 
+# Two clusters and every phase of the measurement: minutes on a busy machine.
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_a_small_fleet_is_held_and_its_deaths_outages_and_takeovers_are_seen():
     result = await measure(PLAN)

@@ -132,6 +132,10 @@ class Supervisor:
                 await _kill(connection.peer_pid)
             else:
                 return connection
+        return await self._spawned()
+
+    async def _spawned(self) -> Connection:
+        """A connection to a supervisor that was started just now."""
         await self._spawn()
         try:
             return self._attach()
@@ -166,12 +170,12 @@ class Supervisor:
         await connection.call({"op": "replace", "argv": [*_argv(), json.dumps(wanted)]})
         connection.close()
         self._lost.clear()
-        fresh = self._attach()
-        with contextlib.suppress(SupervisorAway):
+        # Its new code may end before it listens, or before it answers.
+        with contextlib.suppress(SupervisorAway, OSError):
+            fresh = self._attach()
             status = await fresh.call({"op": "status"}, timeout_s=_READY_TIMEOUT_S)
             return fresh
-        await self._spawn()
-        return self._attach()
+        return await self._spawned()
 
     def _options(self) -> dict[str, Any]:
         config = self._config
