@@ -62,7 +62,7 @@ def test_it_stops_in_time_cancels_what_runs_says_so_and_keeps_all_data(own: Stan
 
     began = time.monotonic()
     own.start()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert own.cli("logs", first).stdout == b"kept\n"
     assert own.api().request("GET", f"/commands/{running}")["status"] == "cancelled"
     assert own.cli("run", "local", "--", "true").returncode == 0

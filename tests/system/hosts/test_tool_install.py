@@ -154,7 +154,10 @@ async def test_what_a_half_done_install_left_is_no_hindrance(machine):
     assert host.exec("stat -c %a /etc/myx-agent /etc/myx-agent/config.json").stdout == "700\n600\n"
 
 
-@pytest.mark.parametrize("moment", ["parts", "RELEASE", "config"])
+@pytest.mark.parametrize(
+    "moment",
+    ["parts", pytest.param("RELEASE", marks=pytest.mark.long), pytest.param("config", marks=pytest.mark.long)],
+)
 async def test_a_power_cut_in_mid_install_and_once_more(machine, moment):
     """While it is unpacked, when the release is complete, when the configuration is written."""
     paths = {
@@ -191,6 +194,8 @@ async def test_no_room_is_said_before_anything_is_built(host_lab, tmp_path):
         assert before.differences(host.inventory()) == []
 
 
+# Making the other Debian takes minutes on a machine that has none yet.
+@pytest.mark.long
 async def test_the_next_debian_too(host_lab, tmp_path):
     with host_lab.host(suite="trixie", network=False) as host:
         machine = Machine(host, tmp_path, "3.13")
