@@ -109,8 +109,24 @@ class Drive:
                 last = await self._deliver()
             if last is None:
                 last = await self._follow()
+        except LeaseLost:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again, or logged and ended by the deadline
+            last = await self._broken(error)
         finally:
             await self._tools.hub.end(command.id, last if last is not None and last.is_final else None)
+
+    async def _broken(self, error: Exception) -> Command:
+        """A fault of ours is tried again by whoever has the lease next; it does not outlive the deadline."""
+        command = self._ledger.command
+        if command.deadline_at is None or datetime.now(UTC) < command.deadline_at:
+            raise error
+        log.error("drive_given_up", command_id=str(command.id), exc_info=error)
+        message = "an unexpected fault of MyX until its deadline; the executor's log has the details"
+        if command.started_at is not None:
+            return await self._finish(Outcome(Status.LOST, "internal", message), known=False)
+        status = Status.UNKNOWN if self._owned.maybe_sent else Status.FAILED
+        return await self._finish(Outcome(status, "internal", message), known=False)
 
     async def _deliver(self) -> Command | None:
         """The final command when the first answer was the last word, or the queued one; None: it runs."""

@@ -1,0 +1,78 @@
+"""A fault of ours in the work on a command."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from executor_samples import command
+
+from myx_executor.domain.command import LeaseLost
+from myx_executor.domain.states import Status
+from myx_executor.usecases.drive import Drive
+
+
+class Hub:
+    """Knows how the work on a command ended."""
+
+    def __init__(self):
+        self.ended = []
+
+    def begin(self, command_id):
+        pass
+
+    async def end(self, command_id, final):
+        self.ended.append(final)
+
+
+class BrokenDrive(Drive):
+    """Its work raises `error`; what it finishes with is kept."""
+
+    def __init__(self, row, error, *, maybe_sent=False):
+        self._tools = SimpleNamespace(hub=Hub())
+        self._owned = SimpleNamespace(command=row, maybe_sent=maybe_sent)
+        self._ledger = SimpleNamespace(command=row)
+        self.error = error
+        self.outcomes = []
+
+    async def _deliver(self):
+        raise self.error
+
+    _follow = _deliver
+
+    async def _finish(self, outcome, *, known, rest=()):
+        self.outcomes.append(outcome)
+        return command(status=outcome.status)
+
+
+def row(seconds, **changes):
+    return command(deadline_at=datetime.now(UTC) + timedelta(seconds=seconds), **changes)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), ExceptionGroup("group", [ZeroDivisionError()])])
+async def test_before_its_deadline_whoever_has_the_lease_next_tries_again(error):
+    drive = BrokenDrive(row(60), error)
+    with pytest.raises(type(error)):
+        await drive.run()
+    assert (drive.outcomes, drive._tools.hub.ended) == ([], [None])
+
+
+@pytest.mark.parametrize(
+    ("changes", "maybe_sent", "status"),
+    [
+        ({}, True, Status.LOST),
+        ({"started_at": None, "status": Status.PENDING}, True, Status.UNKNOWN),
+        ({"started_at": None, "status": Status.PENDING}, False, Status.FAILED),
+    ],
+)
+async def test_behind_its_deadline_it_ends_as_honestly_as_can_be(changes, maybe_sent, status):
+    drive = BrokenDrive(row(-1, **changes), ZeroDivisionError(), maybe_sent=maybe_sent)
+    await drive.run()
+    assert [(one.status, one.reason) for one in drive.outcomes] == [(status, "internal")]
+    assert drive._tools.hub.ended[0].is_final
+
+
+async def test_a_lost_lease_is_no_fault():
+    drive = BrokenDrive(row(-1), LeaseLost())
+    with pytest.raises(LeaseLost):
+        await drive.run()
+    assert drive.outcomes == []
