@@ -16,10 +16,10 @@ from myx_kit.db.engine import create_engine
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import FailedPrecondition
 from myx_kit.files import write_private
+from myx_kit.key_watch import KeyWatch
 from myx_kit.master_keys import add_key, drop_key, use_key
 from myx_kit.secretbox import SecretBox
 from myx_registry import app, key_verbs
-from myx_registry.loops import KeyWatch
 from myx_registry.usecases.resealing import Resealing
 from myx_testkit.ports import free_port
 from myx_testkit.wait import until
@@ -105,7 +105,7 @@ async def test_no_write_is_lost_or_refused_while_all_is_sealed_again(registry, u
 
     async def rotate_keys() -> None:
         box = SecretBox.from_file(registry.settings.master_key_file)
-        watch = KeyWatch(box, Resealing(uow, box, batch_rows=2))
+        watch = KeyWatch(box, Resealing(uow, box, batch_rows=2).run)
         for _ in range(4):
             key_id = add_key(registry.settings.master_key_file)
             async with asyncio.timeout(30):
@@ -149,7 +149,7 @@ async def test_a_bad_file_leaves_the_keys_in_force_and_is_told_once(registry, uo
     path = tmp_path / "master.json"
     write_private(path, registry.settings.master_key_file.read_text())
     box = SecretBox.from_file(path)
-    watch = KeyWatch(box, Resealing(uow, box))
+    watch = KeyWatch(box, Resealing(uow, box).run)
     path.write_text("nonsense")
     for _ in range(3):
         await watch.run_once()

@@ -13,9 +13,10 @@ from myx_executor.usecases.deployments.self_repair import SelfRepair
 from myx_executor.usecases.expire import Expiry
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.release import Releaser
-from myx_executor.usecases.resealing import KeyWatch, Resealing
+from myx_executor.usecases.resealing import Resealing
 from myx_executor.usecases.retention import Retention
 from myx_executor.usecases.runner import Runner
+from myx_kit.key_watch import KeyWatch
 from myx_kit.loops import Loop, TaskOwner
 from myx_kit.rpc.server import RpcServer
 from myx_kit.rpc.serving import ServingWhile
@@ -88,7 +89,8 @@ def start_retention(owner: TaskOwner, settings: ExecutorSettings, pool: Pool, na
 
 def start_key_watch(owner: TaskOwner, box: SecretBox, pool: Pool) -> None:
     """Starts what takes a rotated master key and seals everything again with it."""
-    watch = KeyWatch(box, Resealing(SealedStore(pool), box))
+    resealing = Resealing(SealedStore(pool), box)
+    watch = KeyWatch(box, resealing.turn, resealing.is_needed)
     owner.start(Loop("key-watch", _KEYS_S, watch.run_once).run(), name="key-watch", critical=True)
 
 

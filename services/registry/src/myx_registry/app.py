@@ -17,12 +17,12 @@ from myx_kit.db.outbox import Outbox, OutboxRelay
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import Unavailable
 from myx_kit.events.bus import Bus
+from myx_kit.key_watch import KeyWatch
 from myx_kit.loops import Loop, TaskOwner
 from myx_kit.rpc.server import RpcServer
 from myx_kit.secretbox import SecretBox
 from myx_kit.telemetry import serve_http
 from myx_registry import models
-from myx_registry.loops import KeyWatch
 from myx_registry.rpc import (
     AGENT_SERVICE,
     ALLOWED,
@@ -82,7 +82,7 @@ async def start(settings: RegistrySettings, stack: AsyncExitStack) -> RpcServer:
     database = _DatabaseCheck(partial(is_reachable, engine))
     owner.start(Loop("database-check", _DATABASE_CHECK_S, database.run_once).run(), name="database-check")
 
-    keys = KeyWatch(box, Resealing(uow, box))
+    keys = KeyWatch(box, Resealing(uow, box).run)
     owner.start(Loop("master-keys", settings.master_key_look_s, keys.run_once).run(), name="master-keys")
 
     keeping = Housekeeping(
