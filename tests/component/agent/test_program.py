@@ -132,16 +132,27 @@ def test_readiness_is_told_on_the_descriptor_that_was_given(own_agent):
 
 async def test_a_stop_takes_two_seconds_whatever_is_open(own, own_agent):
     command_id = await own.start("sh", "-c", "echo 1; sleep 60")
-    poll = asyncio.create_task(own("get_command_log", command_id=command_id, offset=2, wait=30))
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "get_command_log"}
+    ask["params"] = {"command_id": command_id, "offset": 2, "wait": 30}
+    body = json.dumps(ask)
+    reader, writer = await asyncio.open_connection("127.0.0.1", own_agent.rpc_port, ssl=own.tls)
+    writer.write(
+        f"POST /{own_agent.rpc_path}/rpc HTTP/1.1\r\nHost: agent\r\nX-Agent-Token: {own_agent.agent_token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+    await writer.drain()
     async with own.stream(command_id) as stream:
         await stream.receive()
+        await own("heartbeat")  # asked after the poll was written: the agent has read that by now
         began = time.monotonic()
         own_agent.program.process.terminate()
         await asyncio.to_thread(own_agent.program.process.wait, 10)
         took = time.monotonic() - began
 
     assert took < 4
-    assert (await poll)["new_offset"] == 2
+    answer = await reader.read()
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["result"]["new_offset"] == 2
+    writer.close()
     own_agent.restart()
     assert (await own("heartbeat"))["running_commands"] == 1
 

@@ -280,6 +280,10 @@ class FakeGateway:
         command = self.commands[request.path.split("/")[2]]
         assert self.script is not None
         await self.script(Stream(self, writer, command, offset))
+        if writer.can_write_eof():
+            # Closing while a pong is on its way would reset the connection and take with it what was sent last.
+            writer.write_eof()
+            await asyncio.wait_for(reader.read(), 20)
 
 
 @pytest.fixture
