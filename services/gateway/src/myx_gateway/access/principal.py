@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+from myx_gateway.access.rights import Rights
 from myx_kit.ids import new_id
 
 
@@ -10,7 +11,14 @@ from myx_kit.ids import new_id
 class Principal:
     """Who a request comes from, as it was authenticated; `name` is what records show, for example `token:admin`."""
 
+    # `user:alice`, or `token:admin` for whoever has the token of the installation.
     name: str
+    rights: Rights = Rights()
+    # How it came: `session`, `token:` and the name of the API token, or empty for the token of the installation.
+    via: str = ""
+    user_id: str = ""
+    session_id: str = ""
+    token_id: str = ""
 
     def request_id(self, idempotency_key: str | None) -> str:
         """The id under which the services know this request: the same for the same key of the same principal.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from myx_gateway.access.principal import Principal
+from myx_gateway.access.rights import Grant, Rights, Role
 from myx_kit.errors import FailedPrecondition, Unauthenticated
 from myx_kit.files import read_private
 
@@ -19,7 +20,7 @@ class TokenCheck:
 
     def __init__(self, digest: bytes) -> None:
         self._digest = digest
-        self._admin = Principal(ADMIN)
+        self._admin = Principal(ADMIN, Rights((Grant(Role.ADMIN),)))
 
     @classmethod
     def from_file(cls, path: Path) -> "TokenCheck":
