@@ -1,16 +1,15 @@
 """/agents and /servers/{server}/agent"""
 
-from fastapi import APIRouter
-
 from myx.registry.v1 import agent_service_pb2 as registry
 from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, ServerPath
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import agents as convert
 from myx_gateway.schemas.agents import Agent, AgentPage
 
-router = APIRouter(tags=["agents"])
+router = OperationRouter(tags=["agents"])
 
 
-@router.get("/agents")
+@router.operation("agents.list")
 async def list_agents(clients: ClientsDep, page_size: PageSize = 100, page_token: PageToken = "") -> AgentPage:
     """All agents by server name."""
     answer = await clients.agents.ListAgents(registry.ListAgentsRequest(page_size=page_size, page_token=page_token))
@@ -19,7 +18,7 @@ async def list_agents(clients: ClientsDep, page_size: PageSize = 100, page_token
     )
 
 
-@router.get("/servers/{server}/agent")
+@router.operation("agents.get")
 async def get_agent(clients: ClientsDep, server: ServerPath) -> Agent:
     """The agent of a server."""
     answer = await clients.agents.GetAgent(registry.GetAgentRequest(server=server))

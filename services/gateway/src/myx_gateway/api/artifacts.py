@@ -2,17 +2,18 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from pydantic import AfterValidator
 
 from myx.executor.v1 import playbook_service_pb2 as executor
 from myx_gateway.api.dependencies import ClientsDep, PrincipalDep
 from myx_gateway.api.intake import forward, refuse_forms
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import playbooks as convert
 from myx_gateway.schemas.common import plain
 from myx_gateway.schemas.playbooks import Artifact, ArtifactList
 
-router = APIRouter(prefix="/artifacts", tags=["playbooks"])
+router = OperationRouter(tags=["playbooks"])
 
 _FILE: dict[str, Any] = {
     "requestBody": {
@@ -23,14 +24,14 @@ _FILE: dict[str, Any] = {
 }
 
 
-@router.get("")
+@router.operation("artifacts.list")
 async def list_artifacts(clients: ClientsDep) -> ArtifactList:
     """The stored files, newest first, at most 1000."""
     answer = await clients.playbooks.ListArtifacts(executor.ListArtifactsRequest())
     return ArtifactList(items=[convert.artifact(item) for item in answer.artifacts])
 
 
-@router.post("", status_code=201, openapi_extra=_FILE)
+@router.operation("artifacts.push", openapi_extra=_FILE)
 async def push_artifact(
     request: Request,
     clients: ClientsDep,
@@ -51,7 +52,7 @@ async def push_artifact(
     return convert.artifact(answer.artifact)
 
 
-@router.delete("/{sha256}", status_code=204)
+@router.operation("artifacts.delete")
 async def delete_artifact(
     clients: ClientsDep, sha256: Annotated[str, Path(max_length=64, description="Its SHA-256.")]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import AfterValidator
 
 from myx.executor.v1 import command_service_pb2 as executor
@@ -15,15 +15,16 @@ from myx_gateway.api.dependencies import (
     RequestIdDep,
     ServerFilter,
 )
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import commands as convert
 from myx_gateway.schemas.commands import CancelRequest, Command, CommandPage, CommandStatus, NewCommand
 from myx_gateway.schemas.common import plain
 from myx_kit.wire_time import duration
 
-router = APIRouter(prefix="/commands", tags=["commands"])
+router = OperationRouter(tags=["commands"])
 
 
-@router.post("", status_code=201)
+@router.operation("commands.run")
 async def run_command(
     clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewCommand, response: Response
 ) -> Command:
@@ -35,7 +36,7 @@ async def run_command(
     return convert.command(answer.command)
 
 
-@router.get("")
+@router.operation("commands.list")
 async def list_commands(
     *,
     clients: ClientsDep,
@@ -60,14 +61,14 @@ async def list_commands(
     )
 
 
-@router.get("/{command_id}")
+@router.operation("commands.get")
 async def get_command(clients: ClientsDep, command_id: CommandPath) -> Command:
     """One command."""
     answer = await clients.commands.GetCommand(executor.GetCommandRequest(command_id=command_id))
     return convert.command(answer.command)
 
 
-@router.post("/{command_id}/cancel", status_code=202)
+@router.operation("commands.cancel")
 async def cancel_command(
     clients: ClientsDep, principal: PrincipalDep, command_id: CommandPath, body: CancelRequest | None = None
 ) -> Command:

@@ -2,22 +2,23 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from myx.registry.v1 import credential_service_pb2 as registry
 from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, RequestIdDep
 from myx_gateway.api.etags import IfMatch, etag_in, put_etag
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import credentials as convert
 from myx_gateway.convert.servers import wire_secret
 from myx_gateway.schemas.credentials import Credential, CredentialChanges, CredentialPage, NewCredential
 
-router = APIRouter(prefix="/credentials", tags=["credentials"])
+router = OperationRouter(tags=["credentials"])
 
 CredentialPath = Annotated[str, Path(max_length=255, description="Id or name of the credential.")]
 
 
-@router.get("")
+@router.operation("credentials.list")
 async def list_credentials(
     clients: ClientsDep, page_size: PageSize = 100, page_token: PageToken = ""
 ) -> CredentialPage:
@@ -30,7 +31,7 @@ async def list_credentials(
     )
 
 
-@router.post("", status_code=201)
+@router.operation("credentials.create")
 async def create_credential(
     clients: ClientsDep, request_id: RequestIdDep, body: NewCredential, response: Response
 ) -> Credential:
@@ -43,7 +44,7 @@ async def create_credential(
     return convert.credential(answer.credential)
 
 
-@router.get("/{credential}")
+@router.operation("credentials.get")
 async def get_credential(clients: ClientsDep, credential: CredentialPath, response: Response) -> Credential:
     """One credential without its secrets."""
     answer = await clients.credentials.GetCredential(registry.GetCredentialRequest(credential=credential))
@@ -51,7 +52,7 @@ async def get_credential(clients: ClientsDep, credential: CredentialPath, respon
     return convert.credential(answer.credential)
 
 
-@router.patch("/{credential}")
+@router.operation("credentials.update")
 async def update_credential(
     clients: ClientsDep,
     credential: CredentialPath,
@@ -73,7 +74,7 @@ async def update_credential(
     return convert.credential(answer.credential)
 
 
-@router.delete("/{credential}", status_code=204)
+@router.operation("credentials.delete")
 async def delete_credential(
     clients: ClientsDep,
     credential: CredentialPath,

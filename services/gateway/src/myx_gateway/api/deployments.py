@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import AfterValidator
 
 from myx.executor.v1 import deployment_service_pb2 as executor
@@ -15,6 +15,7 @@ from myx_gateway.api.dependencies import (
     RequestIdDep,
     ServerFilter,
 )
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import deployments as convert
 from myx_gateway.convert.commands import wire_status
 from myx_gateway.schemas.commands import CommandStatus
@@ -22,7 +23,7 @@ from myx_gateway.schemas.common import plain
 from myx_gateway.schemas.deployments import Deployment, DeploymentPage, NewDeployment, PlayEvents, RetryRequest
 from myx_kit.wire_time import duration
 
-router = APIRouter(prefix="/deployments", tags=["deployments"])
+router = OperationRouter(tags=["deployments"])
 
 # What the executor may need beyond the wait that was asked for.
 _EVENTS_MARGIN_S = 10.0
@@ -32,7 +33,7 @@ _START_DEADLINE_S = 20.0
 KindFilter = Annotated[str, Query(max_length=64, description="Only of this kind."), AfterValidator(plain)]
 
 
-@router.post("", status_code=201)
+@router.operation("deployments.create")
 async def create_deployment(
     clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewDeployment, response: Response
 ) -> Deployment:
@@ -44,7 +45,7 @@ async def create_deployment(
     return convert.deployment(answer.deployment)
 
 
-@router.get("")
+@router.operation("deployments.list")
 async def list_deployments(
     *,
     clients: ClientsDep,
@@ -69,14 +70,14 @@ async def list_deployments(
     )
 
 
-@router.get("/{deployment_id}")
+@router.operation("deployments.get")
 async def get_deployment(clients: ClientsDep, deployment_id: DeploymentPath) -> Deployment:
     """One deployment with its steps."""
     answer = await clients.deployments.GetDeployment(executor.GetDeploymentRequest(deployment_id=deployment_id))
     return convert.deployment(answer.deployment)
 
 
-@router.post("/{deployment_id}/cancel", status_code=202)
+@router.operation("deployments.cancel")
 async def cancel_deployment(clients: ClientsDep, principal: PrincipalDep, deployment_id: DeploymentPath) -> Deployment:
     """Ask a deployment to end; it is `cancelling` until the end is proved. Safe to repeat."""
     answer = await clients.deployments.CancelDeployment(
@@ -85,7 +86,7 @@ async def cancel_deployment(clients: ClientsDep, principal: PrincipalDep, deploy
     return convert.deployment(answer.deployment)
 
 
-@router.post("/{deployment_id}/retry", status_code=201)
+@router.operation("deployments.retry")
 async def retry_deployment(
     *,
     clients: ClientsDep,
@@ -109,7 +110,7 @@ async def retry_deployment(
     return convert.deployment(answer.deployment)
 
 
-@router.get("/{deployment_id}/events")
+@router.operation("deployments.events")
 async def list_play_events(
     clients: ClientsDep,
     deployment_id: DeploymentPath,

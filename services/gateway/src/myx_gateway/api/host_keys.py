@@ -2,21 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from myx.executor.v1 import deployment_service_pb2 as executor
 from myx.registry.v1 import server_service_pb2 as registry
 from myx_gateway.api.dependencies import ClientsDep, PrincipalDep, ServerPath
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import servers as convert
 from myx_gateway.schemas.ssh import HostKeyState, ShownKey, TrustKey
 
-router = APIRouter(prefix="/servers", tags=["servers"])
+router = OperationRouter(tags=["servers"])
 
 # A scan may go through eight jump hosts, each of which may take its time to be found dead.
 _SCAN_DEADLINE_S = 60.0
 
 
-@router.get("/{server}/host-key")
+@router.operation("servers.get_host_key")
 async def get_host_key(
     clients: ClientsDep,
     server: ServerPath,
@@ -35,7 +36,7 @@ async def get_host_key(
     )
 
 
-@router.put("/{server}/host-key")
+@router.operation("servers.trust_host_key")
 async def trust_host_key(
     clients: ClientsDep, principal: PrincipalDep, server: ServerPath, body: TrustKey
 ) -> HostKeyState:

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from myx.executor.v1 import job_service_pb2 as executor
 from myx_gateway.api.dependencies import ClientsDep, JobPath, PageSize, PageToken, PrincipalDep, RequestIdDep
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import jobs as convert
 from myx_gateway.schemas.commands import CancelRequest
 from myx_gateway.schemas.jobs import (
@@ -22,13 +23,13 @@ from myx_gateway.schemas.jobs import (
 )
 from myx_kit.wire_time import duration
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = OperationRouter(tags=["jobs"])
 
 # A start resolves and freezes thousands of targets.
 _START_DEADLINE_S = 30.0
 
 
-@router.post("", status_code=201)
+@router.operation("jobs.create")
 async def create_job(
     clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewJob, response: Response
 ) -> Job:
@@ -40,14 +41,14 @@ async def create_job(
     return convert.job(answer.job)
 
 
-@router.post("/preview")
+@router.operation("jobs.preview")
 async def preview_job(clients: ClientsDep, body: Selection) -> JobPreview:
     """The targets that a job would have now, in their batches. Nothing is stored."""
     answer = await clients.jobs.PreviewJob(convert.wire_preview(body), timeout=_START_DEADLINE_S)
     return convert.preview(answer)
 
 
-@router.get("")
+@router.operation("jobs.list")
 async def list_jobs(
     clients: ClientsDep,
     status: Annotated[list[JobStatus] | None, Query(description="Only these; may be repeated.")] = None,
@@ -65,14 +66,14 @@ async def list_jobs(
     return JobPage(items=[convert.job(item) for item in answer.jobs], next_page_token=answer.next_page_token or None)
 
 
-@router.get("/{job_id}")
+@router.operation("jobs.get")
 async def get_job(clients: ClientsDep, job_id: JobPath) -> Job:
     """One job with its targets counted by state."""
     answer = await clients.jobs.GetJob(executor.GetJobRequest(job_id=job_id))
     return convert.job(answer.job)
 
 
-@router.patch("/{job_id}")
+@router.operation("jobs.update")
 async def update_job(clients: ClientsDep, principal: PrincipalDep, job_id: JobPath, body: JobChanges) -> Job:
     """Change how many targets are under way at once, while the job is open. Safe to repeat."""
     answer = await clients.jobs.UpdateJob(
@@ -83,7 +84,7 @@ async def update_job(clients: ClientsDep, principal: PrincipalDep, job_id: JobPa
     return convert.job(answer.job)
 
 
-@router.get("/{job_id}/targets")
+@router.operation("jobs.targets")
 async def list_job_targets(
     *,
     clients: ClientsDep,
@@ -106,21 +107,21 @@ async def list_job_targets(
     )
 
 
-@router.post("/{job_id}/pause")
+@router.operation("jobs.pause")
 async def pause_job(clients: ClientsDep, principal: PrincipalDep, job_id: JobPath) -> Job:
     """Start nothing new; what runs goes on. Safe to repeat."""
     answer = await clients.jobs.PauseJob(executor.PauseJobRequest(job_id=job_id, requested_by=principal.name))
     return convert.job(answer.job)
 
 
-@router.post("/{job_id}/resume")
+@router.operation("jobs.resume")
 async def resume_job(clients: ClientsDep, principal: PrincipalDep, job_id: JobPath) -> Job:
     """Go on after a pause. Safe to repeat."""
     answer = await clients.jobs.ResumeJob(executor.ResumeJobRequest(job_id=job_id, requested_by=principal.name))
     return convert.job(answer.job)
 
 
-@router.post("/{job_id}/cancel", status_code=202)
+@router.operation("jobs.cancel")
 async def cancel_job(
     clients: ClientsDep, principal: PrincipalDep, job_id: JobPath, body: CancelRequest | None = None
 ) -> Job:
@@ -132,7 +133,7 @@ async def cancel_job(
     return convert.job(answer.job)
 
 
-@router.post("/{job_id}/retry", status_code=201)
+@router.operation("jobs.retry")
 async def retry_job(
     *,
     clients: ClientsDep,

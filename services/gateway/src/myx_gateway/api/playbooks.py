@@ -2,15 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 
 from myx.executor.v1 import playbook_service_pb2 as executor
 from myx_gateway.api.dependencies import ClientsDep, PrincipalDep
 from myx_gateway.api.intake import forward, require_media_type
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import playbooks as convert
 from myx_gateway.schemas.playbooks import ProjectList, PushedProject
 
-router = APIRouter(prefix="/playbooks", tags=["playbooks"])
+router = OperationRouter(tags=["playbooks"])
 
 ProjectPath = Annotated[str, Path(max_length=255, description="Name of the project.")]
 _MEDIA_TYPES = ("application/gzip", "application/x-gzip", "application/octet-stream")
@@ -23,14 +24,14 @@ _ARCHIVE: dict[str, Any] = {
 }
 
 
-@router.get("")
+@router.operation("playbooks.list")
 async def list_projects(clients: ClientsDep) -> ProjectList:
     """All projects with their playbooks, `myx` (what ships with MyX) first."""
     answer = await clients.playbooks.ListProjects(executor.ListProjectsRequest())
     return ProjectList(items=[convert.project(item) for item in answer.projects])
 
 
-@router.put("/{name}", openapi_extra=_ARCHIVE)
+@router.operation("playbooks.push", openapi_extra=_ARCHIVE)
 async def push_project(
     request: Request, clients: ClientsDep, principal: PrincipalDep, name: ProjectPath
 ) -> PushedProject:
@@ -45,7 +46,7 @@ async def push_project(
     return convert.pushed_project(answer)
 
 
-@router.delete("/{name}", status_code=204)
+@router.operation("playbooks.delete")
 async def delete_project(clients: ClientsDep, name: ProjectPath) -> None:
     """Remove a pushed project with all its versions."""
     await clients.playbooks.DeleteProject(executor.DeleteProjectRequest(name=name))

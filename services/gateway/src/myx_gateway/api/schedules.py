@@ -2,11 +2,12 @@
 
 from datetime import UTC
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from myx.executor.v1 import schedule_service_pb2 as executor
 from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, PrincipalDep, RequestIdDep, SchedulePath
 from myx_gateway.api.etags import IfMatch, etag_in, put_etag
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import schedules as convert
 from myx_gateway.schemas.schedules import (
     NewSchedule,
@@ -19,10 +20,10 @@ from myx_gateway.schemas.schedules import (
 )
 from myx_kit.wire_time import timestamp
 
-router = APIRouter(prefix="/schedules", tags=["schedules"])
+router = OperationRouter(tags=["schedules"])
 
 
-@router.post("", status_code=201)
+@router.operation("schedules.create")
 async def create_schedule(
     clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewSchedule, response: Response
 ) -> Schedule:
@@ -35,7 +36,7 @@ async def create_schedule(
     return convert.schedule(answer.schedule)
 
 
-@router.post("/preview")
+@router.operation("schedules.preview")
 async def preview_schedule(clients: ClientsDep, body: SchedulePreview) -> ScheduleTimes:
     """When an expression would fire. Nothing is stored."""
     answer = await clients.schedules.PreviewSchedule(
@@ -46,7 +47,7 @@ async def preview_schedule(clients: ClientsDep, body: SchedulePreview) -> Schedu
     return ScheduleTimes(times=[item.ToDatetime(tzinfo=UTC) for item in answer.times])
 
 
-@router.get("")
+@router.operation("schedules.list")
 async def list_schedules(clients: ClientsDep, page_size: PageSize = 100, page_token: PageToken = "") -> SchedulePage:
     """All schedules by name."""
     answer = await clients.schedules.ListSchedules(
@@ -57,7 +58,7 @@ async def list_schedules(clients: ClientsDep, page_size: PageSize = 100, page_to
     )
 
 
-@router.get("/{schedule}")
+@router.operation("schedules.get")
 async def get_schedule(clients: ClientsDep, schedule: SchedulePath, response: Response) -> Schedule:
     """One schedule with its next times."""
     answer = await clients.schedules.GetSchedule(executor.GetScheduleRequest(schedule=schedule))
@@ -65,7 +66,7 @@ async def get_schedule(clients: ClientsDep, schedule: SchedulePath, response: Re
     return convert.schedule(answer.schedule)
 
 
-@router.patch("/{schedule}")
+@router.operation("schedules.update")
 async def update_schedule(
     *,
     clients: ClientsDep,
@@ -83,13 +84,13 @@ async def update_schedule(
     return convert.schedule(answer.schedule)
 
 
-@router.delete("/{schedule}", status_code=204)
+@router.operation("schedules.delete")
 async def delete_schedule(clients: ClientsDep, schedule: SchedulePath) -> None:
     """Remove a schedule; what it has started goes on."""
     await clients.schedules.DeleteSchedule(executor.DeleteScheduleRequest(schedule=schedule))
 
 
-@router.get("/{schedule}/fires")
+@router.operation("schedules.fires")
 async def list_schedule_fires(
     clients: ClientsDep, schedule: SchedulePath, page_size: PageSize = 100, page_token: PageToken = ""
 ) -> ScheduleFirePage:

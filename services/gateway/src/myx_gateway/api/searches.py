@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import AfterValidator
 
 from myx.executor.v1 import command_service_pb2 as executor
 from myx.executor.v1 import deployment_service_pb2
 from myx_gateway.api.dependencies import ClientsDep, CommandPath, DeploymentPath
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.clients import Clients
 from myx_gateway.convert import commands as convert
 from myx_gateway.schemas.commands import LogMatches
 from myx_gateway.schemas.common import clean
 
-router = APIRouter(tags=["logs"])
+router = OperationRouter(tags=["logs"])
 
 # One call looks at a bounded part, which may be many megabytes.
 _SEARCH_DEADLINE_S = 30.0
@@ -53,13 +54,13 @@ class Search:
 SearchDep = Annotated[Search, Depends()]
 
 
-@router.get("/commands/{command_id}/log/search")
+@router.operation("commands.search_log")
 async def search_log(clients: ClientsDep, command_id: CommandPath, search: SearchDep) -> LogMatches:
     """Lines of a log that match. A call looks at a bounded part: go on at `next_offset` until `is_end`."""
     return await search.run(clients, command_id)
 
 
-@router.get("/deployments/{deployment_id}/log/search")
+@router.operation("deployments.search_log")
 async def search_deployment_log(clients: ClientsDep, deployment_id: DeploymentPath, search: SearchDep) -> LogMatches:
     """Lines of a deployment's log that match, as of a command's."""
     await clients.deployments.GetDeployment(deployment_service_pb2.GetDeploymentRequest(deployment_id=deployment_id))

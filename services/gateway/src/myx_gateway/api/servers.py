@@ -2,26 +2,27 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from myx.heartbeat.v1 import heartbeat_service_pb2 as heartbeat
 from myx.registry.v1 import server_service_pb2 as registry
 from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, PrincipalDep, RequestIdDep, ServerPath
 from myx_gateway.api.etags import IfMatch, etag_in, put_etag
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import agents as convert_agents
 from myx_gateway.convert import servers as convert
 from myx_gateway.schemas.agents import CheckResult
 from myx_gateway.schemas.jobs import MAX_SELECTOR
 from myx_gateway.schemas.servers import NewServer, Server, ServerChanges, ServerPage
 
-router = APIRouter(prefix="/servers", tags=["servers"])
+router = OperationRouter(tags=["servers"])
 
 # A check makes four tries of a call to an agent, with waits between them.
 _CHECK_DEADLINE_S = 150.0
 
 
-@router.get("")
+@router.operation("servers.list")
 async def list_servers(
     clients: ClientsDep,
     selector: Annotated[
@@ -39,7 +40,7 @@ async def list_servers(
     )
 
 
-@router.post("", status_code=201)
+@router.operation("servers.create")
 async def create_server(
     clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewServer, response: Response
 ) -> Server:
@@ -63,7 +64,7 @@ async def create_server(
     return convert.server(answer.server)
 
 
-@router.get("/{server}")
+@router.operation("servers.get")
 async def get_server(clients: ClientsDep, server: ServerPath, response: Response) -> Server:
     """One server with its agent."""
     answer = await clients.servers.GetServer(registry.GetServerRequest(server=server))
@@ -71,7 +72,7 @@ async def get_server(clients: ClientsDep, server: ServerPath, response: Response
     return convert.server(answer.server)
 
 
-@router.patch("/{server}")
+@router.operation("servers.update")
 async def update_server(
     clients: ClientsDep, server: ServerPath, body: ServerChanges, response: Response, if_match: IfMatch = None
 ) -> Server:
@@ -95,13 +96,13 @@ async def update_server(
     return convert.server(answer.server)
 
 
-@router.delete("/{server}", status_code=204)
+@router.operation("servers.delete")
 async def delete_server(clients: ClientsDep, server: ServerPath, if_match: IfMatch = None) -> None:
     """Remove a server and the identity of its agent; nothing is done on it."""
     await clients.servers.DeleteServer(registry.DeleteServerRequest(server=server, etag=etag_in(if_match)))
 
 
-@router.post("/{server}/check")
+@router.operation("servers.check")
 async def check_server(clients: ClientsDep, server: ServerPath) -> CheckResult:
     """Call the server's agent now. Safe to repeat."""
     answer = await clients.heartbeat.CheckNow(heartbeat.CheckNowRequest(server=server), timeout=_CHECK_DEADLINE_S)

@@ -5,23 +5,22 @@ from collections import Counter
 from importlib.metadata import version
 from typing import Final
 
-from fastapi import APIRouter
-
 from myx.registry.v1 import server_service_pb2 as registry
 from myx_gateway.api.dependencies import ClientsDep
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.clients import Clients
 from myx_gateway.convert.agents import agent_status
 from myx_gateway.schemas.status import Status
 from myx_kit.errors import MyxError
 
-router = APIRouter(tags=["status"])
+router = OperationRouter(tags=["status"])
 
 VERSION: Final = version("myx-gateway")
 _PAGE_SIZE = 1000
 _MAX_PAGES = 100
 
 
-@router.get("/status")
+@router.operation("status.get")
 async def get_status(clients: ClientsDep) -> Status:
     """Whether the services answer, and how many servers are in which state."""
     names = list(clients.channels)

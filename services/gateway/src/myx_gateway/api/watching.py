@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from myx.heartbeat.v1 import heartbeat_service_pb2 as heartbeat
 from myx.registry.v1 import agent_service_pb2 as registry
 from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, PrincipalDep, ServerPath
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import agents as convert_agents
 from myx_gateway.convert import watching as convert
 from myx_gateway.schemas.agents import Agent
@@ -23,13 +24,13 @@ from myx_gateway.schemas.watching import (
 )
 from myx_kit.wire_time import duration, timestamp
 
-router = APIRouter(tags=["watching"])
+router = OperationRouter(tags=["watching"])
 
 _Moment = Annotated[datetime | None, Query(description="ISO 8601; without a zone it is UTC.")]
 _Step = Annotated[float | None, Query(gt=0, le=30 * 86_400, description="At least so many seconds are one point.")]
 
 
-@router.get("/servers/{server}/history")
+@router.operation("servers.history")
 async def list_history(
     clients: ClientsDep, server: ServerPath, page_size: PageSize = 100, page_token: PageToken = ""
 ) -> TransitionPage:
@@ -42,7 +43,7 @@ async def list_history(
     )
 
 
-@router.get("/servers/{server}/facts/history")
+@router.operation("servers.fact_history")
 async def list_fact_history(
     clients: ClientsDep, server: ServerPath, page_size: PageSize = 100, page_token: PageToken = ""
 ) -> FactChangePage:
@@ -65,7 +66,7 @@ async def _span(start: _Moment = None, end: _Moment = None, step_s: _Step = None
     return request
 
 
-@router.get("/servers/{server}/series")
+@router.operation("servers.series")
 async def get_series(
     clients: ClientsDep,
     server: ServerPath,
@@ -78,7 +79,7 @@ async def get_series(
     return convert.series(await clients.agents.QuerySeries(request))
 
 
-@router.post("/servers/pause")
+@router.operation("servers.pause")
 async def pause_checks(clients: ClientsDep, principal: PrincipalDep, body: NewPause) -> Affected:
     """Stop the checks of servers until a time; nothing is repaired there meanwhile. Safe to repeat."""
     until = body.until or datetime.now(UTC) + timedelta(seconds=body.for_s or 0)
@@ -94,7 +95,7 @@ async def pause_checks(clients: ClientsDep, principal: PrincipalDep, body: NewPa
     return Affected(servers=answer.servers)
 
 
-@router.post("/servers/resume")
+@router.operation("servers.resume")
 async def resume_checks(clients: ClientsDep, principal: PrincipalDep, body: Resume) -> Affected:
     """End pauses. Safe to repeat."""
     answer = await clients.agents.ResumeChecks(
@@ -103,7 +104,7 @@ async def resume_checks(clients: ClientsDep, principal: PrincipalDep, body: Resu
     return Affected(servers=answer.servers)
 
 
-@router.post("/servers/{server}/accept-machine")
+@router.operation("servers.accept_machine")
 async def accept_machine(clients: ClientsDep, principal: PrincipalDep, server: ServerPath) -> Agent:
     """Take the machine that answers now for the right one: ends a quarantine. Safe to repeat."""
     answer = await clients.agents.AcceptMachine(
@@ -112,7 +113,7 @@ async def accept_machine(clients: ClientsDep, principal: PrincipalDep, server: S
     return convert_agents.agent(answer.agent)
 
 
-@router.get("/heartbeat")
+@router.operation("heartbeat.get")
 async def get_heartbeat(clients: ClientsDep) -> HeartbeatStatus:
     """The heartbeat service: who shares the fleet, and whether it doubts itself."""
     return convert.heartbeat_status(await clients.heartbeat.GetStatus(heartbeat.GetStatusRequest()))

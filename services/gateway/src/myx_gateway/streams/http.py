@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
+from myx_gateway.api.routes import OperationRouter
 from myx_gateway.schemas.commands import LogStream
 from myx_gateway.streams.download import Download
 from myx_gateway.streams.jobs import parse_position
@@ -14,7 +15,7 @@ from myx_gateway.streams.responses import EventStream
 from myx_gateway.streams.sockets import job_feed, log_feed
 from myx_gateway.streams.subjects import CommandSubject, DeploymentSubject, SubjectKind
 
-router = APIRouter(tags=["logs"])
+router = OperationRouter(tags=["logs"])
 
 CommandPath = Annotated[str, Path(max_length=255, description="Id of the command.")]
 DeploymentPath = Annotated[str, Path(max_length=255, description="Id of the deployment.")]
@@ -65,7 +66,7 @@ class Wanted:
 WantedDep = Annotated[Wanted, Depends()]
 
 
-@router.get("/commands/{command_id}/log", response_class=Response, responses=_BINARY)
+@router.operation("commands.log", response_class=Response, responses=_BINARY)
 async def download_log(request: Request, command_id: CommandPath, wanted: WantedDep) -> Response:
     """The log that is stored now, as raw bytes; of a running command it ends there.
 
@@ -75,7 +76,7 @@ async def download_log(request: Request, command_id: CommandPath, wanted: Wanted
     return wanted.of(request, CommandSubject, command_id)
 
 
-@router.get("/commands/{command_id}/log/stream", response_class=Response, responses=_EVENTS)
+@router.operation("commands.stream_log", response_class=Response, responses=_EVENTS)
 async def stream_log(
     request: Request, command_id: CommandPath, offset: Offset = "0", last_event_id: LastEventId = None
 ) -> Response:
@@ -89,13 +90,13 @@ async def stream_log(
     return _log_events(request, CommandSubject, command_id, offset, last_event_id)
 
 
-@router.get("/deployments/{deployment_id}/log", response_class=Response, responses=_BINARY)
+@router.operation("deployments.log", response_class=Response, responses=_BINARY)
 async def download_deployment_log(request: Request, deployment_id: DeploymentPath, wanted: WantedDep) -> Response:
     """The log of a deployment that is stored now, as raw bytes, as of a command."""
     return wanted.of(request, DeploymentSubject, deployment_id)
 
 
-@router.get("/deployments/{deployment_id}/log/stream", response_class=Response, responses=_EVENTS)
+@router.operation("deployments.stream_log", response_class=Response, responses=_EVENTS)
 async def stream_deployment_log(
     request: Request, deployment_id: DeploymentPath, offset: Offset = "0", last_event_id: LastEventId = None
 ) -> Response:
@@ -103,7 +104,7 @@ async def stream_deployment_log(
     return _log_events(request, DeploymentSubject, deployment_id, offset, last_event_id)
 
 
-@router.get("/jobs/{job_id}/stream", response_class=Response, responses=_EVENTS)
+@router.operation("jobs.stream", response_class=Response, responses=_EVENTS)
 async def stream_job(
     *,
     request: Request,
