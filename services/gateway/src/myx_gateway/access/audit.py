@@ -1,0 +1,94 @@
+"""What the audit trail is told: one entry for each call of an audited operation, whatever becomes of it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from myx_gateway.access.principal import Principal
+
+# Who is not known: a login that failed.
+NOBODY = "nobody"
+
+
+class Result(StrEnum):
+    """What became of an operation."""
+
+    # It was done.
+    OK = "ok"
+    # It was not done: no right, wrong arguments, wrong state, wrong password.
+    REFUSED = "refused"
+    # It ended with a fault; that a part was done cannot be ruled out.
+    FAILED = "failed"
+    # It was begun, and what became of it cannot be known: the gateway died meanwhile, or an answer did not come in time.
+    UNKNOWN = "unknown"
+
+
+@dataclass
+class Entry:
+    """The entry of one call while it is made; what is known only later is added here.
+
+    A call that ends without `result` is `unknown` when it ended by an error, else `ok`.
+    """
+
+    operation: str
+    # `user:alice`; of a login it is set by the handler once it knows that there is such a user, never from what was
+    # typed: people type passwords into the field of the name.
+    principal: str = NOBODY
+    # `session`, `token:<name>` or empty.
+    via: str = ""
+    address: str = ""
+    request_id: str = ""
+    # Servers that were meant, by id or name, as far as they were named or resolved.
+    targets: list[str] = field(default_factory=list)
+    # What was meant or made: the id or name of a command, a job, a user …
+    resource: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    status: int = 0
+    reason: str = ""
+
+    def result(self, status: int, reason: str = "") -> None:
+        """The HTTP status of the answer and, of an error, its reason."""
+        self.status, self.reason = status, reason
+
+
+class Auditor(Protocol):
+    """Where entries go."""
+
+    def entry(
+        self,
+        *,
+        operation: str,
+        principal: Principal | None,
+        address: str,
+        request_id: str,
+        path_params: Mapping[str, str],
+        body: object = None,
+    ) -> AbstractAsyncContextManager[Entry]:
+        """The entry of a call, for as long as the call lasts; say `result` inside, also when it is an error.
+
+        `body`: the JSON of the request, not validated yet; what may be shown of it is chosen here, by name.
+        Before the block is entered the intent is on record: Unavailable `AUDIT_UNAVAILABLE` when that cannot be, and
+        then the act must not be done. When the block is left the entry is made, or made later; it raises nothing.
+        """
+        ...
+
+
+class NullAuditor:
+    """Keeps nothing; for tests of other parts."""
+
+    @asynccontextmanager
+    async def entry(
+        self,
+        *,
+        operation: str,
+        principal: Principal | None,
+        address: str,
+        request_id: str,
+        path_params: Mapping[str, str],
+        body: object = None,
+    ) -> AsyncIterator[Entry]:
+        """An entry that goes nowhere."""
+        del path_params, body
+        yield Entry(operation, principal.name if principal else NOBODY, address=address, request_id=request_id)
