@@ -1,6 +1,7 @@
 """Settings from the environment: one frozen class per service, a clear line for each variable that is wrong."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -36,6 +37,10 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     # host:port of /metrics, /livez and /readyz (plain HTTP, for probes and Prometheus); empty: none.
     http_listen: OptionalHostPort = ""
+    # http(s)://host:port of an OpenTelemetry collector (OTLP over HTTP) that spans are sent to; empty: nothing is recorded.
+    otlp_endpoint: str = Field(default="", pattern=r"^(https?://[^\s@?#]+)?$")
+    # Share of the traces that begin here which are recorded; those that begin elsewhere say it themselves.
+    otlp_share: float = Field(default=1.0, ge=0, le=1)
 
     @classmethod
     def load(cls) -> Self:
@@ -56,6 +61,20 @@ class Settings(BaseSettings):
         return settings
 
 
+# The names in certificates of our own programs.
+SERVICE_NAMES = frozenset({"registry", "heartbeat", "executor", "gateway", "standalone"})
+_CLIENT = re.compile(r"[a-z][a-z0-9.-]{0,62}=(read|run)")
+
+
+def _clients(text: str) -> str:
+    for entry in text.split():
+        if not _CLIENT.fullmatch(entry):
+            raise ValueError("must be name=read or name=run, with spaces between them")
+        if entry.partition("=")[0] in SERVICE_NAMES:
+            raise ValueError("names a service of MyX")
+    return text
+
+
 class RpcServerSettings(Settings):
     """A service that serves gRPC."""
 
@@ -65,6 +84,13 @@ class RpcServerSettings(Settings):
     tls_dir: Path
     # Seconds that open calls get to end after SIGTERM; below Kubernetes' grace period of 30 s with room for the rest.
     drain_s: float = Field(default=8, gt=0, le=300)
+    # Other teams' programs that may call, by the name in their certificate, and how far each goes: "reports=read ci=run".
+    # They see and reach every server: there are no labels here (docs/grpc.md).
+    rpc_clients: Annotated[str, AfterValidator(_clients)] = ""
+
+    def clients(self) -> dict[str, str]:
+        """Name to "read" or "run"."""
+        return dict(entry.split("=") for entry in self.rpc_clients.split())
 
 
 class DatabaseSettings(Settings):

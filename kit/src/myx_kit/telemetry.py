@@ -1,22 +1,13 @@
-"""Prometheus metrics of the kit, and the small HTTP port for probes and scrapes."""
+"""The small HTTP port of a service: probes and Prometheus."""
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from myx_kit.errors import FailedPrecondition
-
-RPC_SECONDS = Histogram(
-    "myx_rpc_server_seconds",
-    "Time from the arrival of a unary gRPC call to its answer",
-    ["method", "code"],
-    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)
-BUS_CONNECTED = Gauge("myx_bus_connected", "1 while the connection to NATS stands")
-BUS_DROPPED = Counter("myx_bus_dropped_messages", "Messages that were not published because NATS was away")
-OUTBOX_PUBLISHED = Counter("myx_outbox_published_events", "Events handed from the outbox to JetStream")
+from myx_kit.metrics import measure
 
 _REQUEST_TIMEOUT_S = 5
 _HEAD_LIMIT_BYTES = 8192
@@ -51,7 +42,7 @@ async def serve_http(listen: str, ready: Callable[[], bool]) -> HttpPort | None:
         with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(_REQUEST_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_answer(head, ready))
+                writer.write(await _answer(head, ready))
                 await writer.drain()
         writer.close()
 
@@ -64,12 +55,13 @@ async def serve_http(listen: str, ready: Callable[[], bool]) -> HttpPort | None:
     return HttpPort(server)
 
 
-def _answer(head: bytes, ready: Callable[[], bool]) -> bytes:
+async def _answer(head: bytes, ready: Callable[[], bool]) -> bytes:
     method, _, rest = head.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
     if method != b"GET":
         return _response("405 Method Not Allowed", b"GET only\n")
     if path == b"/metrics":
+        await measure()
         return _response("200 OK", generate_latest(), CONTENT_TYPE_LATEST)
     if path == b"/livez":
         return _response("200 OK", b"ok\n")

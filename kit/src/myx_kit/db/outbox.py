@@ -32,7 +32,7 @@ from myx_kit.events.subjects import event_subject
 from myx_kit.ids import new_id
 from myx_kit.logging import get_logger
 from myx_kit.loops import Loop
-from myx_kit.telemetry import OUTBOX_PUBLISHED
+from myx_kit.metrics import OUTBOX_PUBLISHED
 
 log = get_logger()
 

@@ -21,7 +21,7 @@ from myx_kit.events.subjects import EVENT_STREAM, EVENT_SUBJECTS
 from myx_kit.events.subscription import Subscription
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
-from myx_kit.telemetry import BUS_CONNECTED, BUS_DROPPED
+from myx_kit.metrics import BUS_CONNECTED, BUS_DROPPED
 from myx_kit.tls import ca_path, certificate_path, key_path
 
 log = get_logger()
