@@ -3,26 +3,12 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
 
 from myx_gateway.access.principal import Principal
 
 # Who is not known: a login that failed.
 NOBODY = "nobody"
-
-
-class Result(StrEnum):
-    """What became of an operation."""
-
-    # It was done.
-    OK = "ok"
-    # It was not done: no right, wrong arguments, wrong state, wrong password.
-    REFUSED = "refused"
-    # It ended with a fault; that a part was done cannot be ruled out.
-    FAILED = "failed"
-    # It was begun, and what became of it cannot be known: the gateway died meanwhile, or an answer did not come in time.
-    UNKNOWN = "unknown"
 
 
 @dataclass
