@@ -5,7 +5,6 @@ are resumable, so a stopping server ends them with UNAVAILABLE `SERVICE_STOPPING
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
@@ -17,7 +16,8 @@ from grpc.aio import ServerInterceptor, ServicerContext
 from myx_kit.errors import Code, Internal, InvalidArgument, MyxError, PermissionDenied, Unauthenticated, Unavailable
 from myx_kit.logging import get_logger
 from myx_kit.rpc.status import status_of
-from myx_kit.telemetry import RPC_SECONDS
+from myx_kit.rpc.watch import StreamWatch, UnaryWatch
+from myx_kit.settings import SERVICE_NAMES
 
 log = get_logger()
 
@@ -38,12 +38,14 @@ def caller() -> str:
 class EdgeInterceptor(ServerInterceptor):
     """The one place where calls are checked and errors translated.
 
-    `allowed`: full method name to the callers that may use it; a method that is not named is open to every peer with a
-    certificate of the CA.
+    `allowed`: full method name to the services that may use it; a method that is not named is open to all of ours.
+    `clients`: other teams' programs by the name in their certificate, to the methods that each may use and no other;
+    what they ask for is asked for by `client:<name>`, whatever their requests say.
     """
 
-    def __init__(self, allowed: Mapping[str, frozenset[str]]) -> None:
+    def __init__(self, allowed: Mapping[str, frozenset[str]], clients: Mapping[str, frozenset[str]]) -> None:
         self._allowed = allowed
+        self._clients = clients
         self._streams: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
@@ -87,18 +89,13 @@ class EdgeInterceptor(ServerInterceptor):
         self, method: str, behaviour: Callable[[Any, Context], Awaitable[Any]]
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def handle(request: Any, context: Context) -> Any:
-            started, outcome = time.monotonic(), "CANCELLED"
-            try:
-                self._check(method, context)
-                response = await behaviour(request, context)
-                outcome = "OK"
-                return response
-            except Exception as error:  # noqa: BLE001 - the edge
-                _stay_cancelled()
-                translated = self._translate(error, method)
-                outcome = translated.code
-            finally:
-                RPC_SECONDS.labels(method, outcome).observe(time.monotonic() - started)
+            with UnaryWatch(method, context) as watch:
+                try:
+                    self._check(method, context, request)
+                    return await behaviour(request, context)
+                except Exception as error:  # noqa: BLE001 - the edge
+                    _stay_cancelled()
+                    translated = watch.failed(self._translate(error, method))
             return await _abort(context, translated)
 
         return handle
@@ -110,33 +107,35 @@ class EdgeInterceptor(ServerInterceptor):
         async def handle(request: Any, context: Context) -> None:
             task = cast("asyncio.Task[Any]", asyncio.current_task())
             self._streams.add(task)
-            try:
-                self._check(method, context)
-                if self._stopping:
-                    raise _stopping_error()
-                async with aclosing(cast("Any", behaviour(request, context))) as responses:
-                    async for response in responses:
-                        await _write(context, response)
-                return
-            except asyncio.CancelledError:
-                if not self._stopping or context.cancelled():
-                    raise
-                task.uncancel()
-                translated: MyxError = _stopping_error()
-            except Exception as error:  # noqa: BLE001 - the edge
-                _stay_cancelled()
-                translated = self._translate(error, method)
-            finally:
-                self._streams.discard(task)
+            with StreamWatch(method, context) as watch:
+                try:
+                    self._check(method, context, request)
+                    if self._stopping:
+                        raise _stopping_error()
+                    async with aclosing(cast("Any", behaviour(request, context))) as responses:
+                        async for response in responses:
+                            await _write(context, response)
+                    return
+                except asyncio.CancelledError:
+                    if not self._stopping or context.cancelled():
+                        raise
+                    task.uncancel()
+                    translated: MyxError = watch.failed(_stopping_error())
+                except Exception as error:  # noqa: BLE001 - the edge
+                    _stay_cancelled()
+                    translated = watch.failed(self._translate(error, method))
+                finally:
+                    self._streams.discard(task)
             await _abort(context, translated)
 
         return handle
 
-    def _check(self, method: str, context: Context) -> None:
+    def _check(self, method: str, context: Context, request: Any) -> None:
         name = _common_name(context)
         _caller.set(name)
-        allowed = self._allowed.get(method)
-        if allowed is not None and name not in allowed:
+        if method in self._clients.get(name, ()):
+            _sign(request, f"client:{name}")
+        elif name not in self._allowed.get(method, SERVICE_NAMES):
             raise PermissionDenied("CALLER_NOT_ALLOWED", f"{name} may not call {method}", caller=name, method=method)
         if context.time_remaining() is None:
             raise InvalidArgument("DEADLINE_REQUIRED", "the call has no deadline")
@@ -202,6 +201,12 @@ def _stay_cancelled() -> None:
 async def _abort(context: Context, error: MyxError) -> Any:
     code, details, metadata = status_of(error)
     await context.abort(code, details, metadata)
+
+
+def _sign(request: Any, who: str) -> None:
+    """Services are believed when they say for whom they ask; others ask for themselves."""
+    if hasattr(request, "requested_by"):
+        request.requested_by = who
 
 
 def _stopping_error() -> Unavailable:
