@@ -37,6 +37,12 @@ def test_what_is_needed_is_enough_and_the_rest_has_defaults():
     assert settings.nats_url == "tls://127.0.0.1:4222"
 
 
+def test_other_teams_programs_are_named_with_how_far_they_go(environment):
+    assert ShopSettings.load().clients() == {}
+    environment.setenv("MYX_SHOP_RPC_CLIENTS", "reports=read ci.team-a=run")
+    assert ShopSettings.load().clients() == {"reports": "read", "ci.team-a": "run"}
+
+
 def test_settings_do_not_change():
     settings = ShopSettings.load()
     with pytest.raises(ValidationError):
@@ -57,6 +63,10 @@ def test_a_missing_variable_is_one_line_with_its_name(environment, capsys):
         ("LISTEN", ""),
         ("HTTP_LISTEN", "x"),
         ("POOL_SIZE", "0"),
+        ("RPC_CLIENTS", "reports"),
+        ("RPC_CLIENTS", "reports=admin"),
+        ("RPC_CLIENTS", "reports=read,ci=run"),
+        ("RPC_CLIENTS", "gateway=run"),
         ("POOL_SIZE", "many"),
         ("DRAIN_S", "-1"),
         ("NATS_URL", "nats://127.0.0.1:4222"),

@@ -1,6 +1,6 @@
 """A gRPC server as every service of ours has it: mutual TLS, health, reflection, our interceptor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,7 +48,8 @@ class RpcServer:
         self._additions: list[Callable[[grpc.aio.Server], None]] = []
         self._services: list[str] = []
         self._allowed: dict[str, frozenset[str]] = {}
-        self._interceptor = EdgeInterceptor(self._allowed)
+        self._clients: dict[str, frozenset[str]] = {}
+        self._interceptor = EdgeInterceptor(self._allowed, self._clients)
         self._health: Any = HealthServicer()
         self._server: grpc.aio.Server | None = None
         self._ready = False
@@ -69,6 +70,16 @@ class RpcServer:
     def allow(self, methods: dict[str, set[str]]) -> None:
         """Restrict methods ("/myx.registry.v1.AgentService/GetAgentEndpoint") to callers by service name."""
         self._allowed.update({method: frozenset(callers) for method, callers in methods.items()})
+
+    def admit(self, clients: Mapping[str, str], reads: Iterable[str], runs: Iterable[str] = ()) -> None:
+        """Let other teams' programs use `reads`, and those that `clients` gives "run" use `runs` too.
+
+        A program whose certificate `clients` does not name may call nothing.
+        """
+        read = frozenset(reads)
+        methods = {"read": read, "run": read | frozenset(runs)}
+        for name, level in clients.items():
+            self._clients[name] = self._clients.get(name, frozenset()) | methods[level]
 
     async def start(self) -> str:
         """Listen and serve; returns "host:port" with the real port.

@@ -73,7 +73,7 @@ from myx_executor.usecases.run_command import RunCommand
 from myx_executor.usecases.runner import Driver, Runner
 from myx_executor.usecases.schedules.manage import Schedules
 from myx_executor.usecases.sink import Pressure
-from myx_executor.wiring.jobs import Around, Jobs, add_jobs, run_jobs
+from myx_executor.wiring.jobs import JOBS, Around, Jobs, add_jobs, run_jobs
 from myx_executor.wiring.logs import search_log
 from myx_executor.wiring.schedules import Doors, add_schedules, run_schedules
 from myx_kit.agent_rpc.client import AgentClient
@@ -105,6 +105,15 @@ METHODS = {
     ),
     PLAYBOOKS: ("PushProject", "ListProjects", "DeleteProject", "PushArtifact", "ListArtifacts", "DeleteArtifact"),
 }
+# What other teams' programs may use where they are let in.
+READS = (
+    *(f"/{COMMANDS}/{method}" for method in ("GetCommand", "ListCommands", "FollowLog", "SearchLog")),
+    *(f"/{JOBS}/{method}" for method in ("GetJob", "ListJobs", "ListJobTargets", "FollowJob")),
+)
+RUNS = (
+    *(f"/{COMMANDS}/{method}" for method in ("RunCommand", "CancelCommand")),
+    *(f"/{JOBS}/{method}" for method in ("PreviewJob", "CreateJob", "PauseJob", "ResumeJob", "CancelJob")),
+)
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -372,6 +381,7 @@ def _rpc_server(settings: ExecutorSettings, servicers: _Servicers) -> RpcServer:
     # They say who asks (`requested_by`) and are believed.
     for service, methods in METHODS.items():
         server.allow({f"/{service}/{method}": {"gateway", "standalone"} for method in methods})
+    server.admit(settings.clients(), READS, RUNS)
     return server
 
 

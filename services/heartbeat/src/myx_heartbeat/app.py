@@ -117,6 +117,7 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     server.add(add_HeartbeatServiceServicer_to_server, servicer, HEARTBEAT_SERVICE)
     # Others have no use for it: it costs calls to agents and tells nothing that a report does not.
     server.allow({f"/{HEARTBEAT_SERVICE}/ProbeAgents": {NAME}})
+    server.admit(settings.clients(), [f"/{HEARTBEAT_SERVICE}/GetStatus"])
     http = await serve_http(settings.http_listen, lambda: server.ready and refresh.known)
     if http is not None:
         stack.push_async_callback(http.close)

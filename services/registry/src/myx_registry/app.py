@@ -27,6 +27,7 @@ from myx_registry.rpc import (
     AGENT_SERVICE,
     ALLOWED,
     CREDENTIAL_SERVICE,
+    READS,
     SERVER_SERVICE,
     AgentCases,
     AgentServicer,
@@ -94,6 +95,7 @@ async def start(settings: RegistrySettings, stack: AsyncExitStack) -> RpcServer:
     pool = ThreadPoolExecutor(_KEY_THREADS, thread_name_prefix="private-keys")
     stack.callback(pool.shutdown, wait=False, cancel_futures=True)
     _serve(server, uow, outbox, Vault(box), PrivateKeys(pool))
+    server.admit(settings.clients(), READS)
     http = await serve_http(settings.http_listen, lambda: server.ready and database.reachable)
     if http is not None:
         stack.push_async_callback(http.close)

@@ -89,6 +89,13 @@ ALLOWED: Final[dict[str, set[str]]] = {
     f"/{CREDENTIAL_SERVICE}/DeleteCredential": {"gateway"},
 }
 
+# What other teams' programs may use where they are let in.
+READS: Final = (
+    *(f"/{SERVER_SERVICE}/{method}" for method in ("GetServer", "ListServers")),
+    *(f"/{AGENT_SERVICE}/{method}" for method in ("GetAgent", "ListAgents", "ListAgentTransitions")),
+    *(f"/{AGENT_SERVICE}/{method}" for method in ("ListFactChanges", "QuerySeries")),
+)
+
 # Servers in one piece of a stream: below the 16 MiB that a message may have, whatever their labels are.
 _PIECE: Final = 500
 

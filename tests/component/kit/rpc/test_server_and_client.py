@@ -30,6 +30,7 @@ from myx_kit.tls import ensure_tls
 from myx_testkit.wait import until
 
 SERVICE = "myx.executor.v1.CommandService"
+READS, RUNS = ("GetCommand", "FollowLog"), ("RunCommand",)
 
 
 class Servicer(pb_grpc.CommandServiceServicer):
@@ -63,6 +64,10 @@ class Servicer(pb_grpc.CommandServiceServicer):
                     raise
         return pb.GetCommandResponse()
 
+    async def RunCommand(self, request, context):
+        self.asked_by = request.requested_by
+        return pb.RunCommandResponse()
+
     async def ListCommands(self, request, context):
         return pb.ListCommandsResponse(next_page_token="x" * (6 << 20))
 
@@ -88,12 +93,21 @@ class Servicer(pb_grpc.CommandServiceServicer):
             self.closed_streams += 1
 
 
+@pytest.fixture(scope="module")
+def clients_tls(tls_dir):
+    """Certificates of other teams' programs beside those of the services."""
+    ensure_tls(tls_dir, ["reports", "ci", "stranger"])
+    return tls_dir
+
+
 @asynccontextmanager
 async def serving(tls_dir: Path, listen: str = "127.0.0.1:0") -> AsyncIterator[tuple[str, Servicer, RpcServer]]:
     servicer = Servicer()
     server = RpcServer(listen, tls_dir, "executor")
     server.add(pb_grpc.add_CommandServiceServicer_to_server, servicer, SERVICE)
     server.allow({f"/{SERVICE}/CancelCommand": {"gateway"}})
+    reads, runs = ([f"/{SERVICE}/{method}" for method in methods] for methods in (READS, RUNS))
+    server.admit({"reports": "read", "ci": "run"}, reads, runs)
     address = await server.start()
     try:
         yield address, servicer, server
@@ -254,6 +268,44 @@ async def test_a_caller_that_is_not_on_the_list_is_denied(served, tls_dir):
             await stub.CancelCommand(pb.CancelCommandRequest())
     assert caught.value.reason == "CALLER_NOT_ALLOWED"
     assert caught.value.fields["caller"] == "heartbeat"
+
+
+@pytest.mark.parametrize(
+    ("own", "method", "let_in"),
+    [
+        ("reports", "GetCommand", True),
+        ("reports", "FollowLog", True),
+        ("reports", "RunCommand", False),
+        ("reports", "CancelCommand", False),
+        ("reports", "ListCommands", False),
+        ("ci", "GetCommand", True),
+        ("ci", "RunCommand", True),
+        ("ci", "CancelCommand", False),
+        ("stranger", "GetCommand", False),
+        ("stranger", "ListCommands", False),
+        ("nats", "ListCommands", False),
+        ("heartbeat", "ListCommands", True),
+    ],
+)
+async def test_other_teams_programs_use_what_they_were_given_and_no_more(served, clients_tls, own, method, let_in):
+    reason = ""
+    async with calling(served[0], clients_tls, own=own) as stub:
+        try:
+            with translate_errors():
+                call = getattr(stub, method)(getattr(pb, f"{method}Request")(), timeout=5)
+                await (call.read() if method == "FollowLog" else call)
+        except PermissionDenied as error:
+            reason = error.reason
+        except Internal:
+            pass
+    assert reason == ("" if let_in else "CALLER_NOT_ALLOWED")
+
+
+async def test_other_teams_programs_ask_in_their_own_name(served, clients_tls):
+    for own, who in (("ci", "client:ci"), ("gateway", "user:alice")):
+        async with calling(served[0], clients_tls, own=own) as stub:
+            await stub.RunCommand(pb.RunCommandRequest(requested_by="user:alice"))
+        assert served[1].asked_by == who
 
 
 async def test_a_method_that_is_not_implemented_is_internal(stub):
