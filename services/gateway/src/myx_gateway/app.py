@@ -12,6 +12,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from myx_gateway import errors, openapi
+from myx_gateway.access.audit import Auditor, NullAuditor
+from myx_gateway.access.guard import Guard
+from myx_gateway.access.standing import Renew, as_it_came
 from myx_gateway.access.token import TokenCheck
 from myx_gateway.api import (
     agents,
@@ -32,6 +35,8 @@ from myx_gateway.api import (
 from myx_gateway.bodies import BodyLimits
 from myx_gateway.clients import OWN_NAME, Clients, connect
 from myx_gateway.door import Door
+from myx_gateway.observed import OPEN_STREAMS, Observed
+from myx_gateway.operations import BY_NAME
 from myx_gateway.rpc import add_services
 from myx_gateway.server import HttpServer, open_listener
 from myx_gateway.settings import GatewaySettings
@@ -43,6 +48,7 @@ from myx_gateway.streams.sockets import SOCKETS
 from myx_gateway.streams.websocket import FeedSocket
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
+from myx_kit.observe import observe
 from myx_kit.rpc.server import RpcServer
 from myx_kit.telemetry import serve_http
 
@@ -56,7 +62,14 @@ _ROUTERS = (
 )
 
 
-def build_api(clients: Clients, streams: StreamParts) -> FastAPI:
+def build_api(
+    clients: Clients,
+    streams: StreamParts,
+    *,
+    auditor: Auditor | None = None,
+    renew: Renew = as_it_came,
+    recheck_s: float = 15,
+) -> FastAPI:
     """The routes, without the door in front of them."""
     app = FastAPI(
         title="MyX",
@@ -68,13 +81,19 @@ def build_api(clients: Clients, streams: StreamParts) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.clients = clients
+    app.state.guard = Guard(clients)
+    app.state.auditor = auditor or NullAuditor()
+    app.state.renew = renew
+    app.state.recheck_s = recheck_s
     app.state.stream_parts = streams
     app.state.upload_entry = streams.book.entry if streams is not None else None
     app.include_router(health.router)
     for router in _ROUTERS:
         app.include_router(router, prefix=API_PREFIX)
-    for path, make_feed in SOCKETS.items():
-        app.router.routes.append(WebSocketRoute(API_PREFIX + path, FeedSocket(make_feed)))
+    for name, make_feed in SOCKETS.items():
+        operation = BY_NAME[name]
+        socket = FeedSocket(operation, make_feed)
+        app.router.routes.append(WebSocketRoute(API_PREFIX + operation.path, socket, name=name))
     app.router.routes.append(Route(openapi.PATH, _openapi_route(app), methods=["GET"], include_in_schema=False))
     errors.install(app)
     return app
@@ -109,6 +128,8 @@ class Gateway:
     async def start(self, stack: AsyncExitStack) -> "Gateway":
         """Open everything; what is opened is closed by `stack`."""
         settings = self._settings
+        observe(settings, OWN_NAME, stack)
+        OPEN_STREAMS.set_function(lambda: len(self._streams))
         tokens = TokenCheck.from_file(settings.admin_token_file)
         listener = open_listener(settings.listen, settings.listen_fd)
         stack.callback(listener.close)
@@ -127,8 +148,9 @@ class Gateway:
             stack.push_async_callback(probes.close)
         patience = Patience(stall_s=settings.stream_stall_s, ping_s=settings.stream_ping_s)
         parts = StreamParts(clients, self._streams, patience, settings.stream_heal_s)
-        door = build_door(build_api(clients, parts), settings, tokens)
-        server = HttpServer(door, listener, drain_s=settings.drain_s)
+        api = build_api(clients, parts)
+        door = build_door(api, settings, tokens)
+        server = HttpServer(Observed(door), listener, drain_s=settings.drain_s)
         owner = TaskOwner("gateway")
         stack.push_async_callback(owner.close)
         serving = owner.start(server.run(), name="http", critical=True)

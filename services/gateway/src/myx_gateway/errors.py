@@ -24,8 +24,8 @@ def install(app: FastAPI) -> None:
     """Have `app` answer every error as a problem."""
 
     async def on_error(connection: HTTPConnection, error: Exception) -> Response | None:
-        translated, headers = _translate(app, connection, error)
-        response = response_for(translated, connection.state.request_id, headers)
+        said, headers = _answer(app, connection, error)
+        response = response_for(said, connection.state.request_id, headers)
         if isinstance(connection, WebSocket):
             await connection.send_denial_response(response)
             return None
@@ -35,20 +35,25 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, cast("Any", on_error))
 
 
-def _translate(app: FastAPI, connection: HTTPConnection, error: Exception) -> tuple[MyxError, dict[str, str]]:
-    if isinstance(error, MyxError):
-        return error, {}
-    if isinstance(error, RequestValidationError):
-        return _invalid(error.errors()), {}
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    if status == 400:
-        return _MALFORMED, {}
-    if status == 404:
-        return NotFound("ROUTE_NOT_FOUND", "there is no such address"), {}
-    if status == 405:
+def _answer(app: FastAPI, connection: HTTPConnection, error: Exception) -> tuple[MyxError, dict[str, str]]:
+    if isinstance(error, HTTPException) and error.status_code == 405:
         allow = ", ".join(_methods(app, connection.scope["path"]))
         return InvalidArgument("METHOD_NOT_ALLOWED", f"this address knows {allow}", allow=allow), {"Allow": allow}
-    return Internal("INTERNAL", "internal error"), {}
+    return translated(error), {}
+
+
+def translated(error: Exception) -> MyxError:
+    """What was raised, said as one of our errors."""
+    if isinstance(error, MyxError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _invalid(error.errors())
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 400:
+        return _MALFORMED
+    if status == 404:
+        return NotFound("ROUTE_NOT_FOUND", "there is no such address")
+    return Internal("INTERNAL", "internal error")
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:

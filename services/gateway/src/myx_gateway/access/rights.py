@@ -1,9 +1,40 @@
 """Roles, grants and what follows from them. No network, no database."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from myx_kit.errors import InvalidArgument
+
+# Outside of quotes only these bind; the words of a selector are split alike in the registry.
+_PIECE: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[()]|[^()'"]""", re.DOTALL)
+
+
+def closed(selector: str) -> str:
+    """`selector`, if it stays what it is when it is put in parentheses; whether it is right says the registry.
+
+    InvalidArgument `SELECTOR_INVALID` for `a) or (b`, which would end the parentheses early, and for open quotes.
+    """
+    depth = at = 0
+    while at < len(selector):
+        piece = _PIECE.match(selector, at)
+        if piece is None:
+            raise _invalid(at + 1, "the closing quote of this one")
+        depth += {"(": 1, ")": -1}.get(piece[0], 0)
+        if depth < 0:
+            raise _invalid(at + 1, "no ')' without its '('")
+        at = piece.end()
+    if depth:
+        raise _invalid(len(selector) + 1, "')'")
+    return selector
+
+
+def _invalid(position: int, expected: str) -> InvalidArgument:
+    message = f"At character {position} of the selector: expected {expected}."
+    fields = {"position": str(position), "expected": expected}
+    return InvalidArgument("SELECTOR_INVALID", message, field="selector", **fields)
 
 
 class Role(IntEnum):
@@ -24,6 +55,9 @@ class Grant:
 
     role: Role
     selector: str = EVERYWHERE
+
+    def __post_init__(self) -> None:
+        closed(self.selector)
 
 
 @dataclass(frozen=True)
@@ -58,7 +92,7 @@ class Rights:
         held = self.selector(role)
         if held is None or held == EVERYWHERE:
             return selector if held else None
-        return _joined([held, selector], "and")
+        return _joined([held, closed(selector)], "and")
 
 
 def _joined(selectors: Iterable[str], word: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
+from myx_gateway.access.access import Access
 from myx_gateway.access.principal import Principal
 from myx_gateway.clients import Clients
 from myx_gateway.schemas.common import plain
@@ -18,6 +19,11 @@ async def _clients(request: Request) -> Clients:
 async def _principal(request: Request) -> Principal:
     principal: Principal = request.state.principal
     return principal
+
+
+async def _access(request: Request) -> Access:
+    access: Access = request.state.access
+    return access
 
 
 def _printable_ascii(text: str) -> str:
@@ -44,6 +50,8 @@ async def _request_id(
 
 ClientsDep = Annotated[Clients, Depends(_clients)]
 PrincipalDep = Annotated[Principal, Depends(_principal)]
+# What the request may touch; every handler of a body or a list asks it.
+AccessDep = Annotated[Access, Depends(_access)]
 RequestIdDep = Annotated[str, Depends(_request_id)]
 PageSize = Annotated[int, Query(ge=1, le=1000)]
 PageToken = Annotated[str, Query(max_length=4096, description="`next_page_token` of the page before.")]

@@ -1,14 +1,19 @@
 """Routers whose routes are rows of the table of operations."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
-from myx_gateway.operations import BY_NAME
+from myx_gateway.api.performing import perform
+from myx_gateway.operations import BY_NAME, OPERATIONS
 
+# Not operations: probes and the documents themselves.
+BESIDE: Final = frozenset({"/healthz", "/readyz"})
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
 
@@ -17,7 +22,12 @@ class OperationRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, behind all that holds for every operation."""
-        return super().get_route_handler()
+        operation, handle = BY_NAME[self.name], super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            return await perform(operation, request, handle)
+
+        return answer
 
 
 class OperationRouter(APIRouter):
@@ -43,3 +53,24 @@ class OperationRouter(APIRouter):
             return handler
 
         return bind
+
+
+def disagreements(routes: Iterable[BaseRoute], prefix: str, beside: frozenset[str]) -> list[str]:
+    """Where routes and the table differ, as sentences: an operation has one handler, and nothing else is routed.
+
+    `beside`: paths that are no operations and are known to be there.
+    """
+    handled: Counter[str] = Counter()
+    said = []
+    for route in iter_route_contexts(list(routes)):
+        operation = BY_NAME.get(route.name or "")
+        if route.path in beside:
+            continue
+        if operation is None or route.path != prefix + operation.path:
+            said.append(f"{route.path} is routed and is no operation")
+        elif route.methods is not None:
+            handled[operation.name] += 1
+            if not isinstance(route.original_route, OperationRoute) or route.methods != {operation.verb}:
+                said.append(f"{operation.name} is not routed by an OperationRouter")
+    wrong = [operation.name for operation in OPERATIONS if handled[operation.name] != 1]
+    return said + [f"{name} has {handled[name]} handlers" for name in wrong]

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from myx_gateway.access.standing import Standing
 from myx_gateway.streams.book import StreamBook
 
 Abort = Callable[[], None]
@@ -55,11 +56,14 @@ class Patience:
 class Outlet:
     """Sends to one client. What is not taken stays in front of `send`, so nothing piles up here."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, patience: Patience) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, patience: Patience, standing: Standing | None = None
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._patience = patience
+        self._standing = standing
         self._sending = False
         self._last_sent = time.monotonic()
 
@@ -80,7 +84,8 @@ class Outlet:
     async def run(self, pump: Coroutine[Any, Any, None], ping: Callable[[], Awaitable[None]], book: StreamBook) -> None:
         """Run `pump` to its end, with `ping` in silence.
 
-        Raises what pump raises, ClientGoneError when the client leaves, StoppingError when the process stops.
+        Raises what pump raises, ClientGoneError when the client leaves, StoppingError when the process stops,
+        PermissionDenied `FORBIDDEN` when the client may not any more.
         """
         pumping = asyncio.create_task(pump, name="stream-pump")
         tasks = [
@@ -111,9 +116,16 @@ class Outlet:
             hang_up(code, reason)
 
     async def _attend(self, ping: Callable[[], Awaitable[None]], book: StreamBook) -> None:
-        while not await book.wait_stopping(self._patience.ping_s):
-            silent_s = time.monotonic() - self._last_sent
-            if not self._sending and silent_s >= self._patience.ping_s * 0.9:
+        standing, turn_s = self._standing, self._patience.ping_s
+        if standing is not None:
+            turn_s = min(turn_s, standing.interval_s)
+        checked_at = time.monotonic()
+        while not await book.wait_stopping(turn_s):
+            now = time.monotonic()
+            if standing is not None and now - checked_at >= standing.interval_s * 0.9:
+                await standing.check()
+                checked_at = now
+            if not self._sending and now - self._last_sent >= self._patience.ping_s * 0.9:
                 await ping()
         raise StoppingError
 

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from myx_gateway.access.standing import Watched
 from myx_gateway.streams import frames
 from myx_gateway.streams.feed import Feed
 from myx_gateway.streams.outlet import ClientGoneError, ClientStalledError, Outlet, StoppingError
@@ -20,7 +21,7 @@ log = get_logger()
 _RETRY = b"retry: 1000\n\n"
 
 
-class StreamResponse(Response):
+class StreamResponse(Watched, Response):
     """Sends `pieces` as the body; errors before the first byte leave as problems."""
 
     def __init__(self, parts: StreamParts) -> None:
@@ -31,7 +32,7 @@ class StreamResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the source, the client or the process ends."""
         with self._parts.book.entry():
-            outlet = Outlet(scope, receive, send, self._parts.patience)
+            outlet = Outlet(scope, receive, send, self._parts.patience, self.standing)
             try:
                 await self.open()
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

@@ -7,7 +7,7 @@ from myx_gateway.streams.feed import Feed, LogFeed
 from myx_gateway.streams.jobs import JobFeed, JobSource, Position, parse_position
 from myx_gateway.streams.parts import StreamParts, parse_offset
 from myx_gateway.streams.subjects import CommandSubject, DeploymentSubject, Subject, SubjectKind
-from myx_gateway.streams.websocket import MakeFeed, Query
+from myx_gateway.streams.websocket import MakeFeed, Opening, Query
 from myx_kit.errors import InvalidArgument
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False, "": False}
@@ -24,15 +24,16 @@ def job_feed(parts: StreamParts, job_id: str, position: Position, *, output: boo
     return JobFeed(job_id, source, listens=listens)
 
 
-def _log(kind: SubjectKind, parts: StreamParts, id_: str, query: Query) -> Feed:
-    offset = parse_offset(query.get("offset", "0"), "offset")
-    return log_feed(parts, kind(parts.clients, id_), offset)
+def _log(kind: SubjectKind, asked: Opening) -> Feed:
+    offset = parse_offset(asked.query.get("offset", "0"), "offset")
+    return log_feed(asked.parts, kind(asked.parts.clients, asked.id), offset)
 
 
-def _job(parts: StreamParts, id_: str, query: Query) -> Feed:
+def _job(asked: Opening) -> Feed:
+    query = asked.query
     position = parse_position(query.get("after_revision", "0"), "after_revision")
     output, listens = _flag(query, "output"), _flag(query, "resume")
-    return job_feed(parts, id_, position, output=output, listens=listens)
+    return job_feed(asked.parts, asked.id, position, output=output, listens=listens)
 
 
 def _flag(query: Query, name: str) -> bool:
@@ -42,9 +43,9 @@ def _flag(query: Query, name: str) -> bool:
     return value
 
 
-# By path below the prefix of the API.
+# By operation; at its path an upgrade opens a WebSocket.
 SOCKETS: Final[dict[str, MakeFeed]] = {
-    "/commands/{id}/log/stream": partial(_log, CommandSubject),
-    "/deployments/{id}/log/stream": partial(_log, DeploymentSubject),
-    "/jobs/{id}/stream": _job,
+    "commands.stream_log": partial(_log, CommandSubject),
+    "deployments.stream_log": partial(_log, DeploymentSubject),
+    "jobs.stream": _job,
 }

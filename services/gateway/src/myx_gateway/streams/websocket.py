@@ -1,10 +1,15 @@
 """Feeds as WebSockets."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
+from myx_gateway.access.access import Access
+from myx_gateway.access.guard import Guard
+from myx_gateway.access.operation import Operation
+from myx_gateway.access.standing import Standing
 from myx_gateway.streams import frames
 from myx_gateway.streams.feed import Feed
 from myx_gateway.streams.outlet import (
@@ -21,29 +26,52 @@ from myx_kit.logging import get_logger
 log = get_logger()
 
 _NORMAL, _POLICY, _INTERNAL, _RESTART, _AGAIN = 1000, 1008, 1011, 1012, 1013
-_CODES = {Code.UNAVAILABLE: _AGAIN, Code.DEADLINE_EXCEEDED: _AGAIN, Code.INVALID_ARGUMENT: _POLICY}
+_CODES = {
+    Code.UNAVAILABLE: _AGAIN,
+    Code.DEADLINE_EXCEEDED: _AGAIN,
+    Code.INVALID_ARGUMENT: _POLICY,
+    Code.PERMISSION_DENIED: _POLICY,
+}
 
 Query = dict[str, str]
-MakeFeed = Callable[[StreamParts, str, Query], Feed]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a client asks for: the id in the path (empty where there is none) and the query."""
+
+    parts: StreamParts
+    access: Access
+    id: str
+    query: Query
+
+
+MakeFeed = Callable[[Opening], Feed]
 
 
 class FeedSocket:
     """A feed, made of the path's id and the query, then close 1000; `ping` in silence.
 
     Before the upgrade errors are plain HTTP problems. Afterwards: 1012 the gateway stops, 1013 the source cannot be
-    had now, 1008 the client does not read or says something wrong, 1011 a fault; each with a reason.
+    had now, 1008 the client does not read, says something wrong or may not any more, 1011 a fault; each with a reason.
     """
 
-    def __init__(self, make: MakeFeed) -> None:
+    def __init__(self, operation: Operation, make: MakeFeed) -> None:
+        self._operation = operation
         self._make = make
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket."""
-        parts: StreamParts = scope["app"].state.stream_parts
-        feed = self._make(parts, scope["path_params"]["id"], _query(scope["query_string"]))
+        state = scope["app"].state
+        parts: StreamParts = state.stream_parts
+        guard: Guard = state.guard
+        access = Access(guard, scope["state"]["principal"], self._operation)
+        params = await guard.require(access.principal, self._operation, scope["path_params"])
+        feed = self._make(Opening(parts, access, next(iter(params.values()), ""), _query(scope["query_string"])))
         await receive()  # websocket.connect
         with parts.book.entry():
-            outlet = Outlet(scope, receive, send, parts.patience)
+            standing = Standing(guard, state.renew, access, params, state.recheck_s)
+            outlet = Outlet(scope, receive, send, parts.patience, standing)
             try:
                 await feed.open()
                 await send({"type": "websocket.accept"})

@@ -1,0 +1,83 @@
+"""What one request may touch."""
+
+from collections.abc import Sequence
+
+from myx_gateway.access.guard import Guard, Visible, forbidden
+from myx_gateway.access.operation import Operation
+from myx_gateway.access.principal import Principal
+from myx_gateway.access.rights import EVERYWHERE, Role, closed
+
+
+class Access:
+    """The guard, bound to a request: its principal and the role of its operation."""
+
+    def __init__(self, guard: Guard, principal: Principal, operation: Operation) -> None:
+        self._guard = guard
+        self.principal = principal
+        self.operation = operation
+        # Whether the handler asked: a handler of a body or a list that did not has told or done too much.
+        self.used = False
+        # The servers that were meant, as far as they were named, for the audit trail.
+        self.meant: list[str] = []
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether the role is held on all servers."""
+        return self.principal.rights.everywhere(self.operation.role)
+
+    @property
+    def selector(self) -> str:
+        """The servers that the role is held on. PermissionDenied `FORBIDDEN` when there is no such selector."""
+        self.used = True
+        held = self.principal.rights.selector(self.operation.role)
+        if held is None:
+            raise forbidden(self.operation.role)
+        return held
+
+    async def narrow(self, selector: str) -> str:
+        """`selector` within what the role is held on; an empty one stays empty where it is held on all.
+
+        InvalidArgument `SELECTOR_INVALID`, with the place in what was sent.
+        """
+        self.used = True
+        if self.everywhere:
+            return selector
+        held = self.selector
+        if not selector:
+            return held
+        # Alone first: that it is right, and where it is not.
+        await self._guard.fleet.any(closed(selector))
+        return self.principal.rights.narrowed(self.operation.role, selector) or held
+
+    async def servers(self, references: Sequence[str]) -> list[str]:
+        """The ids of servers that are named, the role being held on each; where it is held on all, as they came.
+
+        NotFound `SERVER_NOT_FOUND`, PermissionDenied `FORBIDDEN`.
+        """
+        self.used = True
+        self.meant.extend(references)
+        return await self._guard.servers(self.principal, self.operation.role, references)
+
+    async def server(self, reference: str) -> str:
+        """The same of one."""
+        return (await self.servers([reference]))[0]
+
+    async def visible(self) -> Visible:
+        """The servers that the role is held on, for reading."""
+        self.used = True
+        return await self._guard.visible(self.principal, self.operation.role)
+
+    async def sees(self, server_id: str) -> bool:
+        """Whether the role is held on a server, for reading."""
+        return server_id in await self.visible()
+
+    def need_all(self, role: Role = Role.ADMIN) -> None:
+        """PermissionDenied `FORBIDDEN` unless `role` is held on all servers."""
+        self.used = True
+        if not self.principal.rights.everywhere(role):
+            raise forbidden(role, everywhere=True)
+
+    def required_selector(self) -> str:
+        """What a server must match before and after a change; empty: anything."""
+        held = self.selector
+        return "" if held == EVERYWHERE else held

@@ -1,0 +1,86 @@
+"""Which servers a selector means, as the registry knows it."""
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import Final
+from uuid import UUID
+
+from myx.registry.v1 import server_service_pb2 as registry
+from myx_gateway.clients import Clients
+from myx_kit.rpc.client import translate_errors
+
+# For reading only: what acts asks anew.
+_FRESH_S: Final = 2.0
+_KEPT: Final = 64
+# More than this are looked up in the whole list; 50 ids are 1,900 of the 4,096 characters that a selector may have.
+_MAX_NAMED: Final = 50
+_MAX_SELECTOR: Final = 4096
+_DEADLINE_S: Final = 10.0
+# Of a server; the registry refuses a selector with what can be none.
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
+
+
+class Fleet:
+    """Answers in ids."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._known: OrderedDict[str, tuple[float, frozenset[str]]] = OrderedDict()
+
+    async def matching(self, selector: str, *, fresh: bool = True) -> frozenset[str]:
+        """The servers that a selector matches now, or not `fresh`, up to two seconds ago."""
+        now = time.monotonic()
+        known = self._known.get(selector)
+        if not fresh and known is not None and now - known[0] < _FRESH_S:
+            return known[1]
+        found = frozenset(server.id for server in await self._resolve(selector))
+        self._known[selector] = (now, found)
+        self._known.move_to_end(selector)
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return found
+
+    async def within(self, selector: str, ids: Collection[str], *, fresh: bool = True) -> frozenset[str]:
+        """Those of `ids` that the selector matches."""
+        wanted = sorted(one for one in set(ids) if _as_id(one) == one)
+        few = f"({selector}) and id in ({', '.join(wanted)})"
+        if not wanted:
+            return frozenset()
+        if len(wanted) <= _MAX_NAMED and len(few) <= _MAX_SELECTOR:
+            return await self.matching(few, fresh=fresh)
+        return await self.matching(selector, fresh=fresh) & frozenset(wanted)
+
+    async def any(self, selector: str) -> bool:
+        """Whether the selector matches a server. InvalidArgument `SELECTOR_INVALID` when it is none."""
+        answer = await self._clients.servers.ListServers(registry.ListServersRequest(selector=selector, page_size=1))
+        return bool(answer.servers)
+
+    async def named(self, selector: str, references: Collection[str]) -> dict[str, str]:
+        """The ids of those among `references` (ids or names) that name a server that the selector matches."""
+        ids = {reference: one for reference in references if (one := _as_id(reference))}
+        names = [f"'{one}'" for one in references if _NAME.fullmatch(one) and one not in ids]
+        if not ids and not names:
+            return {}
+        terms = [f"{key} in ({', '.join(values)})" for key, values in (("id", ids.values()), ("name", names)) if values]
+        few = f"({selector}) and ({' or '.join(terms)})"
+        is_few = len(ids) + len(names) <= _MAX_NAMED and len(few) <= _MAX_SELECTOR
+        found = await self._resolve(few if is_few else selector)
+        known = {server.name: server.id for server in found} | {server.id: server.id for server in found}
+        wanted = {reference: ids.get(reference, reference) for reference in references}
+        return {reference: known[one] for reference, one in wanted.items() if one in known}
+
+    async def _resolve(self, selector: str) -> list[registry.ResolvedServer]:
+        with translate_errors("registry"):
+            request = registry.ResolveServersRequest(selector=selector)
+            call = self._clients.servers.ResolveServers(request, timeout=_DEADLINE_S)
+            return [server async for piece in call for server in piece.servers]
+
+
+def _as_id(text: str) -> str:
+    """An id in the form that services write, empty for what is none."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return ""
