@@ -57,6 +57,7 @@ class CommandServicer(CommandServiceServicer):
             server=request.server,
             statuses=convert.statuses(request.statuses),
             job_id=convert.id_filter(request.job_id, "job_id"),
+            within=request.within.ids if request.HasField("within") else None,
         )
         return pb.ListCommandsResponse(
             commands=[convert.command_to_proto(command) for command in commands], next_page_token=token

@@ -66,6 +66,7 @@ class DeploymentServicer(DeploymentServiceServicer):
             server=request.server,
             kind=request.kind,
             statuses=statuses(request.statuses),
+            within=request.within.ids if request.HasField("within") else None,
         )
         return pb.ListDeploymentsResponse(
             deployments=[convert.deployment_to_proto(one) for one in deployments], next_page_token=token

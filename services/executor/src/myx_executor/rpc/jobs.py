@@ -66,6 +66,7 @@ class JobServicer(JobServiceServicer):
             page_size=request.page_size,
             page_token=request.page_token,
             statuses=convert.job_statuses(request.statuses),
+            within=request.within.ids if request.HasField("within") else None,
         )
         return pb.ListJobsResponse(jobs=[convert.job_to_proto(job) for job in jobs], next_page_token=token)
 

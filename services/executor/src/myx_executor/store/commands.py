@@ -208,6 +208,7 @@ class CommandStore:
         server_name: str | None = None,
         statuses: Sequence[Status] = (),
         job_id: UUID | None = None,
+        within: Sequence[str] | None = None,
     ) -> Sequence[Command]:
         """Commands by descending id, those before `before`; each filter that is given must match."""
         conditions: list[LiteralString] = ["c.kind = 'command'"]
@@ -221,6 +222,8 @@ class CommandStore:
             conditions.append("c.status = any(%(statuses)s)")
         if job_id is not None:
             conditions.append("c.job_id = %(job_id)s")
+        if within is not None:
+            conditions.append("c.server_id = any(%(within)s::text[])")
         where: LiteralString = " and ".join(conditions)
         params: dict[str, Any] = {
             "before": before,
@@ -228,6 +231,7 @@ class CommandStore:
             "server_name": server_name,
             "statuses": [str(status) for status in statuses],
             "job_id": job_id,
+            "within": None if within is None else list(within),
             "limit": limit,
         }
         rows = await self._pool.rows(

@@ -216,6 +216,7 @@ class DeploymentStore:
         server_name: str | None = None,
         kind: Kind | None = None,
         statuses: Sequence[Status] = (),
+        within: Sequence[str] | None = None,
     ) -> Sequence[Deployment]:
         """Deployments by descending id, those before `before`; each filter that is given must match."""
         conditions: list[LiteralString] = ["true"]
@@ -229,12 +230,15 @@ class DeploymentStore:
             conditions.append("d.kind = %(kind)s")
         if statuses:
             conditions.append("c.status = any(%(statuses)s)")
+        if within is not None:
+            conditions.append("d.server_id = any(%(within)s::text[])")
         where: LiteralString = " and ".join(conditions)
         params: dict[str, Any] = {
             "before": before,
             "server_id": server_id,
             "server_name": server_name,
             "kind": str(kind),
+            "within": None if within is None else list(within),
             "statuses": [str(status) for status in statuses],
             "limit": limit,
         }

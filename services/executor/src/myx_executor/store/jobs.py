@@ -65,6 +65,10 @@ select {TARGET_COLUMNS} from {TARGET_FROM}
 where t.job_id = %(id)s and t.number > %(after)s and (%(statuses)s::text[] is null or t.status = any(%(statuses)s))
 order by t.number limit %(limit)s"""
 
+_WITHIN: LiteralString = """j.target_count > 0 and not exists (
+  select 1 from executor.job_target as outside
+  where outside.job_id = j.id and outside.server_id <> all(%(within)s::text[]))"""
+
 # All of them by pages, or those of some revisions at once.
 _ALL: LiteralString = f"""
 select {TARGET_COLUMNS}, t.revision from {TARGET_FROM} where t.job_id = %(id)s and t.number > %(behind)s
@@ -174,16 +178,28 @@ class JobStore:
         return job_from_row(rows[0]) if rows else None
 
     async def page(
-        self, *, limit: int, before: UUID | None = None, statuses: Sequence[JobStatus] = ()
+        self,
+        *,
+        limit: int,
+        before: UUID | None = None,
+        statuses: Sequence[JobStatus] = (),
+        within: Sequence[str] | None = None,
     ) -> Sequence[Job]:
-        """Jobs by descending id, those before `before`."""
+        """Jobs by descending id, those before `before`; `within`: those that have no target outside these servers."""
         conditions: list[LiteralString] = ["true"]
         if before is not None:
             conditions.append("j.id < %(before)s")
         if statuses:
             conditions.append("j.status = any(%(statuses)s)")
+        if within is not None:
+            conditions.append(_WITHIN)
         where: LiteralString = " and ".join(conditions)
-        params: dict[str, Any] = {"before": before, "statuses": [str(one) for one in statuses], "limit": limit}
+        params: dict[str, Any] = {
+            "before": before,
+            "statuses": [str(one) for one in statuses],
+            "within": None if within is None else list(within),
+            "limit": limit,
+        }
         rows = await self._pool.rows(
             f"select {JOB_COLUMNS} from {JOB_FROM} where {where} order by j.id desc limit %(limit)s", params
         )

@@ -33,7 +33,14 @@ class ReadCommands:
         return command
 
     async def list(
-        self, *, page_size: int, page_token: str, server: str, statuses: Sequence[Status], job_id: UUID | None = None
+        self,
+        *,
+        page_size: int,
+        page_token: str,
+        server: str,
+        statuses: Sequence[Status],
+        job_id: UUID | None = None,
+        within: Sequence[str] | None = None,
     ) -> tuple[Sequence[Command], str]:
         """Newest first, and the token of the next page (empty on the last). InvalidArgument `PAGE_TOKEN_INVALID`."""
 
@@ -46,6 +53,7 @@ class ReadCommands:
                 server_name=server_name,
                 statuses=statuses,
                 job_id=job_id,
+                within=within,
             )
 
         return await newest_first(read, page_size, page_token)

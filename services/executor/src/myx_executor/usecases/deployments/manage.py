@@ -60,7 +60,14 @@ class ReadDeployments:
             await self._bells.wait(deployment_id, min(left_s, _LOOK_S))
 
     async def list(
-        self, *, page_size: int, page_token: str, server: str, kind: str, statuses: Sequence[Status]
+        self,
+        *,
+        page_size: int,
+        page_token: str,
+        server: str,
+        kind: str,
+        statuses: Sequence[Status],
+        within: Sequence[str] | None = None,
     ) -> tuple[Sequence[Deployment], str]:
         """Newest first, and the token of the next page. InvalidArgument `PAGE_TOKEN_INVALID`, `KIND_INVALID`."""
 
@@ -74,6 +81,7 @@ class ReadDeployments:
                 server_name=server_name,
                 kind=wanted,
                 statuses=statuses,
+                within=within,
             )
 
         return await newest_first(read, page_size, page_token)

@@ -38,12 +38,17 @@ class ReadJobs:
         return await get_job(self._store, job_id)
 
     async def list(
-        self, *, page_size: int, page_token: str, statuses: Sequence[JobStatus]
+        self,
+        *,
+        page_size: int,
+        page_token: str,
+        statuses: Sequence[JobStatus],
+        within: Sequence[str] | None = None,
     ) -> tuple[Sequence[Job], str]:
         """Newest first, and the token of the next page (empty on the last). InvalidArgument `PAGE_TOKEN_INVALID`."""
 
         async def read(limit: int, before: UUID | None) -> Sequence[Job]:
-            return await self._store.page(limit=limit, before=before, statuses=statuses)
+            return await self._store.page(limit=limit, before=before, statuses=statuses, within=within)
 
         return await newest_first(read, page_size, page_token)
 
