@@ -116,7 +116,8 @@ class ServerServicer(server_service_pb2_grpc.ServerServiceServicer):
 
     async def CreateServer(self, request: server_pb.CreateServerRequest, _: Context) -> server_pb.CreateServerResponse:
         draft, request_id = server_draft(request), checked_request_id(request.request_id)
-        view = await self._servers.create(draft, request_id, checked_actor(request.requested_by))
+        actor = checked_actor(request.requested_by)
+        view = await self._servers.create(draft, request_id, actor, request.required_selector)
         return server_pb.CreateServerResponse(server=server_message(view))
 
     async def GetServer(self, request: server_pb.GetServerRequest, _: Context) -> server_pb.GetServerResponse:
@@ -136,11 +137,12 @@ class ServerServicer(server_service_pb2_grpc.ServerServiceServicer):
             yield server_pb.ResolveServersResponse(servers=messages)
 
     async def UpdateServer(self, request: server_pb.UpdateServerRequest, _: Context) -> server_pb.UpdateServerResponse:
-        view = await self._servers.update(request.server, server_change(request), request.etag)
+        change, required = server_change(request), request.required_selector
+        view = await self._servers.update(request.server, change, request.etag, required)
         return server_pb.UpdateServerResponse(server=server_message(view))
 
     async def DeleteServer(self, request: server_pb.DeleteServerRequest, _: Context) -> server_pb.DeleteServerResponse:
-        await self._servers.delete(request.server, request.etag)
+        await self._servers.delete(request.server, request.etag, request.required_selector)
         return server_pb.DeleteServerResponse()
 
     async def TrustHostKey(self, request: server_pb.TrustHostKeyRequest, _: Context) -> server_pb.TrustHostKeyResponse:

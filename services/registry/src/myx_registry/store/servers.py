@@ -114,6 +114,11 @@ async def list_views(
     return [_view_of(row) for row in (await connection.execute(query)).all()]
 
 
+async def matches(connection: AsyncConnection, server_id: UUID, selector: Selector) -> bool:
+    """Whether the selector matches a server, as it stands in this transaction."""
+    return bool(await _matches_where(connection, sa.and_(server.c.id == server_id, condition(selector))))
+
+
 async def select_matches(connection: AsyncConnection, selector: Selector) -> list[Match]:
     """All servers that the selector matches, as they are at one moment, by name."""
     return await _matches_where(connection, condition(selector))

@@ -22,6 +22,7 @@ from myx_registry.usecases import events
 from myx_registry.usecases.own_credentials import OwnCredentials
 from myx_registry.usecases.pages import Page, cursor
 from myx_registry.usecases.references import request_id_reused, server_not_found, settle, the_server
+from myx_registry.usecases.territory import Territory
 from myx_registry.usecases.vault import Vault
 from myx_registry.usecases.ways import way_to
 
@@ -42,23 +43,30 @@ class Servers:
         self._own = own
         self._now = now
 
-    async def create(self, draft: ServerDraft, request_id: str | None, requested_by: str) -> ServerView:
+    async def create(
+        self, draft: ServerDraft, request_id: str | None, requested_by: str, required: str = ""
+    ) -> ServerView:
         """The new server, or the one that the same request created before, as it is now.
 
         Raises AlreadyExists `SERVER_NAME_TAKEN`, Aborted `REQUEST_ID_REUSED`, NotFound `CREDENTIAL_NOT_FOUND`,
-        `JUMP_SERVER_NOT_FOUND`, InvalidArgument `CREDENTIAL_INVALID`.
+        `JUMP_SERVER_NOT_FOUND`, InvalidArgument `CREDENTIAL_INVALID`, PermissionDenied `FORBIDDEN` for a server that
+        the selector `required` does not match.
         """
+        territory = Territory(required)
         checked = None if draft.own_credential is None else await self._own.check(draft.own_credential, _OWN)
         async with self._uow.begin() as connection:
             earlier = await self._earlier(connection, draft, request_id)
+            if earlier is None:
+                server = self._new(draft, await settle(connection, draft.ssh), requested_by)
+                territory.allows_way(None, server.spec)
+                if not await self._insert(connection, server, draft, request_id):
+                    earlier = await self._earlier(connection, draft, request_id)
+                    if earlier is None:
+                        raise _name_taken(draft.name)
             if earlier is not None:
+                await territory.holds(connection, earlier.server.id)
                 return earlier
-            server = self._new(draft, await settle(connection, draft.ssh), requested_by)
-            if not await self._insert(connection, server, draft, request_id):
-                earlier = await self._earlier(connection, draft, request_id)
-                if earlier is None:
-                    raise _name_taken(draft.name)
-                return earlier
+            await territory.holds(connection, server.id)
             if checked is not None:
                 await self._own.put(connection, server.id, checked, self._now())
             await self._outbox.add(connection, "server", "created", str(server.id), events.server_created(server))
@@ -84,16 +92,19 @@ class Servers:
         items = found[:limit]
         return Page(kind, items, [view.server.spec.name for view in items], more=len(found) > limit)
 
-    async def update(self, reference: str, change: ServerChange, etag: str) -> ServerView:
+    async def update(self, reference: str, change: ServerChange, etag: str, required: str = "") -> ServerView:
         """The server after the change; a change to the same values changes nothing. Empty etag: last writer wins.
 
         Raises NotFound `SERVER_NOT_FOUND`, Aborted `ETAG_MISMATCH`, AlreadyExists `SERVER_NAME_TAKEN`,
-        FailedPrecondition `JUMP_LOOP`, InvalidArgument as `ServerChange.apply`, and as `create`.
+        FailedPrecondition `JUMP_LOOP`, InvalidArgument as `ServerChange.apply`, PermissionDenied `FORBIDDEN` for a
+        server that the selector `required` does not match before and after the change, and as `create`.
         """
+        territory = Territory(required)
         checked = None if change.own_credential is None else await self._own.check(change.own_credential, _OWN)
         async with self._uow.begin() as connection:
             ssh = None if change.ssh is None else await settle(connection, change.ssh)
             before = await the_server(connection, reference, lock=True)
+            await territory.holds(connection, before.id)
             if etag and etag != before.etag:
                 raise _changed_meanwhile(before)
             now = self._now()
@@ -103,18 +114,22 @@ class Servers:
             elif change.sets_own_credential:
                 touched = await self._own.remove(connection, before.id)
             server = before.changed(change.apply(before.spec, ssh), now, touched=touched)
+            territory.allows_way(before.spec, server.spec)
             if server is not before:
                 await self._store(connection, before, server)
+                await territory.holds(connection, server.id)
             return await _view(connection, server.id)
 
-    async def delete(self, reference: str, etag: str = "") -> None:
+    async def delete(self, reference: str, etag: str = "", required: str = "") -> None:
         """Removes a server, its agent identity and its own credential; nothing is done on the host.
 
         Raises NotFound `SERVER_NOT_FOUND`, Aborted `ETAG_MISMATCH`, FailedPrecondition `JUMP_SERVER_IN_USE`,
-        `MAINTENANCE_HELD`.
+        `MAINTENANCE_HELD`, PermissionDenied `FORBIDDEN` for a server that the selector `required` does not match.
         """
+        territory = Territory(required)
         async with self._uow.begin() as connection:
             server = await the_server(connection, reference, lock=True)
+            await territory.holds(connection, server.id)
             if etag and etag != server.etag:
                 raise _changed_meanwhile(server)
             users = await servers.reached_through(connection, server.id, _NAMED_USERS + 1)
