@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from myx.executor.v1 import schedule_service_pb2
 from myx_gateway.access.guard import Guard, Visible, forbidden
 from myx_gateway.access.operation import Operation
 from myx_gateway.access.principal import Principal
@@ -70,6 +71,11 @@ class Access:
     async def sees(self, server_id: str) -> bool:
         """Whether the role is held on a server, for reading."""
         return server_id in await self.visible()
+
+    async def sees_schedule(self, schedule: schedule_service_pb2.Schedule) -> bool:
+        """Whether it is the principal's own, or the role is held on all that it would be about now."""
+        self.used = True
+        return await self._guard.sees_schedule(self.principal, schedule, self.operation.role)
 
     def need_all(self, role: Role = Role.ADMIN) -> None:
         """PermissionDenied `FORBIDDEN` unless `role` is held on all servers."""

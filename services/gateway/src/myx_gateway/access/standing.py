@@ -12,14 +12,14 @@ from myx_kit.logging import get_logger
 
 log = get_logger()
 
-# The principal as it is now; Unauthenticated when its session, token or user is no more.
-Renew = Callable[[Principal], Awaitable[Principal]]
+# The principal with the rights of now; None when its session, token or user is no more.
+Renew = Callable[[Principal], Awaitable[Principal | None]]
 
 # For so long nobody is cut off only because the database or a service cannot be asked.
 _DOUBT_S: Final = 60.0
 
 
-async def as_it_came(principal: Principal) -> Principal:
+async def as_it_came(principal: Principal) -> Principal | None:
     """A principal whose rights never change."""
     return principal
 
@@ -39,7 +39,10 @@ class Standing:
         """PermissionDenied `FORBIDDEN` once the right is gone; Unavailable when it cannot be known for a minute."""
         access = self._access
         try:
-            access.principal = await self._renew(access.principal)
+            principal = await self._renew(access.principal)
+            if principal is None:
+                raise Unauthenticated("SESSION_ENDED", "it is over")
+            access.principal = principal
             await self._guard.require(access.principal, access.operation, self._params)
         except (NotFound, PermissionDenied, Unauthenticated):
             raise PermissionDenied("FORBIDDEN", "the right to this was withdrawn") from None

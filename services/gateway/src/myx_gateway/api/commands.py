@@ -7,6 +7,7 @@ from pydantic import AfterValidator
 
 from myx.executor.v1 import command_service_pb2 as executor
 from myx_gateway.api.dependencies import (
+    AccessDep,
     ClientsDep,
     CommandPath,
     PageSize,
@@ -14,6 +15,7 @@ from myx_gateway.api.dependencies import (
     PrincipalDep,
     RequestIdDep,
     ServerFilter,
+    within,
 )
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import commands as convert
@@ -26,11 +28,12 @@ router = OperationRouter(tags=["commands"])
 
 @router.operation("commands.run")
 async def run_command(
-    clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewCommand, response: Response
+    clients: ClientsDep, access: AccessDep, request_id: RequestIdDep, body: NewCommand, response: Response
 ) -> Command:
     """Accept a command; it is sent to the agent in the background."""
     request = convert.wire_command(body)
-    request.server, request.request_id, request.requested_by = body.server, request_id, principal.name
+    request.server = await access.server(body.server)
+    request.request_id, request.requested_by = request_id, access.principal.name
     answer = await clients.commands.RunCommand(request)
     response.headers["Location"] = f"/api/v1/commands/{answer.command.id}"
     return convert.command(answer.command)
@@ -40,6 +43,7 @@ async def run_command(
 async def list_commands(
     *,
     clients: ClientsDep,
+    access: AccessDep,
     server: ServerFilter = "",
     job_id: Annotated[str, Query(max_length=64, description="Only of this job."), AfterValidator(plain)] = "",
     status: Annotated[list[CommandStatus] | None, Query(description="Only these; may be repeated.")] = None,
@@ -54,6 +58,7 @@ async def list_commands(
             server=server,
             job_id=job_id,
             statuses=[convert.wire_status(item) for item in status or ()],
+            within=await within(access),
         )
     )
     return CommandPage(

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
+from myx.executor.v1.command_pb2 import ServerSet
 from myx_gateway.access.access import Access
 from myx_gateway.access.principal import Principal
 from myx_gateway.clients import Clients
@@ -24,6 +25,12 @@ async def _principal(request: Request) -> Principal:
 async def _access(request: Request) -> Access:
     access: Access = request.state.access
     return access
+
+
+async def within(access: Access) -> ServerSet | None:
+    """To what servers the executor's lists are restricted; None: to none in particular."""
+    visible = await access.visible()
+    return None if visible.all else ServerSet(ids=sorted(visible.ids))
 
 
 def _printable_ascii(text: str) -> str:

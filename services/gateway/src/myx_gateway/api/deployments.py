@@ -7,6 +7,7 @@ from pydantic import AfterValidator
 
 from myx.executor.v1 import deployment_service_pb2 as executor
 from myx_gateway.api.dependencies import (
+    AccessDep,
     ClientsDep,
     DeploymentPath,
     PageSize,
@@ -14,6 +15,7 @@ from myx_gateway.api.dependencies import (
     PrincipalDep,
     RequestIdDep,
     ServerFilter,
+    within,
 )
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import deployments as convert
@@ -35,11 +37,12 @@ KindFilter = Annotated[str, Query(max_length=64, description="Only of this kind.
 
 @router.operation("deployments.create")
 async def create_deployment(
-    clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewDeployment, response: Response
+    clients: ClientsDep, access: AccessDep, request_id: RequestIdDep, body: NewDeployment, response: Response
 ) -> Deployment:
     """Accept a deployment; it is carried out in the background."""
     request = convert.wire_deployment(body)
-    request.server, request.request_id, request.requested_by = body.server, request_id, principal.name
+    request.server = await access.server(body.server)
+    request.request_id, request.requested_by = request_id, access.principal.name
     answer = await clients.deployments.CreateDeployment(request, timeout=_START_DEADLINE_S)
     response.headers["Location"] = f"/api/v1/deployments/{answer.deployment.id}"
     return convert.deployment(answer.deployment)
@@ -49,6 +52,7 @@ async def create_deployment(
 async def list_deployments(
     *,
     clients: ClientsDep,
+    access: AccessDep,
     server: ServerFilter = "",
     kind: KindFilter = "",
     status: Annotated[list[CommandStatus] | None, Query(description="Only these; may be repeated.")] = None,
@@ -63,6 +67,7 @@ async def list_deployments(
             server=server,
             kind=kind,
             statuses=[wire_status(item) for item in status or ()],
+            within=await within(access),
         )
     )
     return DeploymentPage(

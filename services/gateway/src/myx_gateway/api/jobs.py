@@ -5,7 +5,17 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from myx.executor.v1 import job_service_pb2 as executor
-from myx_gateway.api.dependencies import ClientsDep, JobPath, PageSize, PageToken, PrincipalDep, RequestIdDep
+from myx_gateway.api.dependencies import (
+    AccessDep,
+    ClientsDep,
+    JobPath,
+    PageSize,
+    PageToken,
+    PrincipalDep,
+    RequestIdDep,
+    within,
+)
+from myx_gateway.api.narrowing import narrow_targets
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import jobs as convert
 from myx_gateway.schemas.commands import CancelRequest
@@ -31,26 +41,30 @@ _START_DEADLINE_S = 30.0
 
 @router.operation("jobs.create")
 async def create_job(
-    clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewJob, response: Response
+    clients: ClientsDep, access: AccessDep, request_id: RequestIdDep, body: NewJob, response: Response
 ) -> Job:
     """Freeze the targets and accept a job; it is carried out in the background."""
     request = convert.wire_job(body)
-    request.request_id, request.requested_by = request_id, principal.name
+    await narrow_targets(request, access)
+    request.request_id, request.requested_by = request_id, access.principal.name
     answer = await clients.jobs.CreateJob(request, timeout=_START_DEADLINE_S)
     response.headers["Location"] = f"/api/v1/jobs/{answer.job.id}"
     return convert.job(answer.job)
 
 
 @router.operation("jobs.preview")
-async def preview_job(clients: ClientsDep, body: Selection) -> JobPreview:
+async def preview_job(clients: ClientsDep, access: AccessDep, body: Selection) -> JobPreview:
     """The targets that a job would have now, in their batches. Nothing is stored."""
-    answer = await clients.jobs.PreviewJob(convert.wire_preview(body), timeout=_START_DEADLINE_S)
+    request = convert.wire_preview(body)
+    await narrow_targets(request, access)
+    answer = await clients.jobs.PreviewJob(request, timeout=_START_DEADLINE_S)
     return convert.preview(answer)
 
 
 @router.operation("jobs.list")
 async def list_jobs(
     clients: ClientsDep,
+    access: AccessDep,
     status: Annotated[list[JobStatus] | None, Query(description="Only these; may be repeated.")] = None,
     page_size: PageSize = 100,
     page_token: PageToken = "",
@@ -61,6 +75,7 @@ async def list_jobs(
             page_size=page_size,
             page_token=page_token,
             statuses=[convert.WIRE_JOB_STATUS[item] for item in status or ()],
+            within=await within(access),
         )
     )
     return JobPage(items=[convert.job(item) for item in answer.jobs], next_page_token=answer.next_page_token or None)

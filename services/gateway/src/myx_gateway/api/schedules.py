@@ -1,12 +1,14 @@
 """/schedules"""
 
 from datetime import UTC
+from typing import Final
 
 from fastapi import Response
 
 from myx.executor.v1 import schedule_service_pb2 as executor
-from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, PrincipalDep, RequestIdDep, SchedulePath
+from myx_gateway.api.dependencies import AccessDep, ClientsDep, PageSize, PageToken, RequestIdDep, SchedulePath
 from myx_gateway.api.etags import IfMatch, etag_in, put_etag
+from myx_gateway.api.narrowing import narrow_work
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import schedules as convert
 from myx_gateway.schemas.schedules import (
@@ -20,16 +22,20 @@ from myx_gateway.schemas.schedules import (
 )
 from myx_kit.wire_time import timestamp
 
+# Pages that are read to find one that may be seen; an empty page with a token says: go on.
+_MOST_LOOKS: Final = 5
+
 router = OperationRouter(tags=["schedules"])
 
 
 @router.operation("schedules.create")
 async def create_schedule(
-    clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewSchedule, response: Response
+    clients: ClientsDep, access: AccessDep, request_id: RequestIdDep, body: NewSchedule, response: Response
 ) -> Schedule:
     """Add a schedule; it fires under the authority of who adds it."""
     request = convert.wire_schedule(body)
-    request.request_id, request.requested_by = request_id, principal.name
+    await narrow_work(request.work, access)
+    request.request_id, request.requested_by = request_id, access.principal.name
     answer = await clients.schedules.CreateSchedule(request)
     response.headers["Location"] = f"/api/v1/schedules/{answer.schedule.id}"
     put_etag(answer.schedule.etag, response)
@@ -48,14 +54,20 @@ async def preview_schedule(clients: ClientsDep, body: SchedulePreview) -> Schedu
 
 
 @router.operation("schedules.list")
-async def list_schedules(clients: ClientsDep, page_size: PageSize = 100, page_token: PageToken = "") -> SchedulePage:
-    """All schedules by name."""
-    answer = await clients.schedules.ListSchedules(
-        executor.ListSchedulesRequest(page_size=page_size, page_token=page_token)
-    )
-    return SchedulePage(
-        items=[convert.schedule(item) for item in answer.schedules], next_page_token=answer.next_page_token or None
-    )
+async def list_schedules(
+    clients: ClientsDep, access: AccessDep, page_size: PageSize = 100, page_token: PageToken = ""
+) -> SchedulePage:
+    """All schedules by name: one's own, and those whose servers now are all within one's right. A page may be short."""
+    found: list[executor.Schedule] = []
+    for _ in range(_MOST_LOOKS):
+        answer = await clients.schedules.ListSchedules(
+            executor.ListSchedulesRequest(page_size=page_size, page_token=page_token)
+        )
+        found.extend([one for one in answer.schedules if await access.sees_schedule(one)])
+        page_token = answer.next_page_token
+        if found or not page_token:
+            break
+    return SchedulePage(items=[convert.schedule(item) for item in found], next_page_token=page_token or None)
 
 
 @router.operation("schedules.get")
@@ -70,7 +82,7 @@ async def get_schedule(clients: ClientsDep, schedule: SchedulePath, response: Re
 async def update_schedule(
     *,
     clients: ClientsDep,
-    principal: PrincipalDep,
+    access: AccessDep,
     schedule: SchedulePath,
     body: ScheduleChanges,
     response: Response,
@@ -78,7 +90,9 @@ async def update_schedule(
 ) -> Schedule:
     """Change, pause or resume a schedule; with `If-Match` only if nobody else has since."""
     request = convert.wire_changes(body)
-    request.schedule, request.requested_by, request.etag = schedule, principal.name, etag_in(if_match)
+    if request.HasField("work"):
+        await narrow_work(request.work, access)
+    request.schedule, request.requested_by, request.etag = schedule, access.principal.name, etag_in(if_match)
     answer = await clients.schedules.UpdateSchedule(request)
     put_etag(answer.schedule.etag, response)
     return convert.schedule(answer.schedule)

@@ -7,7 +7,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from myx.heartbeat.v1 import heartbeat_service_pb2 as heartbeat
 from myx.registry.v1 import server_service_pb2 as registry
-from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, PrincipalDep, RequestIdDep, ServerPath
+from myx_gateway.access.access import Access
+from myx_gateway.api.dependencies import AccessDep, ClientsDep, PageSize, PageToken, RequestIdDep, ServerPath
 from myx_gateway.api.etags import IfMatch, etag_in, put_etag
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import agents as convert_agents
@@ -15,6 +16,7 @@ from myx_gateway.convert import servers as convert
 from myx_gateway.schemas.agents import CheckResult
 from myx_gateway.schemas.jobs import MAX_SELECTOR
 from myx_gateway.schemas.servers import NewServer, Server, ServerChanges, ServerPage
+from myx_gateway.schemas.ssh import NewSsh
 
 router = OperationRouter(tags=["servers"])
 
@@ -25,6 +27,7 @@ _CHECK_DEADLINE_S = 150.0
 @router.operation("servers.list")
 async def list_servers(
     clients: ClientsDep,
+    access: AccessDep,
     selector: Annotated[
         str, Query(max_length=MAX_SELECTOR, description="Only those that match, as `env=prod and os=debian`.")
     ] = "",
@@ -32,9 +35,9 @@ async def list_servers(
     page_token: PageToken = "",
 ) -> ServerPage:
     """All servers by name, or those that a selector matches, with their agents."""
-    answer = await clients.servers.ListServers(
-        registry.ListServersRequest(page_size=page_size, page_token=page_token, selector=selector)
-    )
+    request = registry.ListServersRequest(page_size=page_size, page_token=page_token)
+    request.selector = await access.narrow(selector)
+    answer = await clients.servers.ListServers(request)
     return ServerPage(
         items=[convert.server(item) for item in answer.servers], next_page_token=answer.next_page_token or None
     )
@@ -42,9 +45,13 @@ async def list_servers(
 
 @router.operation("servers.create")
 async def create_server(
-    clients: ClientsDep, principal: PrincipalDep, request_id: RequestIdDep, body: NewServer, response: Response
+    clients: ClientsDep, access: AccessDep, request_id: RequestIdDep, body: NewServer, response: Response
 ) -> Server:
-    """Add a server; nothing is done on it."""
+    """Add a server; nothing is done on it.
+
+    Shared credentials and jump servers are for who administers all servers.
+    """
+    _own_way(body.ssh, access)
     request = registry.CreateServerRequest(
         name=body.name,
         address=body.address,
@@ -54,7 +61,8 @@ async def create_server(
         host_key_fingerprint=body.host_key_fingerprint,
         accept_new_host_key=body.accept_new_host_key,
         request_id=request_id,
-        requested_by=principal.name,
+        requested_by=access.principal.name,
+        required_selector=access.required_selector(),
     )
     if body.credential is not None:
         request.own_credential.CopyFrom(convert.wire_secret(body.credential))
@@ -74,9 +82,20 @@ async def get_server(clients: ClientsDep, server: ServerPath, response: Response
 
 @router.operation("servers.update")
 async def update_server(
-    clients: ClientsDep, server: ServerPath, body: ServerChanges, response: Response, if_match: IfMatch = None
+    *,
+    clients: ClientsDep,
+    access: AccessDep,
+    server: ServerPath,
+    body: ServerChanges,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> Server:
-    """Change a server; with `If-Match` only if nobody else has since."""
+    """Change a server; with `If-Match` only if nobody else has since.
+
+    Who administers not all servers must still administer it afterwards, and may not change how it is reached when that
+    is, or would be, by a shared credential or over a jump server.
+    """
+    _own_way(body.ssh, access)
     request = registry.UpdateServerRequest(
         server=server,
         name=body.name or "",
@@ -86,6 +105,7 @@ async def update_server(
         accept_new_host_key=body.accept_new_host_key or False,
         update_mask=FieldMask(paths=body.changed()),
         etag=etag_in(if_match),
+        required_selector=access.required_selector(),
     )
     if body.ssh is not None:
         request.ssh.CopyFrom(convert.wire_ssh(body.ssh))
@@ -97,9 +117,11 @@ async def update_server(
 
 
 @router.operation("servers.delete")
-async def delete_server(clients: ClientsDep, server: ServerPath, if_match: IfMatch = None) -> None:
+async def delete_server(clients: ClientsDep, access: AccessDep, server: ServerPath, if_match: IfMatch = None) -> None:
     """Remove a server and the identity of its agent; nothing is done on it."""
-    await clients.servers.DeleteServer(registry.DeleteServerRequest(server=server, etag=etag_in(if_match)))
+    request = registry.DeleteServerRequest(server=server, etag=etag_in(if_match))
+    request.required_selector = access.required_selector()
+    await clients.servers.DeleteServer(request)
 
 
 @router.operation("servers.check")
@@ -107,3 +129,9 @@ async def check_server(clients: ClientsDep, server: ServerPath) -> CheckResult:
     """Call the server's agent now. Safe to repeat."""
     answer = await clients.heartbeat.CheckNow(heartbeat.CheckNowRequest(server=server), timeout=_CHECK_DEADLINE_S)
     return convert_agents.check_result(answer)
+
+
+def _own_way(ssh: NewSsh | None, access: Access) -> None:
+    """Whether there is a shared credential or a jump server of some name is not told to everybody either."""
+    if ssh is not None and (ssh.credential or ssh.jump_servers):
+        access.need_all()

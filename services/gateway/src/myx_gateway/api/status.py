@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Final
 
 from myx.registry.v1 import server_service_pb2 as registry
-from myx_gateway.api.dependencies import ClientsDep
+from myx_gateway.api.dependencies import AccessDep, ClientsDep
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.clients import Clients
 from myx_gateway.convert.agents import agent_status
@@ -21,21 +21,22 @@ _MAX_PAGES = 100
 
 
 @router.operation("status.get")
-async def get_status(clients: ClientsDep) -> Status:
+async def get_status(clients: ClientsDep, access: AccessDep) -> Status:
     """Whether the services answer, and how many servers are in which state."""
     names = list(clients.channels)
-    counted, *healthy = await asyncio.gather(_count(clients), *(clients.healthy(name) for name in names))
+    selector = await access.narrow("")
+    counted, *healthy = await asyncio.gather(_count(clients, selector), *(clients.healthy(name) for name in names))
     services = {name: "ok" if well else "unavailable" for name, well in zip(names, healthy, strict=True)}
     return Status.model_validate({"version": VERSION, "services": services, "servers": counted})
 
 
-async def _count(clients: Clients) -> dict[str, int] | None:
+async def _count(clients: Clients, selector: str) -> dict[str, int] | None:
     counts: Counter[str] = Counter()
     token = ""
     try:
         for _ in range(_MAX_PAGES):
             page = await clients.servers.ListServers(
-                registry.ListServersRequest(page_size=_PAGE_SIZE, page_token=token), timeout=5
+                registry.ListServersRequest(page_size=_PAGE_SIZE, page_token=token, selector=selector), timeout=5
             )
             for server in page.servers:
                 known = server.HasField("agent")

@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 
 from myx.heartbeat.v1 import heartbeat_service_pb2 as heartbeat
 from myx.registry.v1 import agent_service_pb2 as registry
-from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, PrincipalDep, ServerPath
+from myx_gateway.api.dependencies import AccessDep, ClientsDep, PageSize, PageToken, PrincipalDep, ServerPath
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import agents as convert_agents
 from myx_gateway.convert import watching as convert
@@ -80,26 +80,30 @@ async def get_series(
 
 
 @router.operation("servers.pause")
-async def pause_checks(clients: ClientsDep, principal: PrincipalDep, body: NewPause) -> Affected:
+async def pause_checks(clients: ClientsDep, access: AccessDep, body: NewPause) -> Affected:
     """Stop the checks of servers until a time; nothing is repaired there meanwhile. Safe to repeat."""
     until = body.until or datetime.now(UTC) + timedelta(seconds=body.for_s or 0)
     answer = await clients.agents.PauseChecks(
         registry.PauseChecksRequest(
-            selector=body.selector,
-            servers=body.servers,
+            selector=await access.narrow(body.selector) if body.selector else "",
+            servers=await access.servers(body.servers) if body.servers else [],
             until=timestamp(until),
             reason=body.reason,
-            requested_by=principal.name,
+            requested_by=access.principal.name,
         )
     )
     return Affected(servers=answer.servers)
 
 
 @router.operation("servers.resume")
-async def resume_checks(clients: ClientsDep, principal: PrincipalDep, body: Resume) -> Affected:
+async def resume_checks(clients: ClientsDep, access: AccessDep, body: Resume) -> Affected:
     """End pauses. Safe to repeat."""
     answer = await clients.agents.ResumeChecks(
-        registry.ResumeChecksRequest(selector=body.selector, servers=body.servers, requested_by=principal.name)
+        registry.ResumeChecksRequest(
+            selector=await access.narrow(body.selector) if body.selector else "",
+            servers=await access.servers(body.servers) if body.servers else [],
+            requested_by=access.principal.name,
+        )
     )
     return Affected(servers=answer.servers)
 

@@ -1,0 +1,30 @@
+"""Work that a body orders, kept to the servers that its principal may order it for."""
+
+from myx.executor.v1 import job_service_pb2, schedule_service_pb2
+from myx_gateway.access.access import Access
+
+
+async def narrow_targets(
+    request: job_service_pb2.CreateJobRequest | job_service_pb2.PreviewJobRequest, access: Access
+) -> None:
+    """Narrow the selector, or have every server that is named checked.
+
+    NotFound `SERVER_NOT_FOUND`, PermissionDenied `FORBIDDEN`, InvalidArgument `SELECTOR_INVALID`.
+    """
+    if request.selector:
+        request.selector = await access.narrow(request.selector)
+        return
+    ids = await access.servers(list(request.servers))
+    del request.servers[:]
+    request.servers.extend(ids)
+
+
+async def narrow_work(work: schedule_service_pb2.ScheduledWork, access: Access) -> None:
+    """The same of what a schedule will start."""
+    match work.WhichOneof("work"):
+        case "command":
+            work.command.server = await access.server(work.command.server)
+        case "deployment":
+            work.deployment.server = await access.server(work.deployment.server)
+        case _:
+            await narrow_targets(work.job, access)
