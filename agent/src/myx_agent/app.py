@@ -15,6 +15,7 @@ from myx_agent.auth import Authenticator, Throttle, Verdict, shown_pair
 from myx_agent.config import Config
 from myx_agent.jsonrpc import Dispatcher
 from myx_agent.stream import LogStream
+from myx_agent.trace import note_trace
 
 
 class Doorman:
@@ -46,6 +47,7 @@ class Doorman:
         )
         if verdict is Verdict.OK:
             shown_pair.set(pair)
+            note_trace(headers.get(b"traceparent"))
             return None
         if verdict is Verdict.CLOCK_SKEW:
             document = {"error": "clock_skew", "time": self._authenticator.now_s()}

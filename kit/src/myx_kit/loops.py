@@ -9,6 +9,7 @@ from typing import Any
 from myx_kit.errors import Unavailable
 from myx_kit.lifecycle import request_stop
 from myx_kit.logging import get_logger
+from myx_kit.metrics import LOOP_TURNS
 
 log = get_logger()
 
@@ -106,11 +107,14 @@ class Loop:
             try:
                 await self._run_once()
                 self._failures = 0
+                LOOP_TURNS.labels(self._name, "ok").inc()
             except Unavailable as error:
                 self._failures += 1
+                LOOP_TURNS.labels(self._name, "unavailable").inc()
                 log.warning("loop_turn_unavailable", loop=self._name, failures=self._failures, reason=error.reason)
             except Exception as error:
                 self._failures += 1
+                LOOP_TURNS.labels(self._name, "failed").inc()
                 log.error("loop_turn_failed", loop=self._name, failures=self._failures, exc_info=error)
             await self._pause()
 

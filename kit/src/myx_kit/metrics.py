@@ -16,7 +16,9 @@ from myx_kit.logging import get_logger
 
 log = get_logger()
 
-BUILD = Gauge("myx_build_info", "1; the labels say which service of which version runs", ["service", "version", "python"])
+BUILD = Gauge(
+    "myx_build_info", "1; the labels say which service of which version runs", ["service", "version", "python"]
+)
 RPC_SECONDS = Histogram(
     "myx_rpc_server_seconds",
     "Time from the arrival of a unary gRPC call to its answer",
@@ -33,7 +35,9 @@ RPC_CLIENT_SECONDS = Histogram(
 BUS_CONNECTED = Gauge("myx_bus_connected", "1 while the connection to NATS stands")
 BUS_DROPPED = Counter("myx_bus_dropped_messages", "Messages that were not published because NATS was away")
 OUTBOX_PUBLISHED = Counter("myx_outbox_published_events", "Events handed from the outbox to JetStream")
-OUTBOX_WAITING = Gauge("myx_outbox_waiting_events", "Events in the outbox that JetStream has not taken yet, up to 10,000")
+OUTBOX_WAITING = Gauge(
+    "myx_outbox_waiting_events", "Events in the outbox that JetStream has not taken yet, up to 10,000"
+)
 OUTBOX_AGE = Gauge("myx_outbox_oldest_event_age_seconds", "Age of the oldest event in the outbox; 0: it is empty")
 POOL_SIZE = Gauge("myx_database_pool_size", "Connections to the database that this process may hold", ["pool"])
 POOL_USED = Gauge("myx_database_pool_used_connections", "Connections to the database that are in use", ["pool"])
@@ -92,7 +96,7 @@ async def _measured(measurement: Measurement) -> None:
             await measurement()
     except (MyxError, TimeoutError) as error:
         log.info("not_measured", reason=error.reason if isinstance(error, MyxError) else "TIMEOUT")
-    except Exception as error:  # noqa: BLE001 - the other figures are wanted all the same
+    except Exception as error:
         log.error("measurement_failed", exc_info=error)
 
 

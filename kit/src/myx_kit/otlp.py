@@ -54,6 +54,9 @@ class _OtlpSpan:
     def set(self, name: str, value: Value) -> None:
         self._span.set_attribute(name, value)
 
+    def rename(self, name: str) -> None:
+        self._span.update_name(name)
+
     def end(self, error: str) -> None:
         if error:
             self._span.set_status(Status(StatusCode.ERROR, error))

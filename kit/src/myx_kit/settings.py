@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     # host:port of /metrics, /livez and /readyz (plain HTTP, for probes and Prometheus); empty: none.
     http_listen: OptionalHostPort = ""
-    # http(s)://host:port of an OpenTelemetry collector (OTLP over HTTP) that spans are sent to; empty: nothing is recorded.
+    # http(s)://host:port of an OpenTelemetry collector (OTLP over HTTP) that gets our spans; empty: none are recorded.
     otlp_endpoint: str = Field(default="", pattern=r"^(https?://[^\s@?#]+)?$")
     # Share of the traces that begin here which are recorded; those that begin elsewhere say it themselves.
     otlp_share: float = Field(default=1.0, ge=0, le=1)

@@ -1,7 +1,7 @@
 """Traces after W3C Trace Context: where this task stands in one, and spans for what it does.
 
 Without an address to send spans to nothing is recorded and `span()` costs a comparison; a `traceparent` that came in
-is passed on all the same. What is recorded never holds arguments, variables, output or statements: names, ids, statuses.
+is passed on all the same. What is recorded are names, ids and statuses, never arguments, variables, output, statements.
 """
 
 import importlib
@@ -54,6 +54,10 @@ class OpenSpan(Protocol):
 
     def set(self, name: str, value: Value) -> None:
         """Add an attribute."""
+        ...
+
+    def rename(self, name: str) -> None:
+        """A better name than it began with."""
         ...
 
     def end(self, error: str) -> None:
@@ -155,6 +159,9 @@ class Span:
     def set(self, name: str, value: Value) -> None:
         """Add an attribute: an id, a name, a status; never what a user wrote or a program answered."""
 
+    def rename(self, name: str) -> None:
+        """A better name than it began with; names are few, ids are attributes."""
+
     def fail(self, reason: str) -> None:
         """It went wrong, for this reason (a constant name)."""
 
@@ -183,6 +190,9 @@ class _Recorded(Span):
 
     def set(self, name: str, value: Value) -> None:
         self._span.set(name, value)
+
+    def rename(self, name: str) -> None:
+        self._span.rename(name)
 
     def fail(self, reason: str) -> None:
         self._error = reason

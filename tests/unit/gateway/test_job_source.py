@@ -91,7 +91,7 @@ class Jobs:
     async def GetJob(self, _request: executor.GetJobRequest) -> executor.GetJobResponse:
         return executor.GetJobResponse()
 
-    def FollowJob(self, request: executor.FollowJobRequest, timeout: float) -> Any:
+    def FollowJob(self, request: executor.FollowJobRequest, timeout: float, metadata: object) -> Any:
         assert timeout > 0
         self.asked.append((request.after_revision, dict(request.offsets)))
         return Call(self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0])

@@ -77,7 +77,7 @@ class Commands:
         self.asked: list[int] = []
         self.call = Call
 
-    def FollowLog(self, request: executor.FollowLogRequest, timeout: float) -> Any:
+    def FollowLog(self, request: executor.FollowLogRequest, timeout: float, metadata: object) -> Any:
         assert timeout > 0
         self.asked.append(request.offset)
         return self.call(self._scripts[min(len(self.asked), len(self._scripts)) - 1])

@@ -1,5 +1,6 @@
 """Handing a specification to the supervisor, and its refusals as answers."""
 
+import logging
 import os
 from collections.abc import Awaitable
 from typing import Any
@@ -10,6 +11,9 @@ from myx_agent.commands.client import SupervisorAway, SupervisorError
 from myx_agent.commands.supervisor import Supervisor
 from myx_agent.jsonrpc import RpcError
 from myx_agent.spool import layout
+from myx_agent.trace import shown_trace_id
+
+_log = logging.getLogger("myx_agent.commands")
 
 _CODES = {
     "COMMAND_CONFLICT": (-32001, False),
@@ -29,7 +33,9 @@ class Starter:
 
     async def start(self, specification: dict[str, Any], stdin: bytes | None) -> dict[str, Any]:
         """{status, command_id, existing}. Raises RpcError."""
-        command_id = specification["command_id"]
+        command_id, trace_id = specification["command_id"], shown_trace_id.get()
+        if trace_id:
+            specification["meta"]["trace_id"] = trace_id
         fds = [_memory_file("spec", msgspec.json.encode(specification))]
         try:
             if stdin is not None:
@@ -38,6 +44,8 @@ class Starter:
         finally:
             for fd in fds:
                 os.close(fd)
+        if not answer["existing"]:
+            _log.info("command %s started%s", command_id, f", trace {trace_id}" if trace_id else "")
         return {"status": answer["state"], "command_id": command_id, "existing": answer["existing"]}
 
 

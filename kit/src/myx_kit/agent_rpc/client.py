@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
+from myx_kit import tracing
 from myx_kit.agent_rpc.errors import INTERNAL_ERROR, AgentCallError, Attempt, Cause, JsonRpcError
 from myx_kit.agent_rpc.log_stream import LogStream
 from myx_kit.agent_rpc.pool import Answer, Failed, PinnedCertificate, Pool
@@ -22,6 +23,7 @@ from myx_kit.agent_rpc.signature import HEADER as SIGNATURE_HEADER
 from myx_kit.agent_rpc.signature import sign
 from myx_kit.agent_rpc.wire import MAX_FRAME_BYTES, WireError, decode_answers, encode_calls
 from myx_kit.retry import RetryPolicy
+from myx_kit.tracing import Kind, Span
 
 TOKEN_HEADER = "X-Agent-Token"  # noqa: S105 - a name, no token
 # Pieces of log (base64) fit many times.
@@ -133,6 +135,13 @@ class AgentClient:
         pin = _pin(target.certificate_sha256, target.next_certificate_sha256)
 
         async def post() -> _Outcome[list[Item]]:
+            with _span(calls, target) as span:
+                outcome = await send()
+                if outcome.cause is not None:
+                    span.fail(outcome.cause.value)
+                return outcome
+
+        async def send() -> _Outcome[list[Item]]:
             answer = await self._pool.post(
                 url,
                 lambda: {"Content-Type": "application/json", **_headers(target, "POST", path, body)},
@@ -239,7 +248,15 @@ def _url(target: AgentTarget, path_and_query: str) -> URL:
 def _headers(target: AgentTarget, method: str, path_and_query: str, body: bytes) -> dict[str, str]:
     """Token and a signature of its own for each request: a nonce is never used twice."""
     signature = sign(target.secret_key, method, path_and_query, body, int(time.time()), os.urandom(16).hex())
-    return {TOKEN_HEADER: target.agent_token, SIGNATURE_HEADER: signature}
+    headers = {TOKEN_HEADER: target.agent_token, SIGNATURE_HEADER: signature}
+    traceparent = tracing.traceparent()
+    return headers | {tracing.HEADER: traceparent} if traceparent else headers
+
+
+def _span(calls: Sequence[Call], target: AgentTarget) -> Span:
+    """Around one try. Names of methods and the agent's id, never parameters or the secret path."""
+    names = ", ".join(method for method, _ in calls[:4])
+    return tracing.span(f"agent {names}", Kind.CLIENT, rpc__system="jsonrpc", myx__agent_id=target.agent_id)
 
 
 _STATUS_CAUSES = {

@@ -10,6 +10,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from myx_kit.errors import Aborted, FailedPrecondition, MyxError, Unavailable
 
@@ -103,6 +104,12 @@ async def is_reachable(engine: AsyncEngine, timeout_s: float = 2.0) -> bool:
     except (MyxError, TimeoutError):
         return False
     return True
+
+
+def used_connections(engine: AsyncEngine) -> int:
+    """How many connections of the pool are in use now."""
+    pool = engine.pool
+    return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
 
 def _meaning(error: BaseException | None, *, lost: bool) -> MyxError | None:

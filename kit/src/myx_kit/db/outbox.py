@@ -32,7 +32,8 @@ from myx_kit.events.subjects import event_subject
 from myx_kit.ids import new_id
 from myx_kit.logging import get_logger
 from myx_kit.loops import Loop
-from myx_kit.metrics import OUTBOX_PUBLISHED
+from myx_kit.metrics import OUTBOX_AGE, OUTBOX_PUBLISHED, OUTBOX_WAITING, before_scrape
+from myx_kit.tracing import traceparent
 
 log = get_logger()
 
@@ -40,6 +41,8 @@ log = get_logger()
 _PAYLOAD_LIMIT = 256 << 10
 _BATCH = 200
 _INTERVAL_S = 2.0
+# Beyond it the outbox is long, and how long is of no interest.
+_COUNTED = 10_000
 
 
 def outbox_table(metadata: MetaData) -> Table:
@@ -109,7 +112,21 @@ class OutboxRelay:
     async def run(self) -> None:
         """Relay until cancelled: woken by commits and by NATS' return, and every 2 s."""
         self._bus.on_reconnect(self._outbox.wake.set)
-        await Loop("outbox", _INTERVAL_S, self.run_once, wake=self._outbox.wake).run()
+        stop_measuring = before_scrape(self.measure)
+        try:
+            await Loop("outbox", _INTERVAL_S, self.run_once, wake=self._outbox.wake).run()
+        finally:
+            stop_measuring()
+
+    async def measure(self) -> None:
+        """Show how much waits and for how long. Unavailable when the database is away."""
+        first = select(self._table.c.created_at).order_by(self._table.c.seq).limit(_COUNTED).subquery()
+        age = func.extract("epoch", func.now() - func.min(first.c.created_at))
+        with translate_database_errors():
+            async with self._engine.connect() as connection:
+                waiting, age_s = (await connection.execute(select(func.count(), age).select_from(first))).one()
+        OUTBOX_WAITING.set(waiting)
+        OUTBOX_AGE.set(max(0.0, float(age_s or 0)))
 
     async def run_once(self) -> int:
         """Publish all there is, unless another replica is at it or NATS is away; the number of rows published."""
@@ -147,7 +164,9 @@ class OutboxRelay:
         confirmed: list[int] = []
         try:
             for row in rows:
-                await self._bus.publish_event(row.event_id, row.subject, _with_revision(row.payload, row.seq))
+                event = Event.FromString(row.payload)
+                event.revision = event.revision or row.seq
+                await self._bus.publish_event(row.event_id, row.subject, event.SerializeToString(), event.traceparent)
                 confirmed.append(row.seq)
         except Unavailable as error:
             log.warning("outbox_waits", reason=error.reason, cause=error.fields.get("cause", ""))
@@ -156,18 +175,13 @@ class OutboxRelay:
 
 def _row(aggregate: str, verb: str, aggregate_id: str, event: Event) -> dict[str, Any]:
     event.id = event.id or str(new_id())
+    event.traceparent = event.traceparent or traceparent()
     if not event.HasField("occurred_at"):
         event.occurred_at.FromDatetime(datetime.now(UTC))
     payload = event.SerializeToString()
     if len(payload) > _PAYLOAD_LIMIT:
         raise Internal("EVENT_TOO_LARGE", f"an event {aggregate}.{verb} has {len(payload)} bytes")
     return {"subject": event_subject(aggregate, verb, aggregate_id), "event_id": event.id, "payload": payload}
-
-
-def _with_revision(payload: bytes, seq: int) -> bytes:
-    event = Event.FromString(payload)
-    event.revision = event.revision or seq
-    return event.SerializeToString()
 
 
 def _lock_key(schema: str) -> int:

@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
 from myx.events.v1.events_pb2 import Event
+from myx_kit import tracing
 from myx_kit.errors import FailedPrecondition, Unavailable
 from myx_kit.events.subjects import EVENT_STREAM, EVENT_SUBJECTS
 from myx_kit.events.subscription import Subscription
@@ -94,6 +95,12 @@ class Bus:
         """Whether the connection stands now."""
         return self._client is not None and self._client.is_connected
 
+    def client(self) -> Client:
+        """The connection itself, for the modules beside this one. Unavailable while it does not stand."""
+        if self._client is None or not self._client.is_connected:
+            raise _unavailable("NATS is away")
+        return self._client
+
     async def close(self) -> None:
         """End all subscriptions and the connection; what was published before is sent."""
         self._client = None
@@ -119,7 +126,7 @@ class Bus:
         self.dropped += 1
         BUS_DROPPED.inc()
 
-    async def publish_event(self, event_id: str, subject: str, payload: bytes) -> None:
+    async def publish_event(self, event_id: str, subject: str, payload: bytes, traceparent: str = "") -> None:
         """Store an event in the stream; repeated ids within two minutes are stored once.
 
         Unavailable `EVENT_BUS_UNAVAILABLE` when NATS did not confirm it; it may be stored all the same: repeat.
@@ -129,7 +136,8 @@ class Bus:
         try:
             if not self._stream_known:
                 await self.ensure_stream()
-            await self._publish_stored(event_id, subject, payload)
+            headers = {"Nats-Msg-Id": event_id} | ({tracing.HEADER: traceparent} if traceparent else {})
+            await self._publish_stored(subject, payload, headers)
         except nats.js.errors.NoStreamResponseError:
             # Its storage was wiped: the stream is made again at the next try.
             self._stream_known = False
@@ -224,11 +232,11 @@ class Bus:
         await asyncio.wait({task}, timeout=timeout_s)
         return task.done() and not task.cancelled()
 
-    async def _publish_stored(self, event_id: str, subject: str, payload: bytes) -> None:
+    async def _publish_stored(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         if self._client is None:
             raise _unavailable("NATS is away")
         jetstream = self._client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
-        await jetstream.publish(subject, payload, stream=EVENT_STREAM, headers={"Nats-Msg-Id": event_id})
+        await jetstream.publish(subject, payload, stream=EVENT_STREAM, headers=headers)
 
     async def _attach(self, subscription: Subscription) -> None:
         async def deliver(message: Any) -> None:

@@ -1,16 +1,21 @@
 """gRPC channels between our services: mutual TLS, deadlines, retries on UNAVAILABLE, errors as MyxError."""
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
-from grpc.aio import AioRpcError, ClientCallDetails, UnaryUnaryClientInterceptor
+from grpc.aio import AioRpcError, ClientCallDetails, Metadata, UnaryUnaryClientInterceptor
 
+from myx_kit import tracing
+from myx_kit.correlation import outgoing
+from myx_kit.metrics import RPC_CLIENT_SECONDS
 from myx_kit.rpc.server import MAX_MESSAGE_BYTES, read_tls
 from myx_kit.rpc.status import error_from
+from myx_kit.tracing import Kind
 
 DEFAULT_DEADLINE_S = 10.0
 
@@ -93,16 +98,36 @@ class _UnaryInterceptor(UnaryUnaryClientInterceptor):
         client_call_details: ClientCallDetails,
         request: Any,
     ) -> Any:
-        if client_call_details.timeout is None:
-            client_call_details = ClientCallDetails(
+        # A client interceptor is given the method as bytes.
+        method = bytes(client_call_details.method).decode()  # type: ignore[arg-type]
+        started, code = time.monotonic(), "CANCELLED"
+        with tracing.span(method.lstrip("/"), Kind.CLIENT, rpc__system="grpc", peer__service=f"myx-{self._peer}"):
+            details = ClientCallDetails(
                 client_call_details.method,
-                DEFAULT_DEADLINE_S,
-                client_call_details.metadata,
+                client_call_details.timeout or DEFAULT_DEADLINE_S,
+                _told(client_call_details.metadata),
                 client_call_details.credentials,
                 client_call_details.wait_for_ready,
             )
-        try:
-            call = await continuation(client_call_details, request)
-            return await call
-        except AioRpcError as failure:
-            raise error_from(failure, self._peer) from None
+            try:
+                call = await continuation(details, request)
+                answer = await call
+                code = "OK"
+                return answer
+            except AioRpcError as failure:
+                error = error_from(failure, self._peer)
+                code = error.code
+                raise error from None
+            finally:
+                RPC_CLIENT_SECONDS.labels(self._peer, code).observe(time.monotonic() - started)
+
+
+def _told(metadata: Metadata | None) -> Metadata | None:
+    """The metadata of a call with what its task works for."""
+    pairs = outgoing()
+    return Metadata(*(metadata or ()), *pairs) if pairs else metadata
+
+
+def stream_metadata() -> Metadata:
+    """What the call of a stream is to be given as `metadata`: for which request and in which trace it is made."""
+    return Metadata(*outgoing())

@@ -76,12 +76,14 @@ from myx_executor.usecases.sink import Pressure
 from myx_executor.wiring.jobs import JOBS, Around, Jobs, add_jobs, run_jobs
 from myx_executor.wiring.logs import search_log
 from myx_executor.wiring.schedules import Doors, add_schedules, run_schedules
+from myx_executor.wiring.watching import watch
 from myx_kit.agent_rpc.client import AgentClient
 from myx_kit.db.engine import create_engine
 from myx_kit.db.outbox import Outbox, OutboxRelay
 from myx_kit.errors import FailedPrecondition
 from myx_kit.events.bus import Bus
 from myx_kit.loops import TaskOwner
+from myx_kit.observe import observe
 from myx_kit.retry import RetryPolicy
 from myx_kit.rpc.client import open_channel
 from myx_kit.rpc.server import RpcServer
@@ -153,6 +155,7 @@ async def _open(settings: ExecutorSettings, retry: RetryPolicy, stack: AsyncExit
 
 async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     """Opens everything and serves. What is opened is closed by the stack, the server first."""
+    observe(settings, NAME, stack)
     box = SecretBox.from_file(settings.master_key_file)
     retry = RetryPolicy(settings.agent_rpc_retry_max_attempts, settings.agent_rpc_retry_base_delay_s)
     ways = await _open(settings, retry, stack)
@@ -177,6 +180,7 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     registry = _registry(settings, ways.registry, stack)
     on_final = _on_final(tell, bells, releaser)
     pressure = Pressure(log_bytes=settings.command_log_bytes_max)
+    watch(pool, pressure, settings, stack)
     tools = Tools(
         fleet, commands, logs, hub, box, pressure, _limits(settings, retry), on_final, locks, presence=registry
     )

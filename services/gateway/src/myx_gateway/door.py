@@ -69,10 +69,10 @@ class _Visit:
     """One request or WebSocket on its way."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.request_id = secrets.token_hex(8)
         self.principal = ""
         self.state: dict[str, object] = scope.setdefault("state", {})
-        self.state["request_id"] = self.request_id
+        # Whoever looks at all requests from outside has given it one.
+        self.request_id = str(self.state.setdefault("request_id", secrets.token_hex(8)))
         self._scope = scope
         self._send = send
         self._started = time.monotonic()

@@ -22,10 +22,10 @@ from myx_heartbeat.rpc import HEARTBEAT_SERVICE, HeartbeatServicer
 from myx_heartbeat.settings import HeartbeatSettings
 from myx_heartbeat.store import Members
 from myx_heartbeat.usecases.check_now import CheckNow
-from myx_heartbeat.usecases.checks import Checks
+from myx_heartbeat.usecases.checks import OVERDUE, Checks
 from myx_heartbeat.usecases.doubt import Doubt
 from myx_heartbeat.usecases.fleet import Fleet
-from myx_heartbeat.usecases.hand_over import HandOver
+from myx_heartbeat.usecases.hand_over import UNSENT, HandOver
 from myx_heartbeat.usecases.membership import Alone, Membership
 from myx_heartbeat.usecases.pauses import PauseWatch
 from myx_heartbeat.usecases.probe_agents import ProbeAgents
@@ -39,6 +39,7 @@ from myx_kit.db.engine import create_engine
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.events.bus import Bus
 from myx_kit.loops import Loop, TaskOwner
+from myx_kit.observe import observe
 from myx_kit.retry import RetryPolicy
 from myx_kit.rpc.client import open_channel
 from myx_kit.rpc.server import RpcServer
@@ -58,6 +59,7 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     Registry and NATS may be away, at the start and later. Raises FailedPrecondition for certificates or an address that
     cannot be used.
     """
+    observe(settings, NAME, stack)
     channel = open_channel(settings.registry_target, settings.tls_dir, NAME, REGISTRY)
     stack.push_async_callback(channel.close)
     bus = await Bus.connect(settings.nats_url, settings.tls_dir, NAME)
@@ -111,6 +113,8 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     owner.start(Loop("doubt", settings.doubt_interval_s, opinion.run_once).run(), name="doubt", critical=True)
     owner.start(PauseLoop(watch, fleet, checks).run(), name="pauses", critical=True)
 
+    OVERDUE.set_function(lambda: len(schedule.overdue(clock())))
+    UNSENT.set_function(lambda: len(reports))
     check_now = CheckNow(registry, fleet, refresh, checks, reports, hand_over)
     status = ReplicaStatus(fleet, reports, membership, doubt, clock=clock)
     servicer = HeartbeatServicer(check_now, ProbeAgents(refresh, probe), status)

@@ -12,13 +12,15 @@ import stamina
 from myx.registry.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from myx.registry.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
 from myx.registry.v1.server_service_pb2_grpc import add_ServerServiceServicer_to_server
-from myx_kit.db.engine import create_engine, is_reachable
+from myx_kit.db.engine import create_engine, is_reachable, used_connections
 from myx_kit.db.outbox import Outbox, OutboxRelay
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import Unavailable
 from myx_kit.events.bus import Bus
 from myx_kit.key_watch import KeyWatch
 from myx_kit.loops import Loop, TaskOwner
+from myx_kit.metrics import before_scrape, watch_pool
+from myx_kit.observe import observe
 from myx_kit.rpc.server import RpcServer
 from myx_kit.secretbox import SecretBox
 from myx_kit.telemetry import serve_http
@@ -41,6 +43,7 @@ from myx_registry.usecases.heartbeats import Heartbeats
 from myx_registry.usecases.host_keys import HostKeys
 from myx_registry.usecases.identities import Identities
 from myx_registry.usecases.maintenance import Leases
+from myx_registry.usecases.metrics import Census
 from myx_registry.usecases.own_credentials import OwnCredentials
 from myx_registry.usecases.private_keys import PrivateKeys
 from myx_registry.usecases.readiness import check_master_keys, check_schema
@@ -67,6 +70,7 @@ async def start(settings: RegistrySettings, stack: AsyncExitStack) -> RpcServer:
     Raises FailedPrecondition for files or an address that cannot be used and for a master key that is not the one in
     use, Unavailable when the database did not come in time.
     """
+    observe(settings, NAME, stack)
     box = SecretBox.from_file(settings.master_key_file)
     engine = create_engine(settings.database_url(), settings.pool_size)
     stack.push_async_callback(engine.dispose)
@@ -83,6 +87,8 @@ async def start(settings: RegistrySettings, stack: AsyncExitStack) -> RpcServer:
     database = _DatabaseCheck(partial(is_reachable, engine))
     owner.start(Loop("database-check", _DATABASE_CHECK_S, database.run_once).run(), name="database-check")
 
+    stack.callback(before_scrape(Census(uow).measure))
+    watch_pool("registry", settings.pool_size, partial(used_connections, engine))
     keys = KeyWatch(box, Resealing(uow, box).run)
     owner.start(Loop("master-keys", settings.master_key_look_s, keys.run_once).run(), name="master-keys")
 

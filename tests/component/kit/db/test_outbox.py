@@ -112,11 +112,11 @@ async def test_nats_failing_in_mid_batch_keeps_the_rest_in_order(shop, bus, monk
     await add(shop, *"abcd")
     real, calls = bus.publish_event, []
 
-    async def third_fails(event_id, subject, payload):
+    async def third_fails(event_id, subject, payload, traceparent):
         calls.append(event_id)
         if len(calls) == 3:
             raise Unavailable("EVENT_BUS_UNAVAILABLE", "")
-        await real(event_id, subject, payload)
+        await real(event_id, subject, payload, traceparent)
 
     monkeypatch.setattr(bus, "publish_event", third_fails)
     relay = OutboxRelay(shop.engine, shop.outbox, bus)

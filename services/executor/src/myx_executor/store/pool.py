@@ -32,6 +32,8 @@ class Pool:
         self._application = application
         self._idle: list[AsyncConnection[TupleRow]] = []
         self._slots = asyncio.Semaphore(size)
+        # Connections that are in use.
+        self.used = 0
         self._closed = False
 
     async def rows(self, statement: LiteralString, params: Mapping[str, Any] | None = None) -> list[TupleRow]:
@@ -80,6 +82,7 @@ class Pool:
                 await self._slots.acquire()
         except TimeoutError:
             raise Unavailable("DATABASE_BUSY", "no database connection became free in time") from None
+        self.used += 1
         connection: AsyncConnection[TupleRow] | None = None
         kept = False
         try:
@@ -100,6 +103,7 @@ class Pool:
         finally:
             if connection is not None and not kept:
                 await connection.close()
+            self.used -= 1
             self._slots.release()
 
     async def _connect(self) -> AsyncConnection[TupleRow]:

@@ -18,7 +18,7 @@ from myx_executor.usecases.fetch import Fetch
 from myx_executor.usecases.ledger import Lease, Ledger
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.locks import Locks
-from myx_executor.usecases.metrics import FINISHED
+from myx_executor.usecases.metrics import DISPATCH_S, FINISHED
 from myx_executor.usecases.ports import AgentFailed, Agents, Presence, ServerGone
 from myx_executor.usecases.sealing import open_secrets
 from myx_executor.usecases.sink import LogSink, Pressure
@@ -153,6 +153,7 @@ class Drive:
         ).run()
         if isinstance(first, Outcome):
             return await self._undelivered(first)
+        DISPATCH_S.observe(max(0.0, (datetime.now(UTC) - command.created_at).total_seconds()))
         items, end = split(first, self._ledger.size)
         pieces = gather(items)
         if end is None:
@@ -250,6 +251,7 @@ class Drive:
     async def _finish(self, outcome: Outcome, *, known: bool, rest: Sequence[Piece] = ()) -> Command:
         final = await self._ledger.finish(outcome, self._attempts.all, rest, release_pending=known)
         FINISHED.labels(final.status).inc()
+        log.info("command_finished", command_id=str(final.id), status=final.status, reason=final.reason)
         self._tools.on_final(final, known)
         await self._tools.locks.released(final)
         return final

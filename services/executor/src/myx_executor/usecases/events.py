@@ -9,6 +9,7 @@ from myx_executor.domain.command import Command, Outcome
 from myx_executor.store.outbox import OutboxEvent
 from myx_kit.events.subjects import event_subject
 from myx_kit.ids import new_id
+from myx_kit.tracing import traceparent
 
 
 def started(command: Command) -> OutboxEvent:
@@ -34,5 +35,6 @@ def _row(command: Command, verb: str, event: Event) -> OutboxEvent:
     now = Timestamp()
     now.FromDatetime(datetime.now(UTC))
     event.id = str(event_id)
+    event.traceparent = traceparent()
     event.occurred_at.CopyFrom(now)
     return OutboxEvent(event_id, event_subject("command", verb, str(command.id)), event.SerializeToString())

@@ -8,9 +8,11 @@ from uuid import UUID
 
 from myx_executor.domain.command import Command, LeaseLost
 from myx_executor.store.commands import CommandStore, Owned
+from myx_executor.usecases import origins
 from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.ledger import Lease
 from myx_executor.usecases.metrics import ACTIVE, CLAIMED, LEASES_LOST
+from myx_kit import correlation, tracing
 from myx_kit.errors import Unavailable
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
@@ -86,6 +88,7 @@ class Runner:
             if reserved:
                 self._reserved -= 1
         if row is not None and not reserved:
+            origins.remember(row.id)
             await on_waiting()
         elif row is not None and not self._closing:
             self._start(Owned(row, sealed), leased_at)
@@ -200,8 +203,12 @@ class Runner:
         work.task = self._tasks.start(self._run(command_id, work), name=str(command_id))
 
     async def _run(self, command_id: UUID, work: _Work) -> None:
+        command = work.lease.command
+        origins.recall(command_id, command.job_id)
+        correlation.note(command_id=str(command_id))
         try:
-            await work.drive.run()
+            with tracing.span(command.kind, myx__command_id=str(command_id), myx__server_id=command.server_id):
+                await work.drive.run()
         except LeaseLost:
             LEASES_LOST.inc()
             log.info("command_left_to_its_owner", command_id=str(command_id), fence=work.lease.command.fence)

@@ -1,11 +1,13 @@
 """Fetching and storing overlap: whatever arrives while one write runs becomes the next one."""
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass
 
 from myx_executor.domain.log import LogBytes, LogGap, Piece, gather
 from myx_executor.usecases.ledger import Ledger
+from myx_executor.usecases.metrics import STORE_LAG_S
 
 # Raw bytes of one write, and what may wait for it.
 WRITE_BYTES = 1024 * 1024
@@ -59,6 +61,8 @@ class LogSink:
         # Where the gap begins that stands for what is beyond the limit, as far as it is not stored.
         self._beyond: int | None = None
         self._next_gap = _FIRST_GAP
+        # Since when the oldest item waits.
+        self._since = 0.0
 
     async def feed(self, item: LogBytes | LogGap) -> None:
         """One more item; OutOfStep when it does not begin at `received`."""
@@ -72,6 +76,8 @@ class LogSink:
         while self._items and self._bytes + size > self._pressure.allowance:
             self._room.clear()
             await self._room.wait()
+        if not self._items:
+            self._since = time.monotonic()
         self._items.append(item)
         self._count(size)
         self.received = item.end
@@ -117,7 +123,10 @@ class LogSink:
                 await self._news.wait()
                 continue
             self._stored_bytes += _WRITE_BYTES
-            await self._ledger.append(gather(self._take()))
+            since, taken = self._since, self._take()
+            self._since = time.monotonic()
+            await self._ledger.append(gather(taken))
+            STORE_LAG_S.observe(time.monotonic() - since)
 
     def discard(self) -> None:
         """Forgets what waits; for a writer that was stopped."""

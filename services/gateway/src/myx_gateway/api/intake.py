@@ -10,7 +10,7 @@ from grpc.aio import AioRpcError, InternalError, StreamUnaryCall
 from starlette.requests import ClientDisconnect
 
 from myx_kit.errors import Internal, InvalidArgument, Unavailable
-from myx_kit.rpc.client import translate_errors
+from myx_kit.rpc.client import stream_metadata, translate_errors
 
 _Message = TypeVar("_Message")
 
@@ -32,7 +32,7 @@ async def forward(
     """
     entry: Callable[[], AbstractContextManager[None]] = request.app.state.upload_entry
     with entry():
-        call: StreamUnaryCall[Any, Any] = method(timeout=_DEADLINE_S)
+        call: StreamUnaryCall[Any, Any] = method(timeout=_DEADLINE_S, metadata=stream_metadata())
         sent = False
         try:
             with translate_errors("executor"):

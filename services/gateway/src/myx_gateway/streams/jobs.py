@@ -20,7 +20,7 @@ from myx_gateway.streams.outage import Outage
 from myx_gateway.streams.outlet import ClientGoneError
 from myx_gateway.streams.source import CALL_DEADLINE_S, frames_from
 from myx_kit.errors import InvalidArgument, MyxError, Unavailable
-from myx_kit.rpc.client import translate_errors
+from myx_kit.rpc.client import stream_metadata, translate_errors
 
 if TYPE_CHECKING:
     # Exists for type checkers only.
@@ -135,7 +135,7 @@ class JobSource:
             output=self._output,
             offsets=position.offsets if self._output else {},
         )
-        self._call = call = self._jobs.FollowJob(request, timeout=CALL_DEADLINE_S)
+        self._call = call = self._jobs.FollowJob(request, timeout=CALL_DEADLINE_S, metadata=stream_metadata())
         self._outage.opened()
         with translate_errors("executor"):
             async for step in call:

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from myx_gateway.access.standing import Standing
+from myx_gateway.observed import STALLED_STREAMS
 from myx_gateway.streams.book import StreamBook
 
 Abort = Callable[[], None]
@@ -74,6 +75,7 @@ class Outlet:
             async with asyncio.timeout(self._patience.stall_s):
                 await self._send(message)
         except TimeoutError:
+            STALLED_STREAMS.inc()
             raise ClientStalledError from None
         except OSError:
             raise ClientGoneError from None

@@ -10,7 +10,7 @@ from myx.executor.v1 import command_pb2
 from myx.executor.v1 import command_service_pb2 as executor
 from myx_gateway.streams.outage import Outage
 from myx_kit.errors import MyxError, Unavailable
-from myx_kit.rpc.client import translate_errors
+from myx_kit.rpc.client import stream_metadata, translate_errors
 
 if TYPE_CHECKING:
     # Exists for type checkers only.
@@ -87,7 +87,7 @@ class LogSource:
 
     async def _start(self) -> None:
         request = executor.FollowLogRequest(command_id=self._command_id, offset=self.offset, follow=self._follow)
-        call = self._commands.FollowLog(request, timeout=CALL_DEADLINE_S)
+        call = self._commands.FollowLog(request, timeout=CALL_DEADLINE_S, metadata=stream_metadata())
         self._call = call
         self._outage.opened()
         with translate_errors("executor"):

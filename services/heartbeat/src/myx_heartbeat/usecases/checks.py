@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from myx_heartbeat.domain import Endpoint, Report, Status, judge, stamp
 from myx_heartbeat.usecases.doubt import Doubt
@@ -21,6 +21,18 @@ log = get_logger()
 
 CHECKS = Counter("myx_heartbeat_checks", "Checks of agents by what they came to", ["status"])
 RUNNING = Gauge("myx_heartbeat_running_checks", "Checks that run now")
+OVERDUE = Gauge("myx_heartbeat_overdue_checks", "Checks that are due and have not begun")
+FAILED = Counter("myx_heartbeat_failed_checks", "Checks that failed, by cause", ["cause"])
+CHECK_S = Histogram(
+    "myx_heartbeat_check_seconds",
+    "Time of one check with its repeats",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30, 150),
+)
+LAG_S = Histogram(
+    "myx_heartbeat_schedule_lag_seconds",
+    "How much later than it was due a check began",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 
 # An outcome that our own pause or a changed address made void is asked for again, but not for ever.
 _MAX_ROUNDS = 3
@@ -79,12 +91,14 @@ class Checks:
         self._move_slow_ones(now)
         for lane in Lane:
             for _ in range(min(self._free[lane], _STARTS_AT_ONCE)):
+                due = self._schedule.next_due(lane)
                 agent_id = self._schedule.pop_due(lane, now)
-                if agent_id is None:
+                if agent_id is None or due is None:
                     break
                 agent = self._fleet.get(agent_id)
                 if agent is None:
                     continue
+                LAG_S.observe(now - due)
                 if agent_id in self._running:
                     self._fleet.reschedule(agent)
                 else:
@@ -157,6 +171,7 @@ class Checks:
         return task
 
     async def _check(self, agent: Agent, is_asked: bool) -> Report:
+        began = self._clock()
         for _ in range(_MAX_ROUNDS):
             started = self._clock()
             endpoint = agent.endpoint
@@ -171,6 +186,9 @@ class Checks:
         if self._fleet.settle(agent, report) or is_asked:
             self._reports.add(report)
         CHECKS.labels(report.status.value).inc()
+        CHECK_S.observe(self._clock() - began)
+        if report.outcome.cause:
+            FAILED.labels(report.outcome.cause).inc()
         _log(endpoint, report, before)
         return report
 

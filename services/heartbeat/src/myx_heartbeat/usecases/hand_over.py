@@ -33,7 +33,6 @@ class HandOver:
                 taken = await self._send(batch)
             except MyxError as error:
                 self._reports.put_back()
-                UNSENT.set(len(self._reports))
                 log.warning("reports_not_taken", reason=error.reason, unsent=len(self._reports))
                 return False
             except asyncio.CancelledError:
@@ -43,7 +42,6 @@ class HandOver:
             self._reports.forget(taken.unknown)
             if taken.quarantined:
                 self._on_quarantined(taken.quarantined)
-        UNSENT.set(len(self._reports))
         return True
 
     async def _send(self, batch: Sequence[Report]) -> Taken:

@@ -20,6 +20,7 @@ from myx_registry.domain.series import merged, sample_of
 from myx_registry.store import agents, history, samples
 from myx_registry.store.database import Connection
 from myx_registry.usecases import events
+from myx_registry.usecases.metrics import CHANGES, REPORTS
 
 MAX_REPORTS = 500
 # A report from the future would make every later true one look old; clocks of one control plane are closer than this.
@@ -66,6 +67,9 @@ class Heartbeats:
             entries = [("agent", verb, str(fact.agent_id), event) for fact in applied.facts
                        for verb, event in [events.agent_fact(fact)]]  # fmt: skip
             await self._outbox.add_all(connection, entries)
+        REPORTS.inc(len(reports))
+        for _, verb, _, _ in entries:
+            CHANGES.labels(verb).inc()
         return Taken(sorted(reported - {record.id for record in records}), sorted(applied.quarantined))
 
     @staticmethod

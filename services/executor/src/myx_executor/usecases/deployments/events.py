@@ -10,6 +10,7 @@ from myx_executor.domain.deployment import Kind
 from myx_executor.store.outbox import OutboxEvent
 from myx_kit.events.subjects import event_subject
 from myx_kit.ids import new_id
+from myx_kit.tracing import traceparent
 
 
 class DeploymentFacts:
@@ -40,5 +41,6 @@ def _row(command: Command, verb: str, event: Event) -> OutboxEvent:
     now = Timestamp()
     now.FromDatetime(datetime.now(UTC))
     event.id = str(event_id)
+    event.traceparent = traceparent()
     event.occurred_at.CopyFrom(now)
     return OutboxEvent(event_id, event_subject("deployment", verb, str(command.id)), event.SerializeToString())

@@ -12,6 +12,7 @@ from myx_executor.domain.job_plan import Candidate, Place, freeze, targets_sha25
 from myx_executor.domain.jobs import MAX_TARGETS, Job, JobOptions, JobStatus, TargetStatus, Work, check_options
 from myx_executor.store.jobs import JobStore, NewJob
 from myx_executor.store.jobs_rows import options_to_json
+from myx_executor.usecases import origins
 from myx_executor.usecases.deployments.checks import CreateRequest
 from myx_executor.usecases.jobs.ports import Target, Targets
 from myx_executor.usecases.jobs.requests import JobRequest, check, check_selection, content
@@ -104,6 +105,7 @@ class CreateJob:
             sealed_request_digest=seal_digest(self._box, job.id, digest, table="job") if request_id else None,
         )
         if await self._store.insert(new):
+            origins.remember(job.id)
             log.info("job_accepted", job_id=str(job.id), targets=job.target_count, requested_by=job.requested_by)
             self._on_new()
             return await self._store.get(job.id) or job

@@ -10,6 +10,7 @@ from myx_executor.domain.jobs import Counts, JobStatus
 from myx_executor.store.outbox import OutboxEvent
 from myx_kit.events.subjects import event_subject
 from myx_kit.ids import new_id
+from myx_kit.tracing import traceparent
 
 
 def started(job_id: UUID, changes: int, name: str, target_count: int) -> OutboxEvent:
@@ -36,5 +37,6 @@ def _row(job_id: UUID, verb: str, event: Event) -> OutboxEvent:
     now = Timestamp()
     now.FromDatetime(datetime.now(UTC))
     event.id = str(event_id)
+    event.traceparent = traceparent()
     event.occurred_at.CopyFrom(now)
     return OutboxEvent(event_id, event_subject("job", verb, str(job_id)), event.SerializeToString())

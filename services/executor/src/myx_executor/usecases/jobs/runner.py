@@ -8,7 +8,9 @@ from uuid import UUID
 
 from myx_executor.domain.command import LeaseLost
 from myx_executor.store.jobs_owner import ClaimedJob, JobOwnerStore
+from myx_executor.usecases import origins
 from myx_executor.usecases.jobs.metrics import ACTIVE, CLAIMED, LEASES_LOST
+from myx_kit import correlation, tracing
 from myx_kit.errors import Unavailable
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
@@ -116,8 +118,11 @@ class JobRunner:
 
     async def _run(self, work: _Work) -> None:
         job_id = work.claimed.job_id
+        origins.recall(job_id)
+        correlation.note(job_id=str(job_id))
         try:
-            await self._make_driver(work.claimed).run()
+            with tracing.span("job", myx__job_id=str(job_id)):
+                await self._make_driver(work.claimed).run()
         except LeaseLost:
             LEASES_LOST.inc()
             log.info("job_left_to_its_owner", job_id=str(job_id), fence=work.claimed.fence)

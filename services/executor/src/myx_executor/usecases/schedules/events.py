@@ -10,6 +10,7 @@ from myx_executor.domain.schedules import Fire
 from myx_executor.store.outbox import OutboxEvent
 from myx_kit.events.subjects import event_subject
 from myx_kit.ids import new_id
+from myx_kit.tracing import traceparent
 from myx_kit.wire_time import timestamp
 
 
@@ -26,5 +27,5 @@ def fired(schedule_id: UUID, fire: Fire) -> OutboxEvent:
     now.FromDatetime(datetime.now(UTC))
     # Each time is decided once: its second orders them.
     revision = int(fire.slot_at.timestamp())
-    event = Event(id=str(event_id), occurred_at=now, revision=revision, schedule_fired=fact)
+    event = Event(id=str(event_id), occurred_at=now, revision=revision, traceparent=traceparent(), schedule_fired=fact)
     return OutboxEvent(event_id, event_subject("schedule", "fired", str(schedule_id)), event.SerializeToString())
