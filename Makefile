@@ -16,12 +16,13 @@ WORKERS ?= 2
 MADE_FOR := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help up install dev test test-long check protos bench agent-bundle images clean
+.PHONY: help up install dev test test-long check protos bench agent-bundle dashboard images clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 up: install ## Run all of MyX on this machine (Ctrl-C stops it)
+	@$(BIN)/python dashboard/build.py --optional
 	@exec $(BIN)/myx-standalone up
 
 install: $(VENV)/.installed ## Install MyX into .venv
@@ -50,11 +51,14 @@ bench: dev ## Measure MyX beside plain ssh on this machine
 agent-bundle: install ## Build what servers get installed: agent, its wheels, uv (build/agent-bundle)
 	@$(BIN)/python -m myx_agent_bundle build --out build/agent-bundle $(ARGS)
 
-images: agent-bundle ## Build the services' container images (podman or docker; see deploy/docker/build)
+dashboard: install ## Build the dashboard into the gateway's package (make up does it too)
+	@$(BIN)/python dashboard/build.py
+
+images: agent-bundle dashboard ## Build the services' container images (podman or docker; see deploy/docker/build)
 	deploy/docker/build $(SERVICES)
 
 clean: ## Remove what was built (not the data in .myx)
-	rm -rf $(VENV) build protos/gen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dashboard/node_modules services/gateway/src/myx_gateway/dashboard_files protos/gen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 ifneq ($(MADE_FOR),)
 ifneq ($(MADE_FOR),$(CURDIR)/$(VENV))

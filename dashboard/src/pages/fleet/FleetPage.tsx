@@ -1,0 +1,204 @@
+import { Card, Group, SimpleGrid, Skeleton, Stack, Text, Title } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useTranslation } from 'react-i18next';
+import { request, type PageOf } from '@/api/client';
+import { usePolling } from '@/api/live';
+import { heartbeatQuery, statusQuery } from '@/api/servers';
+import { useMay } from '@/api/session';
+import type { Command, Deployment, Job } from '@/api/types';
+import { EmptyState } from '@/ui/EmptyState';
+import { ErrorNote } from '@/ui/ErrorNote';
+import { ButtonLink, TextLink } from '@/ui/Link';
+import { Page } from '@/ui/Page';
+import { StateBadge } from '@/ui/StateBadge';
+import { Time } from '@/ui/Time';
+import { FleetBar } from './FleetBar';
+import { Troubles } from './Troubles';
+
+/** The whole fleet on one screen: what is well, what is not, what happens just now. */
+export function FleetPage() {
+  const { t } = useTranslation('fleet');
+  const polling = usePolling(10);
+  const status = useQuery({ ...statusQuery, refetchInterval: polling });
+  const admin = useMay('admin');
+  const counts = status.data?.servers ?? null;
+  const total = counts === null ? null : Object.values(counts).reduce((sum, one) => sum + one, 0);
+  return (
+    <Page
+      title={t('title')}
+      actions={
+        <>
+          {admin && (
+            <ButtonLink to="/servers/new" variant={total === 0 ? 'filled' : 'default'}>
+              {t('add')}
+            </ButtonLink>
+          )}
+          <RunButton total={total} />
+        </>
+      }
+    >
+      <ErrorNote error={status.error} onRetry={() => void status.refetch()} />
+      {status.isPending && <Skeleton h={90} />}
+      {total === 0 && (
+        <EmptyState title={t('empty.title')} text={t('empty.text')}>
+          {admin && <ButtonLink to="/servers/new">{t('add')}</ButtonLink>}
+        </EmptyState>
+      )}
+      {counts !== null && total !== null && total > 0 && <FleetBar counts={counts} total={total} />}
+      <Doubt />
+      {total !== null && total > 0 && <Troubles />}
+      <SimpleGrid cols={{ base: 1, md: 2 }}>
+        <UnderWay />
+        <Services services={status.data?.services} version={status.data?.version} />
+      </SimpleGrid>
+    </Page>
+  );
+}
+
+function RunButton({ total }: { total: number | null }) {
+  const { t } = useTranslation('fleet');
+  const operator = useMay('operator');
+  if (!operator || !total) return null;
+  return <ButtonLink to="/run">{t('run')}</ButtonLink>;
+}
+
+/** MyX doubts itself: the first thing to know, since then "unknown" says nothing about the servers. */
+function Doubt() {
+  const { t } = useTranslation('fleet');
+  const polling = usePolling(15);
+  const { data } = useQuery({ ...heartbeatQuery, refetchInterval: polling });
+  if (!data?.suspicion) return null;
+  const { failing, agents, since, until, message } = data.suspicion;
+  return (
+    <Card withBorder role="alert">
+      <Group gap="sm">
+        <StateBadge state="unknown" cause="control_plane_doubt" message={message} since={since} deadline={until} />
+        <Text size="sm">{t('doubt', { failing, agents })}</Text>
+      </Group>
+    </Card>
+  );
+}
+
+function Services({ services, version }: { services?: Record<string, string>; version?: string }) {
+  const { t } = useTranslation('fleet');
+  return (
+    <Card withBorder component="section" aria-labelledby="services">
+      <Title order={2} size="h5" id="services" mb="xs">
+        {t('services')}
+      </Title>
+      <Stack gap={6}>
+        {Object.entries(services ?? {}).map(([name, state]) => (
+          <Group key={name} justify="space-between">
+            <Text size="sm">{t(`service.${name}`, { defaultValue: name })}</Text>
+            <StateBadge state={state} />
+          </Group>
+        ))}
+        {version && (
+          <Text size="xs" c="dimmed">
+            MyX {version}
+          </Text>
+        )}
+      </Stack>
+    </Card>
+  );
+}
+
+interface Work {
+  id: string;
+  kind: 'command' | 'job' | 'deployment';
+  title: string;
+  where: string;
+  status: string;
+  since: string | null;
+  next: string;
+}
+
+const OPEN = ['pending', 'queued', 'running', 'cancelling'];
+
+/** What is not over, of every kind, the newest first. */
+function UnderWay() {
+  const { t } = useTranslation('fleet');
+  const polling = usePolling(5);
+  const work = useQuery({
+    queryKey: ['commands', 'under-way'],
+    refetchInterval: polling,
+    queryFn: async ({ signal }): Promise<Work[]> => {
+      const [commands, jobs, deployments] = await Promise.all([
+        request<PageOf<Command>>('GET', '/commands', { query: { status: OPEN, page_size: 20 }, signal }),
+        request<PageOf<Job>>('GET', '/jobs', {
+          query: { status: ['pending', 'running', 'paused', 'stopping', 'cancelling'], page_size: 20 },
+          signal,
+        }),
+        request<PageOf<Deployment>>('GET', '/deployments', { query: { status: OPEN, page_size: 20 }, signal }),
+      ]);
+      return [
+        ...jobs.items.map((job) => fromJob(job)),
+        ...deployments.items.filter((one) => !one.job_id).map((one) => fromDeployment(one)),
+        ...commands.items.filter((one) => !one.job_id).map((one) => fromCommand(one)),
+      ];
+    },
+  });
+  return (
+    <Card withBorder component="section" aria-labelledby="under-way">
+      <Title order={2} size="h5" id="under-way" mb="xs">
+        {t('under_way')}
+      </Title>
+      <ErrorNote error={work.error} onRetry={() => void work.refetch()} />
+      {work.data?.length === 0 && (
+        <Text size="sm" c="dimmed">
+          {t('nothing_under_way')}
+        </Text>
+      )}
+      <Stack gap={8}>
+        {work.data?.slice(0, 12).map((one) => (
+          <Group key={one.id} justify="space-between" wrap="nowrap" gap="sm">
+            <div style={{ minWidth: 0 }}>
+              <WorkLink work={one} />
+              <Text size="xs" c="dimmed" truncate>
+                {one.where} · <Time at={one.since} />
+              </Text>
+            </div>
+            <StateBadge state={one.status} since={one.since} next={one.next} />
+          </Group>
+        ))}
+      </Stack>
+    </Card>
+  );
+}
+
+function WorkLink({ work }: { work: Work }) {
+  const common = { size: 'sm', truncate: true, display: 'block' } as const;
+  if (work.kind === 'job')
+    return (
+      <TextLink to="/jobs/$jobId" params={{ jobId: work.id }} {...common}>
+        {work.title}
+      </TextLink>
+    );
+  if (work.kind === 'deployment')
+    return (
+      <TextLink to="/deployments/$deploymentId" params={{ deploymentId: work.id }} {...common}>
+        {work.title}
+      </TextLink>
+    );
+  return (
+    <TextLink to="/commands/$commandId" params={{ commandId: work.id }} {...common}>
+      {work.title}
+    </TextLink>
+  );
+}
+
+function fromCommand(one: Command): Work {
+  const title = [one.command, ...one.args].join(' ');
+  return { id: one.id, kind: 'command', title, where: one.server_name, status: one.status, since: one.created_at, next: one.next };
+}
+
+function fromDeployment(one: Deployment): Work {
+  return { id: one.id, kind: 'deployment', title: one.kind, where: one.server_name, status: one.status, since: one.created_at, next: one.next };
+}
+
+function fromJob(one: Job): Work {
+  const title = one.name || (one.work.command ? [one.work.command.command, ...one.work.command.args].join(' ') : (one.work.deployment?.kind ?? ''));
+  const done = one.target_count - (one.counts.waiting ?? 0) - (one.counts.running ?? 0);
+  return { id: one.id, kind: 'job', title, where: `${done} / ${one.target_count}`, status: one.status, since: one.created_at, next: one.next };
+}
+

@@ -1,0 +1,48 @@
+import { Alert, Button, Group, List, Text } from '@mantine/core';
+import { useTranslation } from 'react-i18next';
+import { ApiError } from '@/api/client';
+
+/** A failure as a person reads it: what, which fields, what to quote when asking for help. */
+export function ErrorNote({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
+  const { t } = useTranslation('errors');
+  if (!error) return null;
+  const problem = error instanceof ApiError ? error.problem : undefined;
+  const reason = problem?.reason ?? 'UNEXPECTED';
+  const fields = Object.entries(problem?.fields ?? {}).filter(([, said]) => said !== problem?.detail);
+  return (
+    <Alert color="red" variant="light" role="alert" title={t(`title.${titleKey(problem?.status)}`)}>
+      <Text size="sm">{t(`reason.${reason}`, { defaultValue: problem?.detail || String(error) })}</Text>
+      {fields.length > 0 && (
+        <List size="sm" mt={4}>
+          {fields.map(([name, said]) => (
+            <List.Item key={name}>
+              <b>{name}</b>: {said}
+            </List.Item>
+          ))}
+        </List>
+      )}
+      <Group mt="xs" gap="sm" align="center">
+        {onRetry && (
+          <Button size="compact-sm" variant="default" onClick={onRetry}>
+            {t('retry')}
+          </Button>
+        )}
+        <Text size="xs" c="dimmed">
+          {reason}
+          {problem?.requestId ? ` · ${t('request')} ${problem.requestId}` : ''}
+        </Text>
+      </Group>
+    </Alert>
+  );
+}
+
+function titleKey(status: number | undefined): string {
+  if (status === undefined) return 'unexpected';
+  if (status === 0) return 'connection';
+  if (status === 403) return 'forbidden';
+  if (status === 404) return 'not_found';
+  if (status === 409 || status === 412) return 'conflict';
+  if (status === 429) return 'too_many';
+  if (status >= 500) return 'server';
+  return 'refused';
+}
