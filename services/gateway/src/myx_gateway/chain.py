@@ -23,7 +23,7 @@ class Result(StrEnum):
     REFUSED = "refused"
     # It ended with a fault; that a part was done cannot be ruled out.
     FAILED = "failed"
-    # It was begun, and what became of it cannot be known: the gateway died meanwhile, or an answer did not come in time.
+    # It was begun, and what became of it cannot be known: the gateway died meanwhile, or no answer came in time.
     UNKNOWN = "unknown"
 
 
@@ -96,7 +96,9 @@ class Check:
 
     def _fault_of(self, document: Mapping[str, Any]) -> Fault | None:
         seq = self.head.seq + 1
-        if document["seq"] != seq:
+        if document["seq"] < seq:
+            return Fault(document["seq"], f"entry {document['seq']} does not belong there")
+        if document["seq"] > seq:
             return Fault(seq, f"entry {seq} is missing")
         if document["hash"] != digest(document):
             return Fault(seq, f"entry {seq} is not what was hashed")
@@ -115,8 +117,11 @@ class Check:
 
     def _fault_at_end(self, recorded: Head) -> Fault | None:
         after = self.head.seq + 1
+        if recorded.seq > self.head.seq:
+            return Fault(after, f"entry {after} is missing: the head on record is {recorded.seq}")
         if recorded != self.head:
-            return Fault(after, f"the chain ends at {self.head.seq}, the head on record is {recorded.seq}")
+            seq = recorded.seq
+            return Fault(seq + (seq < self.head.seq), f"the head on record is another entry {seq}, or was forgotten")
         if not self._expected_seen:
             return Fault(after, self._missing_expected())
         if not self._seal_seen:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from myx.executor.v1 import schedule_service_pb2
-from myx_gateway.access.guard import Guard, Visible, forbidden
+from myx_gateway.access.guard import Guard, Params, Visible, forbidden
 from myx_gateway.access.operation import Operation
 from myx_gateway.access.principal import Principal
 from myx_gateway.access.rights import EVERYWHERE, Role, closed
+from myx_kit.errors import NotFound, PermissionDenied
 
 
 class Access:
@@ -71,6 +72,19 @@ class Access:
     async def sees(self, server_id: str) -> bool:
         """Whether the role is held on a server, for reading."""
         return server_id in await self.visible()
+
+    async def seen(self, reference: str) -> str:
+        """The id of a server that may be seen, by id or name. NotFound `SERVER_NOT_FOUND`."""
+        self.used = True
+        return await self._guard.seen(self.principal, reference)
+
+    async def allows(self, operation: Operation, params: Params) -> bool:
+        """Whether another operation is allowed to the principal, on what the parameters of its path name."""
+        try:
+            await self._guard.require(self.principal, operation, params)
+        except (NotFound, PermissionDenied):
+            return False
+        return True
 
     async def sees_schedule(self, schedule: schedule_service_pb2.Schedule) -> bool:
         """Whether it is the principal's own, or the role is held on all that it would be about now."""

@@ -16,13 +16,63 @@ _MAX_DEPTH: Final = 5
 
 # Fields whose value is shown when it is a text, a number, a truth or a list of texts.
 _SHOWN: Final = frozenset(
-    """
-    accept_new_host_key address args batch_label batches check command concurrency count credential cron cwd deadline_s
-    diff disabled display_name expires_in_s fingerprint force grace_s host_key_fingerprint jump_servers kind
-    limit lock max_failed max_unreachable method missed missed_within_s name new_path new_port no_output_timeout_s
-    offline overlap paused percent playbook port project queue_timeout_s reason repair_policy role selector server
-    servers skip_tags statuses sudo tags time_zone timeout_s user
-    """.split()
+    {
+        "accept_new_host_key",
+        "address",
+        "args",
+        "batch_label",
+        "batches",
+        "check",
+        "command",
+        "concurrency",
+        "count",
+        "credential",
+        "cron",
+        "cwd",
+        "deadline_s",
+        "diff",
+        "disabled",
+        "display_name",
+        "expires_in_s",
+        "fingerprint",
+        "force",
+        "grace_s",
+        "host_key_fingerprint",
+        "jump_servers",
+        "kind",
+        "limit",
+        "lock",
+        "max_failed",
+        "max_unreachable",
+        "method",
+        "missed",
+        "missed_within_s",
+        "name",
+        "new_path",
+        "new_port",
+        "no_output_timeout_s",
+        "offline",
+        "overlap",
+        "paused",
+        "percent",
+        "playbook",
+        "port",
+        "project",
+        "queue_timeout_s",
+        "reason",
+        "repair_policy",
+        "role",
+        "selector",
+        "server",
+        "servers",
+        "skip_tags",
+        "statuses",
+        "sudo",
+        "tags",
+        "time_zone",
+        "timeout_s",
+        "user",
+    }
 )
 # Objects that are looked into.
 _OPENED: Final = frozenset({"work", "command", "deployment", "job", "ssh", "options", "grants", "batches", "canary"})

@@ -77,6 +77,10 @@ class Guard:
             raise forbidden(role)
         return ids
 
+    async def seen(self, principal: Principal, reference: str) -> str:
+        """The id of a server that the principal may see. NotFound `SERVER_NOT_FOUND`."""
+        return (await self._seen(principal, [reference]))[0]
+
     async def visible(self, principal: Principal, role: Role = Role.VIEWER) -> Visible:
         """The servers that `role` is held on, as they were within the last two seconds: for reading."""
         held = principal.rights.selector(role)

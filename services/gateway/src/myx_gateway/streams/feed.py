@@ -36,6 +36,14 @@ class Feed(ABC):
     def events(self) -> AsyncIterator[bytes]:
         """Server-sent events, up to the end."""
 
+    def ping_text(self) -> str:
+        """The message that says that a WebSocket is alive."""
+        return frames.PING_TEXT
+
+    def ping_event(self) -> bytes:
+        """The same of server-sent events."""
+        return frames.PING_EVENT
+
     @abstractmethod
     def place(self) -> dict[str, str | int]:
         """What it is of and how far it came, for the log."""

@@ -1,9 +1,10 @@
 """What every stream needs from the process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from myx_gateway.clients import Clients
 from myx_gateway.streams.book import StreamBook
+from myx_gateway.streams.event_ring import EventRing
 from myx_gateway.streams.outlet import Patience
 from myx_gateway.streams.source import LogSource
 from myx_gateway.streams.subjects import Subject
@@ -14,12 +15,13 @@ _MAX_OFFSET = (1 << 63) - 1
 
 @dataclass(frozen=True)
 class StreamParts:
-    """Where logs come from and how patient streams are."""
+    """Where logs and events come from and how patient streams are."""
 
     clients: Clients
     book: StreamBook
     patience: Patience
     heal_s: float
+    ring: EventRing = field(default_factory=lambda: EventRing(0))
 
     def source(self, subject: Subject, offset: int, *, follow: bool, stored: int = 0) -> LogSource:
         """The log of a command or deployment from `offset`; without `follow` at least up to `stored`."""

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from myx_gateway.access.standing import Watched
-from myx_gateway.streams import frames
 from myx_gateway.streams.feed import Feed
 from myx_gateway.streams.outlet import ClientGoneError, ClientStalledError, Outlet, StoppingError
 from myx_gateway.streams.parts import StreamParts
@@ -140,8 +139,8 @@ class EventStream(StreamResponse):
         return self._feed.place()
 
     async def ping(self, write: Write) -> None:
-        """A comment."""
-        await write(frames.PING_EVENT)
+        """A comment, and what the feed adds to it."""
+        await write(self._feed.ping_event())
 
     async def break_off(self, outlet: Outlet, reason: str, detail: str) -> None:
         """The event `close`, and the end."""

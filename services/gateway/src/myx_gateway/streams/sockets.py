@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Final
 
+from myx_gateway.streams.events import event_socket
 from myx_gateway.streams.feed import Feed, LogFeed
 from myx_gateway.streams.jobs import JobFeed, JobSource, Position, parse_position
 from myx_gateway.streams.parts import StreamParts, parse_offset
@@ -48,4 +49,5 @@ SOCKETS: Final[dict[str, MakeFeed]] = {
     "commands.stream_log": partial(_log, CommandSubject),
     "deployments.stream_log": partial(_log, DeploymentSubject),
     "jobs.stream": _job,
+    "events.stream": event_socket,
 }

@@ -43,7 +43,12 @@ class Opening:
     parts: StreamParts
     access: Access
     id: str
-    query: Query
+    queries: dict[str, list[str]]
+
+    @property
+    def query(self) -> Query:
+        """The last value of each name."""
+        return {name: value[-1] for name, value in self.queries.items()}
 
 
 MakeFeed = Callable[[Opening], Feed]
@@ -67,7 +72,7 @@ class FeedSocket:
         guard: Guard = state.guard
         access = Access(guard, scope["state"]["principal"], self._operation)
         params = await guard.require(access.principal, self._operation, scope["path_params"])
-        feed = self._make(Opening(parts, access, next(iter(params.values()), ""), _query(scope["query_string"])))
+        feed = self._make(Opening(parts, access, next(iter(params.values()), ""), _queries(scope["query_string"])))
         await receive()  # websocket.connect
         with parts.book.entry():
             standing = Standing(guard, state.renew, access, params, state.recheck_s)
@@ -85,7 +90,7 @@ async def _talk(parts: StreamParts, feed: Feed, outlet: Outlet, receive: Receive
     """Run an accepted socket to its end; the close code and its reason."""
 
     async def ping() -> None:
-        await outlet.send({"type": "websocket.send", "text": frames.PING_TEXT})
+        await outlet.send({"type": "websocket.send", "text": feed.ping_text()})
 
     try:
         if feed.listens:
@@ -126,7 +131,5 @@ async def _pump(feed: Feed, outlet: Outlet) -> None:
         await outlet.send({"type": "websocket.send", kind: message})
 
 
-def _query(query: bytes) -> Query:
-    """The last value of each name."""
-    values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
-    return {name: value[-1] for name, value in values.items()}
+def _queries(query: bytes) -> dict[str, list[str]]:
+    return parse_qs(query.decode("latin-1"), keep_blank_values=True)

@@ -1,0 +1,203 @@
+"""Events of the fleet to one client: those that it asked for and may see."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from myx_gateway.access.access import Access
+from myx_gateway.access.guard import Visible
+from myx_gateway.operations import BY_NAME
+from myx_gateway.streams.event_ring import EventRing, Item, Place, Waiter
+from myx_gateway.streams.feed import Feed
+from myx_gateway.streams.outage import Outage
+
+# Items that a client holds while it sends.
+_STEP: Final = 100
+# How an event about no server is looked up: by the operation that shows what it is about.
+_SHOWN_BY: Final = {"job": ("jobs.get", "job_id"), "schedule": ("schedules.get", "schedule")}
+# How far another gateway may have read further than this one.
+_AHEAD: Final = 10_000
+_DELETED: Final = "server.deleted"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a client asks for: types (`agent.online`, or `agent` for all of an agent) and a server; empty: all."""
+
+    types: frozenset[str] = frozenset()
+    server: str = ""
+    # Behind which place; None: from now on. `from_oldest`: from the oldest that is kept.
+    after: Place | None = None
+    from_oldest: bool = False
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Between two places lie events that are not kept any more; `before` may be of a stream that is gone."""
+
+    before: Place
+    behind: Place
+    reason: str
+
+
+Step = Item | Gap | Place
+
+
+class Sight:
+    """Which events a client may see; asked anew for each. A service that cannot be asked is borne for `heal_s`."""
+
+    def __init__(self, access: Access, heal_s: float) -> None:
+        self._access = access
+        self._outage = Outage(heal_s, "RIGHT_UNKNOWN")
+        self._visible = Visible(all=False)
+
+    async def server_id(self, reference: str) -> str:
+        """The id of a server that the client may see, by id or name. NotFound `SERVER_NOT_FOUND`."""
+        return await self._outage.patiently(lambda: self._access.seen(reference))
+
+    async def sees(self, item: Item) -> bool:
+        """Whether the client may see an event. Unavailable."""
+        return self._access.everywhere or await self._outage.patiently(lambda: self._sees(item))
+
+    async def _sees(self, item: Item) -> bool:
+        if item.server_id:
+            before, self._visible = self._visible, await self._access.visible()
+            # A server that is gone is seen by nobody: its end is told to those who saw it last.
+            return item.server_id in self._visible or (item.type == _DELETED and item.server_id in before)
+        operation, name = _SHOWN_BY.get(item.aggregate, ("", ""))
+        return bool(operation) and await self._access.allows(BY_NAME[operation], {name: item.aggregate_id})
+
+
+class EventFeed(Feed):
+    """`start`, events, `gap`; it never ends by itself."""
+
+    comeback = "the last id as `after`"
+
+    def __init__(self, ring: EventRing, sight: Sight, wanted: Wanted) -> None:
+        self._ring = ring
+        self._sight = sight
+        self._wanted = wanted
+        self._place: Place | None = None
+        self._waiter = Waiter(self._wants)
+        self._idle = False
+        self._server_id = ""
+
+    async def open(self) -> None:
+        """Find the server that is asked for. NotFound `SERVER_NOT_FOUND`, Unavailable."""
+        if self._wanted.server:
+            self._server_id = await self._sight.server_id(self._wanted.server)
+        self._ring.enter(self._waiter)
+
+    async def messages(self) -> AsyncIterator[str | bytes]:
+        """All as JSON, told apart by `type`; those of events have a dot in it."""
+        async for step in self._steps():
+            yield _text(step)
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Events without a name of their own, so that `onmessage` gets them; `start` and `gap` by name."""
+        async for step in self._steps():
+            yield _event(step)
+
+    def ping_text(self) -> str:
+        """With the place up to which nothing else was for this client."""
+        place = self._known_place()
+        return json.dumps({"type": "ping", "id": str(place)} if place else {"type": "ping"})
+
+    def ping_event(self) -> bytes:
+        """The same: an `id` alone is remembered and dispatches nothing."""
+        place = self._known_place()
+        return f": ping\nid: {place}\n\n".encode() if place else super().ping_event()
+
+    def place(self) -> dict[str, str | int]:
+        """The last event that was read for it."""
+        return {"events_after": str(self._place or "")}
+
+    async def close(self) -> None:
+        """Leave the ring."""
+        self._ring.leave(self._waiter)
+
+    def _known_place(self) -> Place | None:
+        if self._idle and not self._waiter.woken.is_set():
+            self._place = self._furthest(self._place)
+        return self._place
+
+    def _furthest(self, place: Place | None) -> Place:
+        """All that the ring has was looked at; the client may have seen more elsewhere."""
+        here = self._ring.here
+        return place if place is not None and place.epoch == here.epoch and place.seq > here.seq else here
+
+    def _wants(self, item: Item) -> bool:
+        types = self._wanted.types
+        if self._server_id and item.server_id != self._server_id:
+            return False
+        return not types or item.type in types or item.aggregate in types
+
+    async def _steps(self) -> AsyncGenerator[Step]:
+        await self._ring.wait_loaded()
+        for step in self._begin():
+            yield step
+        while True:
+            self._waiter.woken.clear()
+            async for step in self._catch_up():
+                yield step
+            self._idle = True
+            await self._waiter.woken.wait()
+            self._idle = False
+
+    def _begin(self) -> list[Step]:
+        """Where it starts, and the gap before that, if there is one."""
+        ring, after = self._ring, self._wanted.after
+        self._place = ring.oldest if self._wanted.from_oldest else ring.here
+        if after is None:
+            return [self._place]
+        gap = self._gap_behind(after)
+        # Another gateway may have read further than this one: then what is up to `after` is left out when it comes.
+        self._place = gap.behind if gap else after
+        return [gap, self._place] if gap else [self._place]
+
+    def _gap_behind(self, place: Place) -> Gap | None:
+        ring = self._ring
+        # Another gateway is never so far ahead; a stream that was restored from a copy is behind.
+        if place.epoch != ring.epoch or place.seq > ring.end + _AHEAD:
+            return Gap(place, ring.oldest, "restarted")
+        return Gap(place, ring.oldest, "not_kept") if place.seq < ring.begin else None
+
+    async def _catch_up(self) -> AsyncIterator[Step]:
+        """What has come since, as far as it is for this client."""
+        while True:
+            assert self._place is not None  # noqa: S101 - it has begun
+            gap = self._gap_behind(self._place)
+            if gap is not None:
+                self._place = gap.behind
+                yield gap
+            place = self._place
+            items = self._ring.behind(place.seq, _STEP)
+            if not items:
+                self._place = self._furthest(place)
+                return
+            for item in items:
+                if self._wants(item) and await self._sight.sees(item):
+                    yield item
+                self._place = Place(place.epoch, item.seq)
+
+
+def _text(step: Step) -> str:
+    match step:
+        case Item():
+            return step.text
+        case Gap():
+            gap = {"type": "gap", "from": str(step.before), "to": str(step.behind), "reason": step.reason}
+            return json.dumps(gap)
+        case Place():
+            return json.dumps({"type": "start", "id": str(step)})
+
+
+def _event(step: Step) -> bytes:
+    match step:
+        case Item():
+            return f"id: {step.id}\ndata: {step.text}\n\n".encode()
+        case Gap():
+            return f"id: {step.behind}\nevent: gap\ndata: {_text(step)}\n\n".encode()
+        case Place():
+            return f"id: {step}\nevent: start\ndata: {_text(step)}\n\n".encode()
