@@ -25,6 +25,8 @@ class Client:
         self.endpoint = endpoint
         self._answer_timeout_s = answer_timeout_s
         self._connection: Connection | None = None
+        # Who this is: the token, or after `sign_in` the cookie of a session.
+        self._identity = {"Authorization": f"Bearer {endpoint.token}"} if endpoint.token else {}
 
     def get(self, path: str, **query: Any) -> Document:
         """The document at `path` below /api/v1. ApiError, Unreachable."""
@@ -52,6 +54,20 @@ class Client:
     def delete(self, path: str, **query: Any) -> None:
         """Removes what is at `path`."""
         self._document("DELETE", f"{path}?{urlencode(query)}" if query else path)
+
+    def sign_in(self, user: str, password: str) -> Document:
+        """Opens a session, as whose user all that follows is asked; what MyX says of it."""
+        headers = {"Content-Type": "application/json"}
+        response = self._send("POST", "/session", json.dumps({"name": user, "password": password}).encode(), headers)
+        self._check(response)
+        answer = self._decoded(response)
+        cookie = response.headers.get("set-cookie", "").partition(";")[0]
+        self._identity = {
+            "Cookie": cookie,
+            "X-CSRF-Token": str(answer.get("csrf_token") or ""),
+            "Origin": self.endpoint.site,
+        }
+        return answer
 
     def upload(self, method: str, path: str, body: Upload, media_type: str) -> Document:
         """The answer to a large body, which is sent as it is read."""
@@ -81,6 +97,9 @@ class Client:
     ) -> Document:
         response = self._send(method, path, body, headers or {})
         self._check(response)
+        return self._decoded(response)
+
+    def _decoded(self, response: Response) -> Document:
         try:
             document = json.loads(response.body) if response.body else {}
         except ValueError:
@@ -103,7 +122,7 @@ class Client:
     def _send_once(self, method: str, path: str, body: bytes | Upload | None, headers: dict[str, str]) -> Response:
         connection = self._connection or self._connect()
         self._connection = connection
-        everything = {"Authorization": f"Bearer {self.endpoint.token}", "Accept": "application/json", **headers}
+        everything = {**self._identity, "Accept": "application/json", **headers}
         try:
             response = connection.request(method, f"{self.endpoint.prefix}{_BASE}{path}", everything, body)
         except (OSError, ProtocolError) as error:
@@ -116,7 +135,8 @@ class Client:
     def _connect(self) -> Connection:
         endpoint = self.endpoint
         try:
-            return Connection(endpoint.scheme, endpoint.host, endpoint.port, CONNECT_TIMEOUT_S, self._answer_timeout_s)
+            place = (endpoint.scheme, endpoint.host, endpoint.port)
+            return Connection(*place, CONNECT_TIMEOUT_S, self._answer_timeout_s, ca=endpoint.ca)
         except (OSError, UnicodeError) as error:
             raise self._unreachable(error, maybe_sent=False) from None
 
@@ -139,7 +159,7 @@ class Client:
             problem = {}
         reason = clean(problem.get("reason") or "")
         detail = clean(problem.get("detail") or problem.get("title") or f"HTTP status {status}")
-        if status == 401:
+        if status == 401 and self.endpoint.token:
             detail = f"MyX at {self.endpoint.shown} refused the token from {self.endpoint.origin}"
         elif 300 <= status < 400:
             detail = f"{self.endpoint.shown} sends elsewhere (HTTP status {status}): give the address it sends to"

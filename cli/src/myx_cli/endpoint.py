@@ -2,13 +2,14 @@
 
 import json
 import os
-import stat
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from myx_cli.errors import Failure, UsageError
+from myx_cli.private_files import read_private, why_unreadable
 
 _FILE_LIMIT_BYTES = 65536
 _LOOPBACK = frozenset({"localhost", "::1"})
@@ -23,6 +24,8 @@ class Endpoint(NamedTuple):
     prefix: str
     token: str
     origin: str
+    # The authority of its certificate as PEM text; empty: those that the system trusts.
+    ca: str = ""
 
     @property
     def shown(self) -> str:
@@ -30,36 +33,80 @@ class Endpoint(NamedTuple):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.prefix}"
 
+    @property
+    def site(self) -> str:
+        """The origin as browsers write it: without a path, and without the usual port (RFC 6454)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = 443 if self.scheme == "https" else 80
+        return f"{self.scheme}://{host}" if self.port == usual else f"{self.scheme}://{host}:{self.port}"
+
     def __repr__(self) -> str:
         """The address only: the token never reaches a log or a trace."""
         return f"Endpoint({self.shown})"
 
 
-def find(url: str | None, token_file: str | None) -> Endpoint:
-    """The endpoint by options, else by MYX_URL and MYX_TOKEN, else by the `standalone.json` that belongs here.
+def find(options: Namespace) -> Endpoint:
+    """The endpoint by `--url` or MYX_URL, else by a context of `myx login`, else by the `standalone.json` that belongs
+    here.
 
-    A token found in a `standalone.json` is only ever sent to the address in the same file. Failure when nothing is
-    found, or when the file could be read or was written by somebody else.
+    A token found in a file is only ever sent to the address in the same file. Failure when nothing is found, or when
+    the file could be read or was written by somebody else; UsageError when what was given says two things.
     """
-    url = url or os.environ.get("MYX_URL") or None
-    token, origin = _given_token(token_file)
+    url = options.url or os.environ.get("MYX_URL") or None
+    token, origin = _given_token(options.token_file)
+    if url and options.context:
+        given = "--url" if options.url else "MYX_URL"
+        raise UsageError(f"{given} and --context both say where MyX is: give one of them")
     if url and token:
-        return _endpoint(url, token, origin)
+        return endpoint_of(url, token, origin)
     if url:
         _split(url)
         raise UsageError("an address was given but no token: set MYX_TOKEN or give --token-file")
+    named = options.context or os.environ.get("MYX_CONTEXT") or ""
+    found = _from_context(named)
+    if found is None:
+        return _from_standalone(token, origin)
+    if token:
+        raise UsageError(
+            f"the token from {origin} would go to {found.origin}, which has its own: give the address it belongs to "
+            "(MYX_URL or --url), too, or no token"
+        )
+    return found
+
+
+def _from_context(named: str) -> Endpoint | None:
+    """By the context `named`, else by the one in use; None: there is none in use."""
+    from myx_cli import contexts
+
+    if not named and not os.path.lexists(contexts.book_file()):
+        return None
+    book = contexts.load()
+    name = named or book.current
+    if not name:
+        return None
+    context = contexts.known(book, name)
+    return endpoint_of(context.url, context.token, f"the context {name}", context.ca)
+
+
+def _from_standalone(token: str, origin: str) -> Endpoint:
     path = standalone_file()
     if path is None:
         raise Failure(
-            "MyX was not found: no MYX_URL, and no .myx/standalone.json here or above; is it running (make up)?"
+            "MyX was not found: no MYX_URL, no context (myx login), and no .myx/standalone.json here or above; "
+            "is it running (make up)?"
         )
-    document = _read_private(path)
+    url, found = read_standalone(path)
+    return endpoint_of(url, token or found, origin or str(path))
+
+
+def read_standalone(path: Path) -> tuple[str, str]:
+    """Address and token in a `standalone.json`."""
+    document = read_private(path, f"{path} does not exist: is MyX running (make up)?")
     try:
         content = json.loads(document)
-        found_url, found_token = str(content["url"]), str(content["token"])
+        return str(content["url"]), str(content["token"])
     except (ValueError, KeyError, TypeError):
         raise Failure(f"{path} is damaged: it should hold url and token; start MyX again to write it anew") from None
-    return _endpoint(found_url, token or found_token, origin or str(path))
 
 
 def standalone_file() -> Path | None:
@@ -88,7 +135,7 @@ def _given_token(token_file: str | None) -> tuple[str, str]:
             with Path(token_file).open("rb") as file:
                 token = file.read(_FILE_LIMIT_BYTES).decode().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise Failure(f"the token file {token_file} cannot be read: {_why(error)}") from None
+            raise Failure(f"the token file {token_file} cannot be read: {why_unreadable(error)}") from None
         if not token:
             raise Failure(f"the token file {token_file} is empty")
         return token, token_file
@@ -96,24 +143,8 @@ def _given_token(token_file: str | None) -> tuple[str, str]:
     return token, "MYX_TOKEN" if token else ""
 
 
-def _read_private(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            facts = os.fstat(file.fileno())
-            if facts.st_uid != os.geteuid():
-                raise Failure(
-                    f"{path} belongs to another user (uid {facts.st_uid}): it is not used; run myx as that user"
-                )
-            if stat.S_IMODE(facts.st_mode) & 0o077:
-                raise Failure(f"{path} can be read or changed by other users: it is not used; chmod 600 it")
-            return file.read(_FILE_LIMIT_BYTES)
-    except FileNotFoundError:
-        raise Failure(f"{path} does not exist: is MyX running (make up)?") from None
-    except OSError as error:
-        raise Failure(f"{path} cannot be read: {_why(error)}") from None
-
-
-def _endpoint(url: str, token: str, origin: str) -> Endpoint:
+def endpoint_of(url: str, token: str, origin: str, ca: str = "") -> Endpoint:
+    """The endpoint at `url`. UsageError: it is none, or the token would go there in the clear."""
     if not token.isascii() or not token.isprintable() or " " in token:
         raise Failure(f"the token from {origin} holds characters that no token has")
     parts, host, port = _split(url)
@@ -121,7 +152,7 @@ def _endpoint(url: str, token: str, origin: str) -> Endpoint:
         raise UsageError(
             f"http to {host} would send the token in the clear: use https (MYX_INSECURE_HTTP=1 allows it all the same)"
         )
-    return Endpoint(parts.scheme, host, port, parts.path.rstrip("/"), token, origin)
+    return Endpoint(parts.scheme, host, port, parts.path.rstrip("/"), token, origin, ca)
 
 
 def _split(url: str) -> tuple[SplitResult, str, int]:
@@ -141,7 +172,3 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
 
 def _is_loopback(host: str) -> bool:
     return host in _LOOPBACK or host.startswith("127.")
-
-
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror or "unreadable") if isinstance(error, OSError) else "not text"

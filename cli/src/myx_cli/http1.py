@@ -39,15 +39,17 @@ class Upload(NamedTuple):
 class Connection:
     """One request at a time. After ProtocolError or OSError it can only be closed."""
 
-    def __init__(self, scheme: str, host: str, port: int, connect_timeout_s: float, answer_timeout_s: float) -> None:
-        """Connects. OSError (TLS failures included)."""
+    def __init__(
+        self, scheme: str, host: str, port: int, connect_timeout_s: float, answer_timeout_s: float, *, ca: str = ""
+    ) -> None:
+        """Connects. With `ca` (PEM) no other authority is trusted. OSError (TLS failures included)."""
         self.sock = socket.create_connection((host, port), connect_timeout_s)
         try:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if scheme == "https":
                 import ssl
 
-                self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=host)
+                self.sock = ssl.create_default_context(cadata=ca or None).wrap_socket(self.sock, server_hostname=host)
             self.sock.settimeout(answer_timeout_s)
         except BaseException:
             self.sock.close()

@@ -95,9 +95,9 @@ def note(text: str) -> None:
     tell(f"myx: {clean(text)}")
 
 
-def tell(text: str) -> None:
+def tell(text: str, end: str = "\n") -> None:
     """One line on stderr, as it is: `text` is clean already. Never fails."""
-    line = f"{text}\n".encode("utf-8", "replace")
+    line = f"{text}{end}".encode("utf-8", "replace")
     # No waiting for the lock for ever: the holder may be blocked by a reader that stalls.
     locked = _lock.acquire(timeout=0.2)
     try:

@@ -60,7 +60,7 @@ def _leading_options(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Splits before the first word that is neither an option nor an option's value."""
     index = 0
     while index < len(argv) and argv[index].startswith("-") and argv[index] != "--":
-        index += 2 if argv[index] in {"--url", "--token-file", "--output", "-o"} else 1
+        index += 2 if argv[index] in {"--url", "--token-file", "--context", "--output", "-o"} else 1
     return list(argv[:index]), list(argv[index:])
 
 
@@ -130,7 +130,10 @@ def _add_common(parser: Parser) -> None:
     unset = None if top else SUPPRESS
     group = parser.add_argument_group("where and how")
     group.add_argument(
-        "--url", metavar="URL", default=unset, help="address of MyX (else MYX_URL, else the standalone.json found here)"
+        "--url", metavar="URL", default=unset, help="address of MyX (else MYX_URL, a context, a standalone.json here)"
+    )
+    group.add_argument(
+        "--context", metavar="NAME", default=unset, help="which login (else MYX_CONTEXT, or that of myx context use)"
     )
     group.add_argument(
         "--token-file", metavar="FILE", default=unset, help="file that holds the token (else MYX_TOKEN, else as above)"

@@ -12,7 +12,7 @@ from myx_cli.servers import get_server
 
 def enrol(arguments: Namespace) -> int:
     """Installs agents over SSH; asks about unknown host keys where there is a terminal."""
-    endpoint = find(arguments.url, arguments.token_file)
+    endpoint = find(arguments)
     client = Client(endpoint)
     try:
         for name in arguments.servers:
@@ -53,7 +53,7 @@ def uninstall(arguments: Namespace) -> int:
 
 
 def _deploy(content: Document, arguments: Namespace) -> int:
-    return deploy_on(find(arguments.url, arguments.token_file), arguments.servers, content, arguments)
+    return deploy_on(find(arguments), arguments.servers, content, arguments)
 
 
 def _content(kind: str, arguments: Namespace) -> Document:

@@ -16,7 +16,7 @@ _WHOLE = 64
 
 def push(arguments: Namespace) -> int:
     """Stores a file."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     artifact, sent = push_artifact(client, arguments.file, arguments.name or "")
     if arguments.output == "json":
         print_json(artifact)
@@ -29,7 +29,7 @@ def push(arguments: Namespace) -> int:
 
 def list_(arguments: Namespace) -> int:
     """Lists stored files, newest first."""
-    items = _all(Client(find(arguments.url, arguments.token_file)))
+    items = _all(Client(find(arguments)))
     if arguments.output == "json":
         print_json({"items": items})
         return 0
@@ -53,7 +53,7 @@ def list_(arguments: Namespace) -> int:
 
 def remove(arguments: Namespace) -> int:
     """Removes a stored file."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     digest = str(arguments.sha256).lower()
     if len(digest) != _WHOLE:
         digest = _whole(client, digest)

@@ -19,7 +19,7 @@ from myx_cli.times import parse_time
 
 def list_(arguments: Namespace) -> int:
     """Lists commands, newest first."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     asked = {"server": arguments.server, "status": arguments.status, "job_id": arguments.job}
     items = all_items(client, "/commands", arguments.limit, **asked)
     if arguments.server and not items:
@@ -38,7 +38,7 @@ def list_(arguments: Namespace) -> int:
 
 def show(arguments: Namespace) -> int:
     """Shows all that is known about one command."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     command = client.get(f"/commands/{segment(arguments.id)}")
     if arguments.output == "json":
         print_json(command)
@@ -49,7 +49,7 @@ def show(arguments: Namespace) -> int:
 
 def cancel(arguments: Namespace) -> int:
     """Asks commands to end; does not wait for it."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     content = {} if arguments.grace is None else {"grace_s": arguments.grace}
     asked: list[Document] = []
     exit_code = 0

@@ -14,7 +14,7 @@ from myx_cli.tables import When, print_facts, print_table
 
 def add(arguments: Namespace) -> int:
     """Adds a login that servers share."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     secret = secret_of(arguments)
     if secret is None:
         raise UsageError("a password or key is needed: --ask-password, --password-file, --password-stdin or --key-file")
@@ -26,7 +26,7 @@ def add(arguments: Namespace) -> int:
 
 def list_(arguments: Namespace) -> int:
     """Lists credentials by name."""
-    items = all_items(Client(find(arguments.url, arguments.token_file)), "/credentials")
+    items = all_items(Client(find(arguments)), "/credentials")
     if arguments.output == "json":
         print_json({"items": items})
         return 0
@@ -41,13 +41,13 @@ def list_(arguments: Namespace) -> int:
 
 def show(arguments: Namespace) -> int:
     """Shows a credential without its secrets."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     return _show(client.get(_path(arguments)), arguments)
 
 
 def set_(arguments: Namespace) -> int:
     """Changes name or secret."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     changes: Document = {"name": arguments.name} if arguments.name else {}
     secret = secret_of(arguments)
     if secret is not None:
@@ -62,7 +62,7 @@ def set_(arguments: Namespace) -> int:
 
 def remove(arguments: Namespace) -> int:
     """Removes a credential."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     client.delete(_path(arguments), **({"force": "true"} if arguments.force else {}))
     return 0
 

@@ -23,14 +23,12 @@ def playbook(arguments: Namespace) -> int:
 def retry(arguments: Namespace) -> int:
     """Starts a deployment that is over once more."""
     secrets = secret_vars(arguments.secret)
-    return repeat(
-        find(arguments.url, arguments.token_file), arguments.id, {"secret_vars": secrets} if secrets else {}, arguments
-    )
+    return repeat(find(arguments), arguments.id, {"secret_vars": secrets} if secrets else {}, arguments)
 
 
 def _start(content: Document, arguments: Namespace) -> int:
     check_targets(arguments)
     content |= play_content(arguments) | queueing(arguments)
-    endpoint = find(arguments.url, arguments.token_file)
+    endpoint = find(arguments)
     content = with_artifact(endpoint, arguments, content)
     return deploy_on(endpoint, arguments.servers, content, arguments)

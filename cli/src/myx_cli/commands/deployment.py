@@ -19,7 +19,7 @@ from myx_cli.text import clean, format_size
 
 def list_(arguments: Namespace) -> int:
     """Lists deployments, newest first."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     filters = {"server": arguments.server, "kind": arguments.kind, "status": arguments.status}
     items = all_items(client, DEPLOYMENT.path, arguments.limit, **filters)
     if arguments.server and not items:
@@ -38,7 +38,7 @@ def list_(arguments: Namespace) -> int:
 
 def show(arguments: Namespace) -> int:
     """Shows all that is known about one deployment."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     deployment = client.get(f"{DEPLOYMENT.path}/{segment(arguments.id)}")
     if arguments.output == "json":
         print_json(deployment)
@@ -49,7 +49,7 @@ def show(arguments: Namespace) -> int:
 
 def cancel(arguments: Namespace) -> int:
     """Asks deployments to end; does not wait for it."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     asked: list[Document] = []
     exit_code = 0
     for deployment_id in arguments.ids:

@@ -17,7 +17,7 @@ CHANGED = DIFFERENT_FAILURES
 
 def host_key(arguments: Namespace) -> int:
     """Shows the key that is trusted; with --scan the one that is there; with --accept trusts one."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     name = str(get_server(client, arguments.server).get("name") or arguments.server)
     if arguments.accept:
         state = trust(client, name, arguments.accept)

@@ -68,7 +68,7 @@ def targets(arguments: Namespace) -> int:
 
 def follow(arguments: Namespace) -> int:
     """Watches a job to its end; its exit code."""
-    endpoint = find(arguments.url, arguments.token_file)
+    endpoint = find(arguments)
     client = Client(endpoint)
     job = client.get(_path(arguments.id))
     session = Session(endpoint, arguments.reconnect_timeout, JOB, cancels=False)
@@ -124,7 +124,7 @@ def retry(arguments: Namespace) -> int:
         content["statuses"] = arguments.status
     if arguments.secret_env:
         content["secrets"] = {name: secret_variable(name) for name in arguments.secret_env}
-    return retry_job(find(arguments.url, arguments.token_file), arguments.id, content, arguments)
+    return retry_job(find(arguments), arguments.id, content, arguments)
 
 
 def _act(arguments: Namespace, verb: str) -> int:
@@ -148,7 +148,7 @@ def _print_rows(jobs: list[Document]) -> None:
 
 
 def _client(arguments: Namespace) -> Client:
-    return Client(find(arguments.url, arguments.token_file))
+    return Client(find(arguments))
 
 
 def _path(job_id: str) -> str:

@@ -26,7 +26,7 @@ def deployment_logs(arguments: Namespace) -> int:
 
 
 def _logs(arguments: Namespace, noun: Noun) -> int:
-    endpoint = find(arguments.url, arguments.token_file)
+    endpoint = find(arguments)
     if arguments.grep is not None:
         return _search(endpoint, arguments, noun)
     if arguments.regex or arguments.ignore_case or arguments.limit is not None:

@@ -22,7 +22,7 @@ _SHIPPED = "myx"
 def push(arguments: Namespace) -> int:
     """Packs a folder and stores it as a project."""
     name = _name(arguments)
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     with tempfile.TemporaryFile() as archive:
         pack(arguments.folder, archive)
         upload = Upload(archive, archive.tell())
@@ -46,7 +46,7 @@ def push(arguments: Namespace) -> int:
 
 def list_(arguments: Namespace) -> int:
     """Lists projects with their playbooks."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     items = client.get("/playbooks").get("items") or []
     if arguments.output == "json":
         print_json({"items": items})
@@ -73,7 +73,7 @@ def list_(arguments: Namespace) -> int:
 
 def remove(arguments: Namespace) -> int:
     """Removes a pushed project with all its versions."""
-    Client(find(arguments.url, arguments.token_file)).delete(f"/playbooks/{segment(arguments.project)}")
+    Client(find(arguments)).delete(f"/playbooks/{segment(arguments.project)}")
     return 0
 
 

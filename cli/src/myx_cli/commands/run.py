@@ -25,7 +25,7 @@ STDIN_LIMIT_BYTES = 1024 * 1024
 def run(arguments: Namespace) -> int:
     """Runs the command line's command; the exit code."""
     check_targets(arguments)
-    endpoint = find(arguments.url, arguments.token_file)
+    endpoint = find(arguments)
     content = command_content(arguments)
     if is_job(arguments):
         from myx_cli.jobs.running import run_job

@@ -85,7 +85,7 @@ def fires(arguments: Namespace) -> int:
 
 
 def _client(arguments: Namespace) -> Client:
-    return Client(find(arguments.url, arguments.token_file))
+    return Client(find(arguments))
 
 
 def _row(schedule: Document) -> tuple[object, ...]:

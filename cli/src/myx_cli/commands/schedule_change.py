@@ -21,7 +21,7 @@ def add(arguments: Namespace) -> int:
     """Starts something by the clock from now on."""
     if arguments.cron is None:
         raise UsageError("when? --cron 'MINUTE HOUR DAY MONTH WEEKDAY', for example --cron '0 3 * * *'")
-    endpoint = find(arguments.url, arguments.token_file)
+    endpoint = find(arguments)
     content: Document = {"name": arguments.schedule, **_times(arguments), "work": _work(endpoint, arguments)}
     if arguments.paused:
         content["paused"] = True
@@ -36,7 +36,7 @@ def add(arguments: Namespace) -> int:
 
 def set_(arguments: Namespace) -> int:
     """Changes what was given."""
-    endpoint = find(arguments.url, arguments.token_file)
+    endpoint = find(arguments)
     content = _times(arguments)
     if _names_work(arguments):
         content["work"] = _work(endpoint, arguments)
@@ -51,17 +51,17 @@ def set_(arguments: Namespace) -> int:
 
 def pause(arguments: Namespace) -> int:
     """Fires no more until it is resumed."""
-    return _change(Client(find(arguments.url, arguments.token_file)), arguments, {"paused": True})
+    return _change(Client(find(arguments)), arguments, {"paused": True})
 
 
 def resume(arguments: Namespace) -> int:
     """Fires again."""
-    return _change(Client(find(arguments.url, arguments.token_file)), arguments, {"paused": False})
+    return _change(Client(find(arguments)), arguments, {"paused": False})
 
 
 def remove(arguments: Namespace) -> int:
     """Removes schedules; what they have started goes on."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     exit_code = 0
     for name in arguments.schedules:
         try:

@@ -15,7 +15,7 @@ _LOADS = ("load_1m", "load_5m", "load_15m")
 
 def list_(arguments: Namespace) -> int:
     """Lists servers by name."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     items = all_items(client, "/servers", selector=arguments.selector)
     if arguments.output == "json":
         print_json({"items": items})
@@ -31,7 +31,7 @@ def list_(arguments: Namespace) -> int:
 
 def show(arguments: Namespace) -> int:
     """Shows all that is known about one server."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     return show_one(get_server(client, arguments.server), arguments)
 
 

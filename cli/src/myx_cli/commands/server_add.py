@@ -16,7 +16,7 @@ from myx_cli.server_contents import ssh_changes
 
 def add(arguments: Namespace) -> int:
     """Adds a server; with --enrol installs its agent, too."""
-    endpoint = find(arguments.url, arguments.token_file)
+    endpoint = find(arguments)
     if arguments.enrol and not (arguments.host_key or arguments.accept_host_key or can_ask()):
         raise UsageError("--enrol needs --host-key SHA256:… or --accept-host-key where nobody can be asked")
     content = _content(arguments)

@@ -18,7 +18,7 @@ _SSH_FIELDS = ("address", "port", "user", "credential", "sudo", "jump_servers")
 
 def set_(arguments: Namespace) -> int:
     """Changes what the command line names and nothing else."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     changes = _changes(arguments)
     ssh = ssh_changes(arguments)
     if arguments.no_jump:
@@ -36,7 +36,7 @@ def set_(arguments: Namespace) -> int:
 
 def label(arguments: Namespace) -> int:
     """Sets and takes away labels; the others stay."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     server = get_server(client, arguments.server)
     labels = dict(server.get("labels") or {})
     for name, value in arguments.labels:
@@ -49,7 +49,7 @@ def label(arguments: Namespace) -> int:
 
 def remove(arguments: Namespace) -> int:
     """Forgets servers; one whose agent is still installed only with --force."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     removed: list[Document] = []
     exit_code = 0
     for name in arguments.servers:

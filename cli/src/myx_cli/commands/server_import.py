@@ -30,7 +30,7 @@ def import_(arguments: Namespace) -> int:
         arguments.credential or "",
         accept_host_key=arguments.accept_host_key,
     )
-    endpoint = find(arguments.url, arguments.token_file)
+    endpoint = find(arguments)
     client = Client(endpoint)
     try:
         outcomes = _add_all(client, contents, dry=arguments.dry_run)

@@ -13,7 +13,7 @@ NOT_WELL = 1
 
 def status(arguments: Namespace) -> int:
     """Shows whether each part of MyX answers; 1 when one does not."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     document = client.get("/status")
     services = document.get("services") or {}
     if arguments.output == "json":

@@ -29,7 +29,7 @@ _WIDTHS = (24, 11, 12, 6, 5, 5, 8)
 
 def top(arguments: Namespace) -> int:
     """Shows the fleet until Ctrl-C; once where stdout is no terminal."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     if arguments.output == "json":
         items, heartbeat = _look(client, arguments.selector)
         print_json({"counts": _counts(items), "heartbeat": heartbeat, "items": items})

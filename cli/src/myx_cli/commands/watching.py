@@ -25,7 +25,7 @@ _SOME_DO_NOT = 1
 
 def check(arguments: Namespace) -> int:
     """Calls agents now."""
-    endpoint = find(arguments.url, arguments.token_file)
+    endpoint = find(arguments)
     names = _names(Client(endpoint), arguments)
     with ThreadPoolExecutor(min(_AT_ONCE, len(names))) as pool:
         calls = [pool.submit(_check_one, endpoint, name) for name in names]
@@ -66,7 +66,7 @@ def _row(one: Document) -> tuple[object, ...]:
 
 def history(arguments: Namespace) -> int:
     """Shows how an agent fared."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     name = segment(str(get_server(client, arguments.server)["name"]))
     path = f"/servers/{name}/facts/history" if arguments.facts else f"/servers/{name}/history"
     items = all_items(client, path, limit=arguments.limit)
@@ -108,14 +108,14 @@ def resume(arguments: Namespace) -> int:
 
 def accept(arguments: Namespace) -> int:
     """Ends a quarantine."""
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     name = str(get_server(client, arguments.server)["name"])
     client.post(f"/servers/{segment(name)}/accept-machine", {})
     return show_one(get_server(client, name), arguments)
 
 
 def _tell(arguments: Namespace, path: str, content: Document, what: str) -> int:
-    client = Client(find(arguments.url, arguments.token_file))
+    client = Client(find(arguments))
     try:
         answer = client.post(path, content)
     except ApiError as error:

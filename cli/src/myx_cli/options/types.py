@@ -8,6 +8,7 @@ from myx_cli.text import parse_duration
 _LONGEST_S = 315_360_000  # what the API takes
 _LONGEST_GRACE_S = 3600
 _MOST_TARGETS = 1_000_000
+_GRANT = re.compile(r"\s*(viewer|operator|admin)(?:\s+on\s+(\S.*?))?\s*", re.DOTALL)
 _SHARE = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,6}(?=%))?)(%)?")
 
 
@@ -124,3 +125,23 @@ def selector(text: str) -> str:
 def allowed(text: str) -> str:
     """How much may go wrong: as a share, or 0."""
     return text if text == "0" else share(text)
+
+
+def role(text: str) -> str:
+    """A role."""
+    if text not in {"viewer", "operator", "admin"}:
+        raise ArgumentTypeError(f"{text!r} is not a role: viewer, operator or admin")
+    return text
+
+
+def grant(text: str) -> dict[str, str]:
+    """A role on the servers that a selector matches, or on all."""
+    form = _GRANT.fullmatch(text)
+    if form is None:
+        raise ArgumentTypeError(f"{text!r} is not a grant: 'viewer', 'operator on env=prod', 'admin on all'")
+    return {"role": form[1], "selector": form[2] or "all"}
+
+
+def lifetime(text: str) -> float | None:
+    """How long something is valid; None: for ever."""
+    return None if text == "never" else limit(text)

@@ -1,0 +1,1 @@
+"""Forms in which servers are given to other programs."""
