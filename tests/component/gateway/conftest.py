@@ -43,10 +43,13 @@ from myx.registry.v1 import (
     server_service_pb2,
     server_service_pb2_grpc,
 )
+from myx_gateway import migrations
 from myx_kit.errors import MyxError, NotFound, OutOfRange
+from myx_kit.files import write_private
 from myx_kit.ids import new_id
 from myx_kit.rpc.server import RpcServer
 from myx_testkit.ports import free_port
+from myx_testkit.postgres import Database, PostgresServer
 from myx_testkit.process import Program
 from myx_testkit.wait import until
 
@@ -55,6 +58,7 @@ from gateway_jobs import FakeJob
 
 STDOUT, STDERR = command_pb2.LOG_STREAM_STDOUT, command_pb2.LOG_STREAM_STDERR
 CHUNK = 256 * 1024
+ADMIN_PASSWORD = "the-first-password-of-tests"
 
 
 class FakeLog:
@@ -204,14 +208,15 @@ class Upload:
 
 
 class Backend:
-    """The services behind the gateway, made of scripts.
+    """The services behind the gateway, made of scripts, and the gateway's own real database.
 
     `errors[method]` is raised by that method while it is there, `holds[method]` delays its answer; `requests[method]`
     collects what came.
     """
 
-    def __init__(self, tls_dir: Path) -> None:
+    def __init__(self, tls_dir: Path, database: Database) -> None:
         self.tls_dir = tls_dir
+        self.database = database
         self.errors: dict[str, Exception] = {}
         self.requests: dict[str, list[Any]] = {}
         self.holds: dict[str, asyncio.Event] = {}
@@ -568,10 +573,14 @@ ANSWERS: dict[str, Message] = {
 
 
 class Gateway:
-    """A running gateway process and an HTTP client of it. `http` sends the token, `stranger` does not."""
+    """A running gateway process and an HTTP client of it. `http` sends the token, `stranger` does not.
 
-    def __init__(self, program: Program, port: int, token: str, http: Any, stranger: Any) -> None:
+    There is the user `admin` with `password`; `database` is the gateway's own.
+    """
+
+    def __init__(self, program: Program, port: int, token: str, http: Any, stranger: Any, database: Database) -> None:
         self.program, self.port, self.token, self.http, self.stranger = program, port, token, http, stranger
+        self.database, self.password = database, ADMIN_PASSWORD
         self.url = f"http://127.0.0.1:{port}"
 
     def socket(self, id_: str, offset: int | str = 0, noun: str = "commands") -> Any:
@@ -593,12 +602,17 @@ class Gateway:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running_backend(tls_dir: Path) -> AsyncIterator[Backend]:
-    """The fake services, for all tests of a module."""
-    backend = Backend(tls_dir)
+async def running_backend(
+    tls_dir: Path, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Backend]:
+    """The fake services and the database, for all tests of a module."""
+    database = Database(postgres_server, tmp_path_factory.mktemp("database"))
+    await asyncio.to_thread(migrations.upgrade, database.url)
+    backend = Backend(tls_dir, database)
     await backend.start()
     yield backend
     await backend.stop()
+    await asyncio.to_thread(database.drop)
 
 
 @pytest.fixture
@@ -613,14 +627,16 @@ async def started(backend: Backend, folder: Path, **settings: object) -> AsyncIt
     """A gateway process with these settings."""
     token, port = secrets.token_urlsafe(32), free_port()
     folder.mkdir(parents=True, exist_ok=True)
-    token_file = folder / "token"
-    token_file.touch(mode=0o600)
-    token_file.write_text(token + "\n")
+    token_file, password_file = folder / "token", folder / "password"
+    write_private(token_file, token + "\n")
+    write_private(password_file, ADMIN_PASSWORD + "\n")
     env = {
         "PATH": os.environ["PATH"],
         "MYX_GATEWAY_LISTEN": f"127.0.0.1:{port}",
         "MYX_GATEWAY_TLS_DIR": str(backend.tls_dir),
         "MYX_GATEWAY_ADMIN_TOKEN_FILE": str(token_file),
+        "MYX_GATEWAY_FIRST_ADMIN_PASSWORD_FILE": str(password_file),
+        "MYX_GATEWAY_DATABASE_URL_FILE": str(backend.database.url_file),
         **{f"MYX_GATEWAY_{name.upper()}_TARGET": address for name, address in backend.addresses.items()},
         **{f"MYX_GATEWAY_{name.upper()}": str(value) for name, value in settings.items()},
     }
@@ -632,7 +648,7 @@ async def started(backend: Backend, folder: Path, **settings: object) -> AsyncIt
         url = f"http://127.0.0.1:{port}"
         http = await stack.enter_async_context(aiohttp.ClientSession(url, headers=bearer))
         stranger = await stack.enter_async_context(aiohttp.ClientSession(url))
-        gateway = Gateway(program, port, token, http, stranger)
+        gateway = Gateway(program, port, token, http, stranger, backend.database)
 
         async def serves() -> bool:
             try:

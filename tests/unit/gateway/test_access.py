@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from myx_gateway.access.principal import Principal
-from myx_gateway.access.token import TokenCheck
+from myx_gateway.access.rights import Role
+from myx_gateway.access.token import TokenCheck, bearer_in
 from myx_kit.errors import FailedPrecondition, Unauthenticated
 
 TOKEN = "correct-horse-battery-staple"
@@ -22,15 +23,24 @@ def test_the_token_itself_is_not_kept(tmp_path: Path) -> None:
     file.write_text(f"{TOKEN}\n")
     loaded = TokenCheck.from_file(file)
     assert TOKEN not in repr(vars(loaded))
-    assert loaded.principal([(b"authorization", f"Bearer {TOKEN}".encode())]).name == "token:admin"
+    admin = loaded.principal(TOKEN.encode())
+    assert admin is not None
+    assert admin.name == "token:admin"
+    assert admin.rights.everywhere(Role.ADMIN)
 
 
-def test_only_one_right_bearer_token_opens() -> None:
+def test_another_token_is_nobodys() -> None:
+    for token in (b"", b"\xff\xfe", TOKEN.encode() + b"x", TOKEN[:-1].encode()):
+        assert check().principal(token) is None
+
+
+def test_one_bearer_token_is_read_and_no_other_authorization() -> None:
     right = (b"authorization", f"Bearer {TOKEN}".encode())
-    assert check().principal([(b"host", b"a"), right]).name == "token:admin"
-    for headers in ([], [right, right], [(b"authorization", TOKEN.encode())], [(b"authorization", b"Bearer \xff\xfe")]):
+    assert bearer_in([(b"host", b"a"), right]) == TOKEN.encode()
+    assert bearer_in([(b"host", b"a")]) is None
+    for headers in ([right, right], [(b"authorization", TOKEN.encode())], [(b"authorization", b"Basic abc")]):
         with pytest.raises(Unauthenticated):
-            check().principal(headers)
+            bearer_in(headers)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from myx_standalone.home import Home
 from myx_standalone.postgres import Cluster
 
 DATABASE = "myx"
-SERVICES = ("registry", "executor", "heartbeat")
+SERVICES = ("registry", "executor", "heartbeat", "gateway")
 
 
 def write_urls(home: Home, cluster: Cluster, port: int) -> None:

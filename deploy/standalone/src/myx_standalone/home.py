@@ -37,6 +37,7 @@ class Home:
         self.nats = self.path / "nats"
         self.work = self.path / "work"
         self.admin_token_file = self.secrets / "admin.token"
+        self.admin_password_file = self.path / "admin-password"
         self.agent_config = self.agent / "config.json"
         self.server_id_file = self.agent / "server.id"
         self.standalone_file = self.path / "standalone.json"
@@ -78,11 +79,12 @@ class Home:
             yield
 
     def make_secrets(self) -> None:
-        """Certificates, master keys and the admin's token, as far as they are missing or about to expire."""
+        """Certificates, master keys, token and first password of the admin, as far as missing or about to expire."""
         ensure_tls(self.tls, NAMES)
         for service in ("registry", "executor"):
             SecretBox.create_file(self.master_key_file(service))
         secret_in(self.admin_token_file)
+        secret_in(self.admin_password_file)
 
     @property
     def token(self) -> str:

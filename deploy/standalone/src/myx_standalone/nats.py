@@ -28,6 +28,22 @@ _PERMISSIONS = {
     },
     "heartbeat": {"publish": _JETSTREAM, "subscribe": ["_INBOX.>", "myx.events.>"]},
     "executor": {"publish": [*_JETSTREAM, "myx.>"], "subscribe": ["_INBOX.>", "myx.>"]},
+    # Reads events, from any place in the stream; says nothing.
+    "gateway": {
+        "publish": [
+            "$JS.API.INFO",
+            "$JS.API.STREAM.INFO.MYX_EVENTS",
+            "$JS.API.STREAM.MSG.GET.MYX_EVENTS",
+            "$JS.API.DIRECT.GET.MYX_EVENTS",
+            "$JS.API.DIRECT.GET.MYX_EVENTS.>",
+            "$JS.API.CONSUMER.*.MYX_EVENTS",
+            "$JS.API.CONSUMER.*.MYX_EVENTS.>",
+            "$JS.API.CONSUMER.MSG.NEXT.MYX_EVENTS.>",
+            "$JS.ACK.MYX_EVENTS.>",
+            "$JS.FC.MYX_EVENTS.>",
+        ],
+        "subscribe": ["_INBOX.>", "myx.events.>"],
+    },
 }
 
 

@@ -74,14 +74,7 @@ class Services:
 
     def gateway(self) -> Service:
         """The door. It inherits the listening socket, which stays open while the gateway is started again."""
-        settings = {
-            "LISTEN_FD": str(self.door),
-            "RPC_LISTEN": self._target("access"),
-            "REGISTRY_TARGET": self._target("registry"),
-            "HEARTBEAT_TARGET": self._target("heartbeat"),
-            "EXECUTOR_TARGET": self._target("executor"),
-            "ADMIN_TOKEN_FILE": str(self.home.admin_token_file),
-        }
+        settings = self._gateway_settings() | {"LISTEN_FD": str(self.door)}
         return self._python("gateway", settings, (self.door,))
 
     def agent(self) -> Service:
@@ -96,10 +89,13 @@ class Services:
 
     def migrate(self, service: str) -> tuple[list[str], dict[str, str]]:
         """Command line and environment that bring a service's tables up to date and end."""
-        database = self._database_url if service == "heartbeat" else self._database
-        settings = database(service) | self._bus() | {"LISTEN": self._target(service)}
-        if service != "registry":
-            settings["REGISTRY_TARGET"] = self._target("registry")
+        if service == "gateway":
+            settings = self._gateway_settings()
+        else:
+            database = self._database_url if service == "heartbeat" else self._database
+            settings = database(service) | self._bus() | {"LISTEN": self._target(service)}
+            if service != "registry":
+                settings["REGISTRY_TARGET"] = self._target("registry")
         argv = bound_to_parent([sys.executable, "-m", f"myx_{service}", "migrate"], signal.SIGKILL)
         return argv, self._settings(service, settings)
 
@@ -107,6 +103,17 @@ class Services:
         """Command line and environment of the enrolment of this machine."""
         program = [sys.executable, "-m", "myx_standalone.enrol", str(self.home.path), self._target("registry")]
         return bound_to_parent(program, signal.SIGKILL), self._environment("enrol")
+
+    def _gateway_settings(self) -> dict[str, str]:
+        own = {
+            "RPC_LISTEN": self._target("access"),
+            "REGISTRY_TARGET": self._target("registry"),
+            "HEARTBEAT_TARGET": self._target("heartbeat"),
+            "EXECUTOR_TARGET": self._target("executor"),
+            "ADMIN_TOKEN_FILE": str(self.home.admin_token_file),
+            "FIRST_ADMIN_PASSWORD_FILE": str(self.home.admin_password_file),
+        }
+        return self._database_url("gateway") | self._bus() | own
 
     def _python(self, name: str, settings: Mapping[str, str], descriptors: tuple[int, ...] = ()) -> Service:
         program = [sys.executable, "-m", f"myx_{name}", "serve"]

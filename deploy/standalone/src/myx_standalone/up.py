@@ -134,14 +134,18 @@ class Standalone:
             self._migrate_and_start("registry", names, services, services.registry()),
             self._migrate_and_start("executor", names, services, services.executor()),
             self._migrate_and_start("heartbeat", names, services, services.heartbeat()),
+            self._migrate("gateway", names, services),
         )
         if names:
             await asyncio.to_thread(mark_migrated, cluster, port, names)
 
     async def _migrate_and_start(self, name: str, unmigrated: list[str], services: Services, service: Service) -> None:
+        await self._migrate(name, unmigrated, services)
+        await self._start_child(service)
+
+    async def _migrate(self, name: str, unmigrated: list[str], services: Services) -> None:
         if name in unmigrated:
             await self._step(f"migrate-{name}", *services.migrate(name))
-        await self._start_child(service)
 
     async def _start_agent(self, services: Services) -> None:
         """Start the agent with last time's identity at once, and with the registry's when that is another."""
@@ -216,6 +220,7 @@ class Standalone:
         setting = "" if self.home.path == here / ".myx" else f"MYX_HOME={shlex.quote(str(self.home.path))} "
         say(f"MyX is ready at {self.url} after {seconds:.1f} s. Ctrl-C stops it. A first command, in another shell:")
         say(f"    {setting}{shown} run local -- uname -a")
+        say(f"In a browser, log in as admin; the first password is in {self.home.admin_password_file}")
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()

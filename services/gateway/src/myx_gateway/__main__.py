@@ -1,43 +1,94 @@
-"""python -m myx_gateway serve | migrate | check-config"""
+"""`python -m myx_gateway VERB`: settings from the environment (MYX_GATEWAY_*).
+
+Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong settings or usage.
+"""
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from typing import Final
 
-from myx_gateway.access.token import TokenCheck
+from myx_gateway import migrations, verbs
 from myx_gateway.app import Gateway
 from myx_gateway.settings import GatewaySettings
-from myx_kit.errors import MyxError
+from myx_gateway.verify import verify_audit
+from myx_kit.errors import FailedPrecondition, MyxError
 from myx_kit.lifecycle import serve
 from myx_kit.logging import configure
 
 
-def main() -> int:
-    """Run one of the commands; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m myx_gateway", description="MyX gateway: REST and log streams")
-    parser.add_argument("action", choices=["serve", "migrate", "check-config"])
-    action = parser.parse_args().action
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the verbs; the exit code. `arguments` are those of the process unless given."""
+    chosen = _parser().parse_args(arguments)
     settings = GatewaySettings.load()
     configure("gateway", settings.log_level, settings.log_format)
-    if action == "serve":
+    if chosen.verb == "serve":
 
         async def start(stack: AsyncExitStack) -> Gateway:
             return await Gateway(settings).start(stack)
 
         return serve(start, drain_s=settings.drain_s)
-    if action == "check-config":
-        return _check(settings)
-    # No schema yet (settings.py says why): nothing to migrate, so that every service is called alike.
-    return 0
-
-
-def _check(settings: GatewaySettings) -> int:
     try:
-        TokenCheck.from_file(settings.admin_token_file)
+        _VERBS[chosen.verb](settings, chosen)
     except MyxError as error:
         sys.stderr.write(f"{error.message} ({error.reason})\n")
         return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m myx_gateway", description="The only public door.")
+    actions = parser.add_subparsers(dest="verb", required=True)
+    actions.add_parser("serve", help="serve the API until SIGTERM")
+    migrate = actions.add_parser("migrate", help="bring the database schema up to date, and make the first admin")
+    migrate.add_argument("--down-to", metavar="REVISION", help="take it back to this revision instead; base: nothing")
+    actions.add_parser("check-config", help="check the settings and the files that they name")
+    password = actions.add_parser(
+        "set-password",
+        help="give a user who lost it a new password, read from standard input",
+        description="The user can log in with it again (also one who was disabled); all sessions of the user end.",
+    )
+    password.add_argument("name", metavar="NAME")
+    audit = actions.add_parser(
+        "verify-audit",
+        help="check that the audit trail is what it was",
+        description="Exit code 1, and the number of the first bad entry, when it was tampered with.",
+    )
+    audit.add_argument("--expect", metavar="SEQ:HASH", default="", help="a head that was printed earlier and kept elsewhere")
+    return parser
+
+
+def _migrate(settings: GatewaySettings, chosen: argparse.Namespace) -> None:
+    if chosen.down_to:
+        migrations.downgrade(settings.database_url(), chosen.down_to)
+        return
+    migrations.upgrade(settings.database_url())
+    verbs.make_first_admin(settings)
+
+
+def _check_config(settings: GatewaySettings, _: argparse.Namespace) -> None:
+    verbs.check_config(settings)
+
+
+def _set_password(settings: GatewaySettings, chosen: argparse.Namespace) -> None:
+    user = verbs.set_password(settings, chosen.name, sys.stdin)
+    sys.stdout.write(f"{user} has a new password; all sessions of {user} have ended\n")
+
+
+def _verify_audit(settings: GatewaySettings, chosen: argparse.Namespace) -> None:
+    is_right, said = verify_audit(settings, chosen.expect)
+    if not is_right:
+        raise FailedPrecondition("AUDIT_TAMPERED", said)
+    sys.stdout.write(f"{said}\n")
+
+
+_VERBS: Final[Mapping[str, Callable[[GatewaySettings, argparse.Namespace], None]]] = {
+    "migrate": _migrate,
+    "check-config": _check_config,
+    "set-password": _set_password,
+    "verify-audit": _verify_audit,
+}
 
 
 if __name__ == "__main__":

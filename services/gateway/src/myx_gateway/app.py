@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 from myx_gateway import errors, openapi
 from myx_gateway.access.audit import Auditor, NullAuditor
 from myx_gateway.access.guard import Guard
+from myx_gateway.access.identities import Identities
 from myx_gateway.access.standing import Renew, as_it_came
-from myx_gateway.access.token import TokenCheck
 from myx_gateway.api import (
     agents,
     artifacts,
@@ -34,18 +34,22 @@ from myx_gateway.api import (
 )
 from myx_gateway.bodies import BodyLimits
 from myx_gateway.clients import OWN_NAME, Clients, connect
-from myx_gateway.door import Door
+from myx_gateway.dashboard import Dashboard
+from myx_gateway.door import Door, Gate
+from myx_gateway.doorkeeper import Doorkeeper, open_doorkeeper
 from myx_gateway.observed import OPEN_STREAMS, Observed
 from myx_gateway.operations import BY_NAME
 from myx_gateway.rpc import add_services
 from myx_gateway.server import HttpServer, open_listener
 from myx_gateway.settings import GatewaySettings
+from myx_gateway.store.database import Database
 from myx_gateway.streams import http
 from myx_gateway.streams.book import StreamBook
 from myx_gateway.streams.outlet import Patience
 from myx_gateway.streams.parts import StreamParts
 from myx_gateway.streams.sockets import SOCKETS
 from myx_gateway.streams.websocket import FeedSocket
+from myx_kit.db.engine import create_engine
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
 from myx_kit.observe import observe
@@ -55,6 +59,8 @@ from myx_kit.telemetry import serve_http
 log = get_logger()
 
 API_PREFIX = "/api/v1"
+# Seconds between two looks whether who follows a stream still may: with the 5 s of a revocation, 15.
+_RECHECK_S = 9.0
 _ROUTERS = (
     *(watching.router, servers.router, host_keys.router, credentials.router, agents.router, commands.router),
     *(jobs.router, schedules.router, searches.router),
@@ -67,6 +73,7 @@ def build_api(
     streams: StreamParts,
     *,
     auditor: Auditor | None = None,
+    doorkeeper: Doorkeeper | None = None,
     renew: Renew = as_it_came,
     recheck_s: float = 15,
 ) -> FastAPI:
@@ -83,6 +90,7 @@ def build_api(
     app.state.clients = clients
     app.state.guard = Guard(clients)
     app.state.auditor = auditor or NullAuditor()
+    app.state.doorkeeper = doorkeeper
     app.state.renew = renew
     app.state.recheck_s = recheck_s
     app.state.stream_parts = streams
@@ -99,7 +107,7 @@ def build_api(
     return app
 
 
-def build_door(app: ASGIApp, settings: GatewaySettings, tokens: TokenCheck) -> Door:
+def build_door(app: ASGIApp, settings: GatewaySettings, gate: Gate) -> Door:
     """The application as the world sees it."""
     limits = BodyLimits(
         held_bytes=settings.body_limit_bytes,
@@ -109,7 +117,7 @@ def build_door(app: ASGIApp, settings: GatewaySettings, tokens: TokenCheck) -> D
             ("POST", f"{API_PREFIX}/artifacts"): settings.artifact_limit_bytes,
         },
     )
-    return Door(app, tokens, limits)
+    return Door(app, gate, limits)
 
 
 class Gateway:
@@ -130,7 +138,9 @@ class Gateway:
         settings = self._settings
         observe(settings, OWN_NAME, stack)
         OPEN_STREAMS.set_function(lambda: len(self._streams))
-        tokens = TokenCheck.from_file(settings.admin_token_file)
+        engine = create_engine(settings.database_url(), settings.pool_size)
+        stack.push_async_callback(engine.dispose)
+        database = Database(engine)
         listener = open_listener(settings.listen, settings.listen_fd)
         stack.callback(listener.close)
         host, port = listener.getsockname()[:2]
@@ -142,26 +152,29 @@ class Gateway:
             executor=settings.executor_target,
         )
         stack.push_async_callback(clients.close)
-        await self._serve_services(stack)
+        doorkeeper = open_doorkeeper(settings, database, clients, stack)
         probes = await serve_http(settings.http_listen, lambda: self.ready)
         if probes is not None:
             stack.push_async_callback(probes.close)
         patience = Patience(stall_s=settings.stream_stall_s, ping_s=settings.stream_ping_s)
         parts = StreamParts(clients, self._streams, patience, settings.stream_heal_s)
-        api = build_api(clients, parts)
-        door = build_door(api, settings, tokens)
-        server = HttpServer(Observed(door), listener, drain_s=settings.drain_s)
+        renew = doorkeeper.identities.renewed
+        api = build_api(clients, parts, doorkeeper=doorkeeper, renew=renew, recheck_s=_RECHECK_S)
+        await self._serve_services(stack, doorkeeper.identities, api.state.guard)
+        door = build_door(api, settings, doorkeeper.gate)
+        server = HttpServer(Observed(Dashboard(door)), listener, drain_s=settings.drain_s)
         owner = TaskOwner("gateway")
         stack.push_async_callback(owner.close)
+        doorkeeper.supervise(owner, settings.first_admin_password_file)
         serving = owner.start(server.run(), name="http", critical=True)
         stack.push_async_callback(self._stop, server, serving)
         await server.wait_started()
         log.info("listening", address=self.address)
         return self
 
-    async def _serve_services(self, stack: AsyncExitStack) -> None:
+    async def _serve_services(self, stack: AsyncExitStack, identities: Identities, guard: Guard) -> None:
         rpc = RpcServer(self._settings.rpc_listen, self._settings.tls_dir, OWN_NAME)
-        add_services(rpc)
+        add_services(rpc, identities, guard)
         log.info("rpc_listening", address=await rpc.start())
         stack.push_async_callback(rpc.stop, self._settings.drain_s / 2)
 

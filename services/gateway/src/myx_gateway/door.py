@@ -6,11 +6,14 @@ Pure ASGI: what streams is passed through as it comes.
 import asyncio
 import secrets
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from myx_gateway.access.token import TokenCheck
+from myx_gateway.access.addresses import ClientAddresses
+from myx_gateway.access.identities import Identities
+from myx_gateway.access.origins import Origins
 from myx_gateway.bodies import BodyLimits
 from myx_gateway.problems import response_for
 from myx_kit.errors import Internal, MyxError, NotFound, Unavailable
@@ -20,6 +23,8 @@ log = get_logger()
 
 # Paths that probes ask without a token; they tell nothing but whether this process serves.
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+# The one operation that needs no login: logging in. What a request has with it does not count there.
+_LOGIN: Final = ("POST", "/api/v1/session")
 _SECURITY_HEADERS: Final = [
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -28,25 +33,35 @@ _SECURITY_HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 ]
+_HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 _HEAD_MESSAGES: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Who knows visitors, and from where they come."""
+
+    identities: Identities
+    origins: Origins
+    addresses: ClientAddresses
+    # People reach this door over TLS only.
+    secure: bool
 
 
 class Door:
     """Wraps the application: authentication, body limit, access log, security headers, errors of last resort."""
 
-    def __init__(self, app: ASGIApp, tokens: TokenCheck, limits: BodyLimits) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, limits: BodyLimits) -> None:
         self._app = app
-        self._tokens = tokens
+        self._gate = gate
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request or WebSocket."""
-        visit = _Visit(scope, send)
+        visit = _Visit(scope, send, self._gate)
         try:
             if scope["path"] not in OPEN_PATHS:
-                principal = self._tokens.principal(scope["headers"])
-                visit.state["principal"] = principal
-                visit.principal = principal.name
+                await visit.identify()
             if scope["type"] == "http":
                 receive = await self._limits.admit(scope, receive)
             await self._app(scope, receive, visit.send)
@@ -68,8 +83,9 @@ class Door:
 class _Visit:
     """One request or WebSocket on its way."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, gate: Gate) -> None:
         self.principal = ""
+        self._gate = gate
         self.state: dict[str, object] = scope.setdefault("state", {})
         # Whoever looks at all requests from outside has given it one.
         self.request_id = str(self.state.setdefault("request_id", secrets.token_hex(8)))
@@ -77,12 +93,25 @@ class _Visit:
         self._send = send
         self._started = time.monotonic()
         self._status = 0
+        self.state["address"] = gate.addresses.of(scope)
+
+    async def identify(self) -> None:
+        """Put `principal`, and `csrf_token` of a session, into the state; Unauthenticated, PermissionDenied."""
+        scope = self._scope
+        if (scope.get("method"), scope["path"]) == _LOGIN:
+            self._gate.origins.check_login(scope)
+            return
+        visitor = await self._gate.identities.visitor(scope)
+        self.state["principal"] = visitor.principal
+        self.state["csrf_token"] = visitor.csrf_token
+        self.principal = visitor.principal.name
 
     async def send(self, message: Message) -> None:
         """Pass on, with our headers on the head of the answer."""
         if message["type"] in _HEAD_MESSAGES:
             self._status = message.get("status", 101)
             own = [(b"x-request-id", self.request_id.encode()), *_SECURITY_HEADERS]
+            own += [_HSTS] if self._gate.secure else []
             message = {**message, "headers": [*message.get("headers", ()), *own]}
         elif message["type"] == "websocket.close" and not self._status:
             # The router refuses a WebSocket whose path it does not know by closing it unopened.
@@ -105,7 +134,7 @@ class _Visit:
             "request",
             request_id=self.request_id,
             principal=self.principal,
-            client=(self._scope.get("client") or ("", 0))[0],
+            client=self.state["address"],
             method=self._scope.get("method", "WEBSOCKET"),
             path=self._scope["path"],
             status=self._status,

@@ -1,26 +1,43 @@
-"""Bearer tokens (RFC 6750). One token stands in for users and roles until they come."""
+"""Bearer tokens (RFC 6750), and the one of the installation, which works while the database is away."""
 
 import hashlib
 import hmac
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from myx_gateway.access.principal import Principal
 from myx_gateway.access.rights import Grant, Rights, Role
 from myx_kit.errors import FailedPrecondition, Unauthenticated
 from myx_kit.files import read_private
 
-ADMIN = "token:admin"
+ADMIN: Final = "token:admin"
 _MIN_LENGTH = 16
 _SCHEME = b"bearer"
 
 
+def bearer_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The bearer token in request headers, None without `Authorization`; Unauthenticated for anything else."""
+    values = [value for name, value in headers if name == b"authorization"]
+    if not values:
+        return None
+    scheme, _, token = values[0].partition(b" ")
+    if len(values) != 1 or scheme.lower() != _SCHEME:
+        raise not_valid()
+    return token.strip(b" ")
+
+
+def not_valid() -> Unauthenticated:
+    """The error for any token that opens nothing: it does not say why."""
+    return Unauthenticated("UNAUTHENTICATED", "the API token is not valid")
+
+
 class TokenCheck:
-    """Knows the digest of the admin's token; the token itself is not kept."""
+    """Knows the digest of the installation's token; the token itself is not kept."""
 
     def __init__(self, digest: bytes) -> None:
         self._digest = digest
-        self._admin = Principal(ADMIN, Rights((Grant(Role.ADMIN),)))
+        self.admin = Principal(ADMIN, Rights((Grant(Role.ADMIN),)))
 
     @classmethod
     def from_file(cls, path: Path) -> "TokenCheck":
@@ -31,17 +48,10 @@ class TokenCheck:
             raise FailedPrecondition("TOKEN_UNUSABLE", message)
         return cls(hashlib.sha256(token.encode()).digest())
 
-    def principal(self, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
-        """Who sent these request headers; Unauthenticated for anything but one right bearer token.
+    def principal(self, token: bytes) -> Principal | None:
+        """Who sends this token; None when it is another one.
 
         Digests are compared, in constant time, so that neither length nor content of the token leaks through timing.
         """
-        values = [value for name, value in headers if name == b"authorization"]
-        if not values:
-            raise Unauthenticated("UNAUTHENTICATED", "send the API token as `Authorization: Bearer <token>`")
-        scheme, _, token = values[0].partition(b" ")
-        digest = hashlib.sha256(token.strip(b" ")).digest()
-        right = hmac.compare_digest(digest, self._digest)
-        if len(values) != 1 or scheme.lower() != _SCHEME or not right:
-            raise Unauthenticated("UNAUTHENTICATED", "the API token is not valid")
-        return self._admin
+        right = hmac.compare_digest(hashlib.sha256(token).digest(), self._digest)
+        return self.admin if right else None

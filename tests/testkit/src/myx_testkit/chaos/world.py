@@ -78,6 +78,8 @@ class World:
             "HEARTBEAT_TARGET": self._target(self.heartbeat),
             "EXECUTOR_TARGET": "ipv4:" + ",".join(self._target(executor) for executor in self.executors),
             "ADMIN_TOKEN_FILE": str(self.folder / "token"),
+            "DATABASE_URL_FILE": str(Database(self.postgres, self.folder).url_file),
+            "NATS_URL": self.nats.url,
         }
         write_private(self.folder / "token", self.token)
         self.gateways = [
@@ -86,6 +88,7 @@ class World:
         ]
         self.registry.migrate()
         self.executors[0].migrate()
+        self.gateways[0].migrate()
         self.registry.start()
         self._until_listening(self.registry)
         for number, identity in enumerate(asyncio.run(self._enrol([f"host-{number}" for number in range(hosts)]))):

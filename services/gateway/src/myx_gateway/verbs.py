@@ -1,0 +1,61 @@
+"""What the verbs of `python -m myx_gateway` do, but for serving."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TextIO, TypeVar
+
+from myx_gateway.access import users
+from myx_gateway.access.passwords import Passwords
+from myx_gateway.access.token import TokenCheck
+from myx_gateway.settings import GatewaySettings
+from myx_gateway.store.database import Database
+from myx_gateway.tls import read_certificate
+from myx_kit.db.engine import create_engine
+from myx_kit.errors import InvalidArgument
+from myx_kit.files import read_private
+
+Result = TypeVar("Result")
+
+
+def check_config(settings: GatewaySettings) -> None:
+    """MyxError when a file that the settings name cannot be used."""
+    TokenCheck.from_file(settings.admin_token_file)
+    settings.database_url()
+    if settings.first_admin_password_file is not None:
+        read_private(settings.first_admin_password_file)
+    if settings.tls_cert_file is not None and settings.tls_key_file is not None:
+        read_certificate(settings.tls_cert_file, settings.tls_key_file)
+
+
+def make_first_admin(settings: GatewaySettings) -> None:
+    """Make the user `admin` if there was never a user and the settings name a password."""
+    file = settings.first_admin_password_file
+    if file is not None:
+        password = read_private(file)
+        _with_database(settings, lambda database, hasher: users.make_first_admin(database, hasher, password))
+
+
+def set_password(settings: GatewaySettings, name: str, source: TextIO) -> str:
+    """Give a user the password in the first line of `source` (asked for on a terminal); the user's name."""
+    password = getpass.getpass("New password: ") if source.isatty() else source.readline().rstrip("\r\n")
+    if not password:
+        raise InvalidArgument("PASSWORD_WEAK", "no password was given on standard input")
+    try:
+        recovered = _with_database(settings, lambda database, hasher: users.recover(database, hasher, name, password))
+    except InvalidArgument as error:
+        raise InvalidArgument(error.reason, f"the password {error.message}") from None
+    return recovered.name
+
+
+def _with_database(settings: GatewaySettings, work: Callable[[Database, Passwords], Awaitable[Result]]) -> Result:
+    async def run() -> Result:
+        engine = create_engine(settings.database_url(), 1)
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                return await work(Database(engine), Passwords(pool))
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(run())
