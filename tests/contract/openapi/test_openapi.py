@@ -5,12 +5,13 @@
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 from myx_gateway import openapi
+from myx_gateway.access.operation import On
 from myx_gateway.app import build_api
+from myx_gateway.operations import BY_NAME
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
 
@@ -44,17 +45,38 @@ def test_it_is_openapi_3_1_and_every_reference_leads_somewhere() -> None:
             node = node[part]
 
 
-def test_every_operation_is_named_once_needs_the_token_and_may_fail_with_a_problem() -> None:
+def operations() -> list[tuple[str, dict[str, Any]]]:
+    ways = [way for ways in current()["paths"].values() for way in ways.values()]
+    return [(way["operationId"], way) for way in ways]
+
+
+def test_every_operation_is_a_row_of_the_table_with_its_role() -> None:
+    names = [name for name, _ in operations()]
+    assert len(names) == len(set(names))
+    for name, stated in operations():
+        row = BY_NAME[name]
+        assert stated["x-myx-role"] == (None if row.on is On.PUBLIC else row.role.name.lower())
+        assert stated["x-myx-on"] == row.on.value
+        assert stated["summary"]
+        assert len(stated["tags"]) == 1
+        assert stated["tags"][0] in openapi.TAGS
+
+
+def test_every_operation_says_with_which_statuses_it_fails() -> None:
     document = current()
-    assert document["security"] == [{"token": []}]
-    operations = [(path, way, operation) for path, ways in document["paths"].items() for way, operation in ways.items()]
-    names = [operation["operationId"] for _, _, operation in operations]
-    assert len(names) == len(set(names)) == 63
-    for _path, _way, operation in operations:
-        assert re.fullmatch(r"[a-z]+(_[a-z]+)+", operation["operationId"])
-        assert "application/problem+json" in operation["responses"]["default"]["content"]
-        assert "422" not in operation["responses"]
-        assert operation.get("summary")
+    assert document["security"] == [{"bearer": []}, {"session": []}]
+    for response in document["components"]["responses"].values():
+        assert "application/problem+json" in response["content"]
+    for name, stated in operations():
+        responses = stated["responses"]
+        assert "default" not in responses
+        assert {"401", "429", "500", "503", "504"} <= set(responses)
+        assert str(BY_NAME[name].status) in responses
+        parameters = {parameter["name"] for parameter in stated.get("parameters", ())}
+        assert ("412" in responses) == ("If-Match" in parameters)
+        assert ("422" in responses) == ("Idempotency-Key" in parameters)
+        if "{" in BY_NAME[name].path:
+            assert {"400", "404"} <= set(responses)
 
 
 def test_every_post_that_creates_takes_an_idempotency_key() -> None:

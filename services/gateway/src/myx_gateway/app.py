@@ -26,6 +26,7 @@ from myx_gateway.api import (
     host_keys,
     jobs,
     playbooks,
+    rpc_door,
     schedules,
     searches,
     servers,
@@ -102,6 +103,7 @@ def build_api(
         operation = BY_NAME[name]
         socket = FeedSocket(operation, make_feed)
         app.router.routes.append(WebSocketRoute(API_PREFIX + operation.path, socket, name=name))
+    app.router.routes.append(rpc_door.rpc_route(app, API_PREFIX))
     app.router.routes.append(Route(openapi.PATH, _openapi_route(app), methods=["GET"], include_in_schema=False))
     errors.install(app)
     return app

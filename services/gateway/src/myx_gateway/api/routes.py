@@ -1,5 +1,6 @@
 """Routers whose routes are rows of the table of operations."""
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
@@ -48,6 +49,7 @@ class OperationRouter(APIRouter):
                 status_code=operation.status,
                 name=name,
                 operation_id=name,
+                summary=inspect.cleandoc(handler.__doc__ or name).partition("\n")[0].rstrip("."),
                 **options,
             )
             return handler
