@@ -1,6 +1,7 @@
 """Asking for the end of all that a job has under way."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from myx_executor.domain.command import Command, Completeness, Outcome
@@ -10,9 +11,13 @@ from myx_executor.store.jobs import JobStore
 from myx_executor.store.outbox import OutboxEvent
 from myx_executor.usecases import events
 from myx_executor.usecases.deployments.events import DeploymentFacts
+from myx_kit.errors import Aborted
+from myx_kit.retry import RetryPolicy
 
 # Commands of one statement.
 _AT_ONCE = 500
+# The owners of these commands write the same rows, in an order of their own: PostgreSQL may let one side begin anew.
+_CONFLICTS = RetryPolicy(max_retries=5, base_delay_s=0.05, jitter=0.5)
 _UNSENT = Outcome(
     Status.CANCELLED, "cancelled", "cancelled before it was sent to the agent", completeness=Completeness.UNVERIFIED
 )
@@ -32,14 +37,22 @@ class CancelUnderWay:
         """What was never sent ends at once; the owners of what runs are told."""
         some_run = False
         while found := await self._store.under_way(job_id, _AT_ONCE):
-            told = [_event(command, kind) for command, kind in found]
-            ids = [command.id for command, _ in found]
-            some_run |= await self._store.cancel_commands(ids, grace_s, actor, _UNSENT.message, told)
+            some_run |= await self._ask(found, grace_s, actor)
             self._on_event()
             if len(found) < _AT_ONCE:
                 break
         if some_run:
             await self._wake_all()
+
+    async def _ask(self, found: Sequence[tuple[Command, str]], grace_s: float, actor: str) -> bool:
+        told = [_event(command, kind) for command, kind in found]
+        ids = [command.id for command, _ in found]
+        for delay_s in _CONFLICTS.delays():
+            try:
+                return await self._store.cancel_commands(ids, grace_s, actor, _UNSENT.message, told)
+            except Aborted:
+                await asyncio.sleep(delay_s)
+        return await self._store.cancel_commands(ids, grace_s, actor, _UNSENT.message, told)
 
 
 def _event(command: Command, kind: str) -> OutboxEvent:
