@@ -2,6 +2,8 @@
 
 import json
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -61,17 +63,38 @@ class Client:
         response = self._send("POST", "/session", json.dumps({"name": user, "password": password}).encode(), headers)
         self._check(response)
         answer = self._decoded(response)
-        cookie = response.headers.get("set-cookie", "").partition(";")[0]
+        cookies = [line.partition(";")[0] for line in response.headers.get("set-cookie", "").split("\n")]
         self._identity = {
-            "Cookie": cookie,
+            "Cookie": "; ".join(cookies),
             "X-CSRF-Token": str(answer.get("csrf_token") or ""),
             "Origin": self.endpoint.site,
         }
         return answer
 
+    def sign_out(self) -> None:
+        """Ends that session; where that fails it ends by itself."""
+        with suppress(Failure):
+            self.delete("/session")
+        self._identity = {}
+
     def upload(self, method: str, path: str, body: Upload, media_type: str) -> Document:
         """The answer to a large body, which is sent as it is read."""
         return self._document(method, path, body, {"Content-Type": media_type})
+
+    def download(self, path: str, take: Callable[[bytes], object], **query: Any) -> None:
+        """Gives what is at `path` to `take` as it comes. Unreachable when it breaks off."""
+        target = f"{self.endpoint.prefix}{_BASE}{path}?{urlencode(query)}"
+        connection = self._connection or self._connect()
+        try:
+            response = connection.download(target, self._identity, take)
+        except BrokenPipeError:
+            raise
+        except (OSError, ProtocolError) as error:
+            raise self._unreachable(error, maybe_sent=True) from None
+        finally:
+            connection.close()
+            self._connection = None
+        self._check(response)
 
     def upgrade(self, path: str, headers: dict[str, str]) -> tuple[socket.socket, dict[str, str], bytes]:
         """Asks to switch protocols: the socket, the headers of the 101 answer, and what was already read behind it.

@@ -5,6 +5,7 @@ as all the rest of `myx run`. TLS is imported only when the address asks for it.
 """
 
 import socket
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
@@ -22,7 +23,7 @@ class ProtocolError(Exception):
 
 
 class Response(NamedTuple):
-    """`headers` by lower-case name; of a name that comes twice the last one counts."""
+    """`headers` by lower-case name; of a name that comes twice the last one counts, of `set-cookie` all, by line."""
 
     status: int
     headers: dict[str, str]
@@ -71,6 +72,20 @@ class Connection:
         self.sock.sendall(head + (body or b""))
         return self._response()
 
+    def download(self, target: str, headers: dict[str, str], take: Callable[[bytes], object]) -> Response:
+        """A GET whose body is given to `take` as it comes; that of a refusal is in the answer."""
+        lines = [f"GET {target} HTTP/1.1", f"Host: {self._host}", *(f"{name}: {headers[name]}" for name in headers)]
+        self.sock.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
+        status, answered = self._head()
+        if status >= 300 or "chunked" not in answered.get("transfer-encoding", "").lower():
+            body = self._body(status, answered)
+            if status < 300:
+                take(body)
+            return Response(status, answered, body)
+        for piece in self._pieces():
+            take(piece)
+        return Response(status, answered, b"")
+
     def _upload(self, head: bytes, body: Upload) -> Response:
         """Sends head and body; what was answered before all was taken is the answer, too."""
         self.sock.settimeout(_UPLOAD_TIMEOUT_S)
@@ -118,8 +133,12 @@ class Connection:
             raise ProtocolError
         if words[0] == "HTTP/1.0":
             self.reusable = False
-        pairs = (line.partition(":") for line in lines)
-        return int(words[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}
+        headers: dict[str, str] = {}
+        for name, _, value in (line.partition(":") for line in lines):
+            key = name.strip().lower()
+            before = f"{headers[key]}\n" if key == "set-cookie" and key in headers else ""
+            headers[key] = before + value.strip()
+        return int(words[1]), headers
 
     def _body(self, status: int, headers: dict[str, str]) -> bytes:
         if status in {SWITCHING_PROTOCOLS, 204, 304}:
@@ -135,13 +154,19 @@ class Connection:
 
     def _chunks(self) -> bytes:
         whole = bytearray()
+        for piece in self._pieces():
+            whole += piece
+            if len(whole) > _BODY_LIMIT_BYTES:
+                raise ProtocolError
+        return bytes(whole)
+
+    def _pieces(self) -> Iterator[bytes]:
         while size := _size(self._line().partition(b";")[0].decode("latin-1"), 16):
-            whole += self._exactly(size)
-            if self._line() or len(whole) > _BODY_LIMIT_BYTES:
+            yield self._exactly(size)
+            if self._line():
                 raise ProtocolError
         while self._line():
             pass
-        return bytes(whole)
 
     def _line(self) -> bytes:
         while (end := self._buffer.find(b"\r\n")) < 0:

@@ -103,5 +103,9 @@ SPECS: tuple[Spec, ...] = (
     _spec("token revoke", "revoke API tokens", "access:tokens", "token:revoke"),
     _spec("session list", "list logins of browsers", "access:of_user", "session:list_"),
     _spec("session revoke", "end logins of browsers", "access:sessions", "session:revoke"),
+    _spec("audit list", "list who did what, newest first", "audit:list_", "audit:list_"),
+    _spec("audit export", "write the whole audit trail as JSON lines", "audit:export", "audit:export"),
+    _spec("audit verify", "check that the audit trail is what it was", "audit:verify", "audit:verify"),
+    _spec("events", "show what happened in the fleet, and what happens", "audit:events", "events:events"),
     _spec("inventory", "print an Ansible inventory", "inventory:inventory", "inventory:inventory"),
 )

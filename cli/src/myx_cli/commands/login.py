@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from argparse import Namespace
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ def login(arguments: Namespace) -> int:
     client = Client(endpoint_of(context.url, context.token, "the login", ca))
     me = _me(client.get("/session"))
     contexts.save(Book({**book.contexts, place.name: context._replace(user=_user(me))}, place.name))
-    _revoke_before(client, place.before, context)
+    _revoke_before(place.before, context)
     if arguments.output == "json":
         print_json({"context": place.name, "url": context.url, "name": me.get("name"), "token_id": context.token_id})
     else:
@@ -94,17 +95,16 @@ def _typed_token() -> str:
 def _with_password(endpoint: Endpoint, arguments: Namespace, place: _Place) -> Context:
     user = arguments.user or _typed_user(place.before.user if place.before else "")
     password = from_stdin("--password-stdin") if arguments.password_stdin else ask("password", _NO_TERMINAL)
-    content: Document = {"name": arguments.token_name or f"myx on {socket.gethostname()}"}
+    # A name is given once only; this one tells which machine to look at, and when it logged in.
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    content: Document = {"name": arguments.token_name or f"myx on {socket.gethostname()}, {when} UTC"}
     wished = {"role": arguments.role, "selector": arguments.selector, "expires_in_s": arguments.expires_in}
     content |= {name: value for name, value in wished.items() if value is not None}
     client = Client(endpoint)
     try:
         client.sign_in(user, password)
-        made = client.post("/tokens", content)
-        try:
-            client.delete("/session")
-        except Failure as failure:
-            note(f"the session that made the token was not ended: {failure.message}; it ends by itself")
+        made = client.post("/tokens", content, idempotency_key=os.urandom(16).hex())
+        client.sign_out()
     finally:
         client.close()
     return Context(endpoint.shown, str(made["token"]), str(made["id"]), ca=endpoint.ca)
@@ -125,17 +125,18 @@ def _typed_user(before: str) -> str:
     return answer
 
 
-def _revoke_before(client: Client, before: Context | None, now: Context) -> None:
-    """The token that this login replaces is of no use any more."""
+def _revoke_before(before: Context | None, now: Context) -> None:
+    """The token that this login replaces is of no use any more; it revokes itself."""
     if before is None or not before.token_id or before.token_id == now.token_id:
         return
+    client = Client(endpoint_of(before.url, before.token, "the login before", before.ca))
     try:
         client.delete(f"/tokens/{segment(before.token_id)}")
-    except ApiError as error:
-        if error.status not in {401, 403, 404}:
-            note(f"the token before was not revoked: {error.message}")
     except Failure as failure:
-        note(f"the token before was not revoked: {failure.message}")
+        if not isinstance(failure, ApiError) or failure.status not in {401, 404}:
+            note(f"the token before was not revoked: {failure.message}")
+    finally:
+        client.close()
 
 
 def logout(arguments: Namespace) -> int:

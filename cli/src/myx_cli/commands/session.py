@@ -5,6 +5,7 @@ from argparse import Namespace
 from myx_cli.api import Client, Document, segment
 from myx_cli.endpoint import find
 from myx_cli.pages import all_items
+from myx_cli.persons import as_person
 from myx_cli.sinks import print_json
 from myx_cli.tables import When, print_table
 
@@ -27,9 +28,14 @@ def list_(arguments: Namespace) -> int:
 def revoke(arguments: Namespace) -> int:
     """Ends sessions."""
     client = Client(find(arguments))
-    for session_id in arguments.ids:
-        client.delete(f"/sessions/{segment(session_id)}")
+    as_person(client, lambda client: _delete_all(client, arguments.ids))
     return 0
+
+
+def _delete_all(client: Client, ids: list[str]) -> None:
+    while ids:
+        client.delete(f"/sessions/{segment(ids[0])}")
+        del ids[0]
 
 
 def _row(session: Document) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from myx_cli.endpoint import find
 from myx_cli.errors import UsageError
 from myx_cli.output import note, print_line
 from myx_cli.pages import all_items
+from myx_cli.persons import as_person
 from myx_cli.private_files import write_private
 from myx_cli.sinks import print_json
 from myx_cli.tables import When, print_table
@@ -34,12 +35,14 @@ def create(arguments: Namespace) -> int:
     if arguments.to and os.path.lexists(arguments.to):
         raise UsageError(f"--to: {clean(arguments.to)} exists already and is not overwritten")
     client = Client(find(arguments))
-    made = client.post("/tokens", _content(arguments), idempotency_key=os.urandom(16).hex())
+    content, key = _content(arguments), os.urandom(16).hex()
+    made = as_person(client, lambda client: client.post("/tokens", content, idempotency_key=key))
     token = str(made.pop("token", ""))
     if arguments.to:
         try:
             write_private(arguments.to, f"{token}\n")
         except BaseException:
+            # Nobody has it: it is of no use, and would only lie about.
             client.delete(f"/tokens/{segment(str(made['id']))}")
             raise
     elif arguments.output == "json":
@@ -65,9 +68,14 @@ def _content(arguments: Namespace) -> Document:
 def revoke(arguments: Namespace) -> int:
     """Revokes tokens: they are taken by nobody from now on."""
     client = Client(find(arguments))
-    for token_id in arguments.ids:
-        client.delete(f"/tokens/{segment(token_id)}")
+    as_person(client, lambda client: _delete_all(client, arguments.ids))
     return 0
+
+
+def _delete_all(client: Client, ids: list[str]) -> None:
+    while ids:
+        client.delete(f"/tokens/{segment(ids[0])}")
+        del ids[0]
 
 
 def _row(token: Document) -> tuple[object, ...]:

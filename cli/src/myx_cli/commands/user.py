@@ -56,8 +56,6 @@ def set_(arguments: Namespace) -> int:
     if arguments.grant and arguments.no_grants:
         raise UsageError("--grant and --no-grants exclude each other")
     changes: Document = {}
-    if arguments.name is not None:
-        changes["name"] = arguments.name
     if arguments.display_name is not None:
         changes["display_name"] = arguments.display_name
     if arguments.grant or arguments.no_grants:

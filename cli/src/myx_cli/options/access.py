@@ -61,7 +61,6 @@ def user_add(parser: ArgumentParser) -> None:
 def user_set(parser: ArgumentParser) -> None:
     """`myx user set`."""
     user(parser)
-    parser.add_argument("--name", metavar="NAME", help="a new name")
     parser.add_argument("--ask-password", action="store_true", help="ask for a new password on the terminal")
     state = parser.add_mutually_exclusive_group()
     state.add_argument("--disable", action="store_true", help="no login and no token is taken any more")

@@ -1,6 +1,7 @@
 """Values on the command line: texts to what they mean, or ArgumentTypeError."""
 
 import re
+import time
 from argparse import ArgumentTypeError
 
 from myx_cli.text import parse_duration
@@ -145,3 +146,25 @@ def grant(text: str) -> dict[str, str]:
 def lifetime(text: str) -> float | None:
     """How long something is valid; None: for ever."""
     return None if text == "never" else limit(text)
+
+
+def moment(text: str) -> str:
+    """A point in time, or how long ago it was: as the API takes it."""
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.fromtimestamp(time.time() - parse_duration(text), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(f"{text!r} is no time: 2026-01-31T12:00:00Z, or how long ago: 30m, 2h, 7d") from None
+
+
+def head(text: str) -> dict[str, object]:
+    """An entry of the audit trail by number and hash."""
+    number, _, digest = text.partition(":")
+    if not number.isascii() or not number.isdigit() or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise ArgumentTypeError(f"{text!r} is not NUMBER:HASH, as myx audit verify tells it")
+    return {"seq": int(number), "hash": digest}
