@@ -4,8 +4,10 @@ VENV := .venv
 # Which of bench/: first_light, fan_out, log_ingest, heartbeats, log_table.
 BENCH ?= first_light
 BIN := $(VENV)/bin
-PACKAGES := protos kit services/registry services/heartbeat services/executor services/gateway agent cli deploy/agent deploy/standalone
+PACKAGES := protos kit services/registry services/heartbeat services/executor services/gateway agent cli client deploy/agent deploy/standalone
 MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES)) protos/generate.py $(shell find protos/myx -name '*.proto')
+# Made from the OpenAPI document, at install and whenever that has changed.
+CLIENT := client/src/myx_client/api.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EDITABLE := install --no-build-isolation -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
@@ -25,9 +27,9 @@ up: install ## Run all of MyX on this machine (Ctrl-C stops it)
 	@$(BIN)/python dashboard/build.py --optional
 	@exec $(BIN)/myx-standalone up
 
-install: $(VENV)/.installed ## Install MyX into .venv
+install: $(VENV)/.installed $(CLIENT) ## Install MyX into .venv
 
-dev: $(VENV)/.dev ## Install the tools for tests and checks as well
+dev: $(VENV)/.dev $(CLIENT) ## Install the tools for tests and checks as well
 
 test: dev ## Run the whole test suite
 	$(PYTEST) -m "not long" -n $(WORKERS) --dist loadfile $(ARGS)
@@ -58,7 +60,7 @@ images: agent-bundle dashboard ## Build the services' container images (podman o
 	deploy/docker/build $(SERVICES)
 
 clean: ## Remove what was built (not the data in .myx)
-	rm -rf $(VENV) build dashboard/node_modules services/gateway/src/myx_gateway/dashboard_files protos/gen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dashboard/node_modules services/gateway/src/myx_gateway/dashboard_files protos/gen $(CLIENT) $(CLIENT:api.py=models.py) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 ifneq ($(MADE_FOR),)
 ifneq ($(MADE_FOR),$(CURDIR)/$(VENV))
@@ -86,6 +88,9 @@ $(VENV)/.installed: $(VENV)/bin/python $(MANIFESTS)
 	@$(PIP) install -c constraints.txt hatchling editables grpcio-tools mypy-protobuf
 	@$(PIP) $(EDITABLE) $(addprefix -e ,$(PACKAGES))
 	@touch $@
+
+$(CLIENT): client/generate.py tests/contract/openapi/openapi.json $(VENV)/.installed
+	@$(BIN)/python client/generate.py
 
 $(VENV)/.dev: $(VENV)/.installed tests/requirements.txt tests/testkit/pyproject.toml
 	@echo "Installing the tools for tests and checks"
