@@ -17,7 +17,7 @@ import psutil
 
 from bench.cluster import Cluster, cluster
 
-SERVICES = ("registry", "heartbeat", "executor", "gateway")
+SERVICES = ("registry", "heartbeat", "executor-1", "gateway")
 _SETTLE_S = 10.0
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--ports", action="store_true", help="with the port of /metrics open on each service")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     given = parser.parse_args()
-    ports = {f"MYX_{name.upper()}_HTTP_LISTEN": "127.0.0.1:0" for name in SERVICES} if given.ports else {}
+    ports = {f"MYX_{name.partition('-')[0].upper()}_HTTP_LISTEN": "127.0.0.1:0" for name in SERVICES} if given.ports else {}
     result = asyncio.run(measure(given.seconds, ports))
     print(json.dumps(result, indent=1))
     if given.json:

@@ -4,14 +4,12 @@ A service keeps its revisions in `<script_location>/versions/`; nothing else is 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, NullPool, create_engine, text
 
 from myx_kit.db.engine import connect_arguments, psycopg_url, translate_database_errors
@@ -29,14 +27,14 @@ def upgrade(
 
     Blocking. Unavailable when the database is away or a lock is not had in time.
     """
-    _run(url, schema, script_location, lambda config: command.upgrade(config, revision), require_auth)
+    _run(url, schema, script_location, "upgrade", revision, require_auth)
 
 
 def downgrade(
     url: str, schema: str, script_location: Path, revision: str = "base", *, require_auth: str = "scram-sha-256"
 ) -> None:
     """Take `schema` back to `revision`, all or nothing. Blocking."""
-    _run(url, schema, script_location, lambda config: command.downgrade(config, revision), require_auth)
+    _run(url, schema, script_location, "downgrade", revision, require_auth)
 
 
 def check_drift(url: str, metadata: MetaData, *, require_auth: str = "scram-sha-256") -> list[str]:
@@ -53,27 +51,24 @@ def check_drift(url: str, metadata: MetaData, *, require_auth: str = "scram-sha-
             return kind != "table" or name not in partitions
 
         options = {"include_schemas": True, "include_name": ours, "version_table_schema": metadata.schema}
-        context = MigrationContext.configure(connection, opts=options)
-        return [str(difference) for difference in compare_metadata(context, metadata)]
+        found_differences: list[str] = _alembic().differences(connection, metadata, options)
+        return found_differences
 
 
-def _run(url: str, schema: str, script_location: Path, action: Callable[[Config], None], require_auth: str) -> None:
+def _run(  # noqa: PLR0917 - the two verbs above pass on what they were given
+    url: str, schema: str, script_location: Path, verb: str, revision: str, require_auth: str
+) -> None:
     with _connection(url, require_auth) as connection:
         connection.execute(text(f"set local lock_timeout = '{_WAIT_FOR_OTHERS_S}s'"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _lock_key(schema)})
         connection.execute(text(f"set local lock_timeout = '{_LOCK_TIMEOUT_S}s'"))
         quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
         connection.execute(text(f"create schema if not exists {quoted}"))
-        action(_config(connection, schema, script_location))
+        getattr(_alembic(), verb)(connection, schema, script_location, revision)
 
 
-def _config(connection: Connection, schema: str, script_location: Path) -> Config:
-    config = Config()
-    config.set_main_option("script_location", _escaped(Path(__file__).parent / "alembic_env"))
-    config.set_main_option("version_locations", _escaped(script_location / "versions"))
-    config.set_main_option("path_separator", "newline")
-    config.attributes |= {"connection": connection, "schema": schema}
-    return config
+def _alembic() -> Any:
+    return importlib.import_module("myx_kit.db.alembic_runs")
 
 
 @contextmanager
@@ -82,11 +77,6 @@ def _connection(url: str, require_auth: str) -> Iterator[Connection]:
     engine = create_engine(psycopg_url(url), poolclass=NullPool, connect_args=arguments, hide_parameters=True)
     with translate_database_errors(), engine.begin() as connection:
         yield connection
-
-
-def _escaped(path: Path) -> str:
-    # Alembic's options are those of configparser.
-    return str(path).replace("%", "%%")
 
 
 def _lock_key(schema: str) -> int:
