@@ -30,7 +30,10 @@ from myx_gateway.api import (
     schedules,
     searches,
     servers,
+    session,
     status,
+    tokens,
+    users,
     watching,
 )
 from myx_gateway.bodies import BodyLimits
@@ -64,7 +67,7 @@ API_PREFIX = "/api/v1"
 _RECHECK_S = 9.0
 _ROUTERS = (
     *(watching.router, servers.router, host_keys.router, credentials.router, agents.router, commands.router),
-    *(jobs.router, schedules.router, searches.router),
+    *(jobs.router, schedules.router, searches.router, session.router, users.router, tokens.router),
     *(deployments.router, http.router, playbooks.router, artifacts.router, status.router),
 )
 
@@ -167,7 +170,7 @@ class Gateway:
         server = HttpServer(Observed(Dashboard(door)), listener, drain_s=settings.drain_s)
         owner = TaskOwner("gateway")
         stack.push_async_callback(owner.close)
-        doorkeeper.supervise(owner, settings.first_admin_password_file)
+        await doorkeeper.supervise(owner, settings.first_admin_password_file)
         serving = owner.start(server.run(), name="http", critical=True)
         stack.push_async_callback(self._stop, server, serving)
         await server.wait_started()

@@ -2,18 +2,21 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from myx_gateway.access import users as users_module
 from myx_gateway.access.addresses import ClientAddresses
+from myx_gateway.access.belongings import check_sees
 from myx_gateway.access.cookies import Cookies
 from myx_gateway.access.identities import Identities
 from myx_gateway.access.origins import Origins
 from myx_gateway.access.passwords import THREADS, Passwords
+from myx_gateway.access.principal import Principal
 from myx_gateway.access.selectors import SelectorCheck
 from myx_gateway.access.sessions import Lifetimes, Sessions
 from myx_gateway.access.token import TokenCheck
@@ -33,6 +36,7 @@ log = get_logger()
 
 _HOUSEKEEPING_S: Final = 600.0
 _FIRST_ADMIN_S: Final = 1.0
+_FIRST_TRY_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,24 @@ class Doorkeeper:
     gate: Gate
     lifetimes: Lifetimes
 
-    def supervise(self, owner: TaskOwner, first_admin_password_file: Path | None) -> None:
-        """Start what goes on in the background."""
+    async def whose(self, user: str, principal: Principal) -> UUID | None:
+        """Which user a list is to be about; None: all. NotFound `USER_NOT_FOUND`, only for who may know."""
+        if user == "*" or not (user or principal.user_id):
+            return None
+        if not user or user in {principal.user_id, principal.name.removeprefix("user:")}:
+            return UUID(principal.user_id) if principal.user_id else None
+        check_sees(principal, None)
+        return (await self.users.get(user)).id
+
+    async def supervise(self, owner: TaskOwner, first_admin_password_file: Path | None) -> None:
+        """Start what goes on in the background; where the database is there, the first admin is too afterwards."""
         owner.start(Loop("access-housekeeping", _HOUSEKEEPING_S, self._keep_house).run(), name="access-housekeeping")
         if first_admin_password_file is not None:
             making = _FirstAdmin(self.database, self.passwords, first_admin_password_file)
             owner.start(making.run(), name="first-admin")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_TRY_S):
+                    await making.tried.wait()
 
     async def _keep_house(self) -> None:
         async with self.database.begin() as connection:
@@ -70,6 +86,7 @@ class _FirstAdmin:
         self._database = database
         self._passwords = passwords
         self._password_file = password_file
+        self.tried = asyncio.Event()
 
     async def run(self) -> None:
         """Try until there is a user. What is wrong with the file or the password is logged, and the door stays open."""
@@ -85,6 +102,8 @@ class _FirstAdmin:
                 return
             else:
                 return
+            finally:
+                self.tried.set()
             await asyncio.sleep(_FIRST_ADMIN_S)
 
 

@@ -94,6 +94,8 @@ def response_for(error: MyxError, request_id: str, headers: dict[str, str] | Non
     """The whole answer; works before the upgrade of a WebSocket too (`send_denial_response`)."""
     status = status_of(error)
     own = dict(_HEADERS_OF_STATUS.get(status, {}))
+    if "retry_after_s" in error.fields:
+        own["Retry-After"] = error.fields["retry_after_s"]
     if error.reason == "RANGE_BEYOND_END":
         own["Content-Range"] = f"bytes */{error.fields['size']}"
     return Response(

@@ -1,6 +1,6 @@
 """Browser sessions: begun by a password, ended by their owner, by an administrator or by time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -66,8 +66,8 @@ class Sessions:
         self._identities = identities
         self._lifetimes = lifetimes
 
-    async def log_in(self, login: Login) -> LoggedIn:
-        """A new session; what the browser had before ends.
+    async def log_in(self, login: Login, known: Callable[[User], None]) -> LoggedIn:
+        """A new session; what the browser had before ends. `known` is called when there is a user of this name.
 
         Unauthenticated `LOGIN_FAILED` for a wrong password, an unknown or a disabled user alike, and after the same
         time. ResourceExhausted `LOGIN_THROTTLED` (field `retry_after_s`), `LOGIN_BUSY`.
@@ -77,6 +77,8 @@ class Sessions:
             # A query for a name that nobody can have too: it must take the same time.
             found = await access_users.find_with_password(connection, name if is_name(name) else "-")
             user = None if found is None else found[0]
+            if user is not None:
+                known(user)
             attempt = await throttle.begin(connection, user, name[:255], login.address, login.device)
         password_hash = None if found is None else found[1]
         right = await self._passwords.matches(password_hash, login.password[: MAX_LENGTH + 1], known=attempt.known)
@@ -122,6 +124,7 @@ class Sessions:
         """Change one's own password; all other sessions end. InvalidArgument `PASSWORD_WRONG`, `PASSWORD_WEAK`."""
         check_logged_in(principal)
         user_id = UUID(principal.user_id)
+        check_new_password(new, principal.name.partition(":")[2])
         async with self._database.begin() as connection:
             found = await access_users.find_with_password(connection, user_id)
             if found is None:
@@ -129,7 +132,6 @@ class Sessions:
             # Whoever has come by a session must not be able to try passwords with it.
             attempt = await throttle.begin(connection, None, f"session {principal.session_id}", address, "")
         user, password_hash = found
-        check_new_password(new, user.name)
         if not await self._passwords.matches(password_hash, old, known=True):
             raise InvalidArgument("PASSWORD_WRONG", "is not your password", field="old_password")
         if new == old:
