@@ -14,7 +14,7 @@ from myx_gateway.api.performing import perform
 from myx_gateway.operations import BY_NAME, OPERATIONS
 
 # Not operations: probes and the documents themselves.
-BESIDE: Final = frozenset({"/healthz", "/readyz"})
+BESIDE: Final = frozenset({"/healthz", "/readyz", "/rpc", "/api/v1/openapi.json"})
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
 

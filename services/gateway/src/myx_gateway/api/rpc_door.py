@@ -122,7 +122,7 @@ class RpcDoor:
         except MyxError as error:
             raise _problem_error(json.loads(body_of(error, request.state.request_id))) from None
         status, answer = await self._ask(scope, body)
-        log.info("rpc_call", request_id=request.state.request_id, method=call.method, status=status)
+        log.info("rpc_call", request_id=request.state.request_id, operation=call.method, status=status)
         if status < 300:
             return json.loads(answer) if answer else None
         raise _problem_error(json.loads(answer))
