@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         help="check that the audit trail is what it was",
         description="Exit code 1, and the number of the first bad entry, when it was tampered with.",
     )
-    audit.add_argument("--expect", metavar="SEQ:HASH", default="", help="a head that was printed earlier and kept elsewhere")
+    audit.add_argument("--expect", metavar="SEQ:HASH", default="", help="a head that was kept elsewhere")
     return parser
 
 

@@ -90,7 +90,8 @@ class GatewaySettings(DatabaseSettings, NatsSettings):
     # Seconds for which a stream's source may be away (an executor restarts) before the client is told.
     stream_heal_s: float = Field(default=30, ge=0, le=600)
 
-    # Seconds after which a gateway that says nothing counts as dead: what it was about is then `unknown` in the audit trail.
+    # Seconds after which a gateway that says nothing counts as dead; what it was about is then `unknown` in the audit
+    # trail.
     audit_lease_s: float = Field(default=20, ge=2, le=300)
     # Days for which audit entries are kept; 0: for ever. What is dropped is sealed first (docs/audit.md).
     audit_keep_days: float = Field(default=0, ge=0, le=36_500)

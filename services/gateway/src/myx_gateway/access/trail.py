@@ -253,8 +253,8 @@ class Retention:
 
     async def run_once(self) -> int:
         """Drop what is older; how many. Unavailable."""
-        total = 0
-        while dropped := await self._store.seal(datetime.now(UTC) - self._keep, self._seal):
+        total, before = 0, datetime.now(UTC) - self._keep
+        while dropped := await self._store.seal(before, self._seal):
             log.info("audit_entries_dropped", entries=dropped)
             total += dropped
         return total

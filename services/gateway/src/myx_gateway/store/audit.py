@@ -125,14 +125,11 @@ class AuditStore:
             return len(rows)
 
     async def seal(self, before: datetime, document_of: SealOf) -> int:
-        """Drop the oldest entries, all older than `before`, and chain the entry that says so; how many, at most a lot.
-
-        The last entry stays, whatever its age.
-        """
+        """Drop the oldest entries, all older than `before`, and chain the entry that says so; how many, at most a lot."""
         async with self._uow.begin() as connection:
             head, sealed = await _locked(connection)
             young = await connection.scalar(sa.select(sa.func.min(_COLUMNS.seq)).where(_COLUMNS.at >= before))
-            beyond = head.seq if young is None else young
+            beyond = head.seq + 1 if young is None else young
             through = min(beyond - 1, sealed.seq + _SEALED_AT_ONCE)
             hash_ = await connection.scalar(sa.select(_COLUMNS.hash).where(_COLUMNS.seq == through))
             if through <= sealed.seq or hash_ is None:
