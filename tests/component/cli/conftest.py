@@ -21,6 +21,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from cli_fake_access import COOKIES, FakeAccess
 from cli_fake_jobs import FakeJobs, problem
 
 TOKEN = "tok-3f9a71c0de"
@@ -125,6 +126,7 @@ class FakeGateway:
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     server: asyncio.Server | None = None
     jobs: FakeJobs = field(init=False)
+    access: FakeAccess = field(default_factory=FakeAccess)
 
     def __post_init__(self) -> None:
         self.jobs = FakeJobs(self)
@@ -203,7 +205,8 @@ class FakeGateway:
             return False
         status, document = self.answer(request) if answer is None or isinstance(answer, str) else answer
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
-        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content)
+        cookies = COOKIES if (method, request.path, status) == ("POST", "/session", 200) else ""
+        writer.write(f"HTTP/1.1 {status} X\r\n{cookies}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         await writer.drain()
         return True
 
@@ -215,14 +218,17 @@ class FakeGateway:
         return None
 
     def authorized(self, request: Request) -> bool:
-        return request.headers.get("authorization") == f"Bearer {TOKEN}"
+        return request.headers.get("authorization") == f"Bearer {TOKEN}" or self.access.knows(request)
 
     def answer(self, request: Request) -> Answer:
+        self.access.url = self.url
+        if (request.method, request.path) == ("POST", "/session"):
+            return self.access.log_in(request)
         if not self.authorized(request):
             return problem(401, "UNAUTHENTICATED", "who are you")
-        of_jobs = self.jobs.answer(request)
-        if of_jobs is not None:
-            return of_jobs
+        known = self.jobs.answer(request) or self.access.answer(request)
+        if known is not None:
+            return known
         route = (request.method, *request.path.strip("/").split("/"))
         match route:
             case ("POST", "commands"):

@@ -2,7 +2,7 @@
 
 from argparse import SUPPRESS, ArgumentParser
 
-from myx_cli.options.types import grant, lifetime, limit, role, selector
+from myx_cli.options.types import grant, lifetime, role, selector, validity
 
 
 def login(parser: ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def login(parser: ArgumentParser) -> None:
     parser.add_argument("--token-name", metavar="TEXT", help="what to call the token (myx on this host)")
     parser.add_argument("--role", type=role, metavar="ROLE", help="the token may do no more: viewer, operator, admin")
     parser.add_argument("--selector", "-l", type=selector, metavar="SELECTOR", help="and only on these servers")
-    parser.add_argument("--expires-in", type=limit, metavar="TIME", help="how long it is valid (90d)")
+    parser.add_argument("--expires-in", type=validity, metavar="TIME", help="how long it is valid (90d)")
     parser.epilog = "--context NAME says what to call it; without, it is called after the host."
 
 
@@ -84,7 +84,9 @@ def _about_user(parser: ArgumentParser) -> None:
 
 def of_user(parser: ArgumentParser) -> None:
     """Things of everybody, or of one user."""
-    parser.add_argument("--user", metavar="USER", help="of this user (without: your own; of an admin: all)")
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--user", metavar="USER", help="of this user (without: your own)")
+    whose.add_argument("--all", action="store_const", const="*", dest="user", help="of all users")
 
 
 def token_create(parser: ArgumentParser) -> None:

@@ -143,9 +143,14 @@ def grant(text: str) -> dict[str, str]:
     return {"role": form[1], "selector": form[2] or "all"}
 
 
-def lifetime(text: str) -> float | None:
-    """How long something is valid; None: for ever."""
-    return None if text == "never" else limit(text)
+def validity(text: str) -> int:
+    """How long something is valid, in whole seconds."""
+    return int(limit(text))
+
+
+def lifetime(text: str) -> int | None:
+    """The same; None: for ever."""
+    return None if text == "never" else validity(text)
 
 
 def moment(text: str) -> str:
