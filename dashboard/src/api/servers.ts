@@ -1,5 +1,5 @@
 /** What several pages ask about servers. */
-import { queryOptions } from '@tanstack/react-query';
+import { keepPreviousData, queryOptions } from '@tanstack/react-query';
 import { allPages, request } from './client';
 import type { Agent, HeartbeatStatus, Server, Status } from './types';
 
@@ -8,7 +8,7 @@ export const serverList = (selector: string) =>
   queryOptions({
     queryKey: ['servers', 'list', selector],
     queryFn: ({ signal }) => allPages<Server>('/servers', { selector }, signal),
-    placeholderData: (before) => before,
+    placeholderData: keepPreviousData,
   });
 
 export const serverDetail = (server: string) =>

@@ -17,6 +17,7 @@ export type Metric = Schemas['Metric'];
 export type Status = Schemas['Status'];
 export type Step = Schemas['Step'];
 export type Transition = Schemas['Transition'];
+export type FactChange = Schemas['FactChange'];
 export type HostKeyState = Schemas['HostKeyState'];
 export type HeartbeatStatus = Schemas['HeartbeatStatus'];
 export type CheckResult = Schemas['CheckResult'];

@@ -24,7 +24,7 @@ interface DataTableProps<T> {
   columns: readonly Column<T>[];
   rowKey: (row: T) => string;
   /** Of the scrolled part; a page has one scroll bar where rows are few. */
-  height?: number | string;
+  height?: number | 'auto' | string;
   rowHeight?: number;
   empty?: ReactNode;
   /** Selected rows have a checkbox when these are given. */
@@ -55,7 +55,7 @@ export function DataTable<T>(props: DataTableProps<T>) {
   const template = [...(selected ? ['2.5rem'] : []), ...widths].join(' ');
   if (rows.length === 0 && props.empty) return <>{props.empty}</>;
   const fits = sorted.length * rowHeight + rowHeight + 4;
-  const height = props.height ?? `min(${fits}px, max(20rem, calc(100dvh - 17rem)))`;
+  const height = (props.height === 'auto' ? Math.min(fits, 420) : props.height) ?? `min(${fits}px, max(20rem, calc(100dvh - 17rem)))`;
   return (
     <Box className={classes.frame}>
       <div

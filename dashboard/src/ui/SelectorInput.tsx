@@ -1,6 +1,6 @@
 import { Text, TextInput, type TextInputProps } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
 import { ApiError, request, type PageOf } from '@/api/client';
 import type { JobPreview, Server } from '@/api/types';
@@ -34,7 +34,7 @@ export function useMatches(selector: string): Matches {
     enabled: settled !== '',
     retry: false,
     staleTime: 5000,
-    placeholderData: (before) => before,
+    placeholderData: keepPreviousData,
     queryFn: ({ signal }) => (operator ? preview(settled, signal) : firstPage(settled, signal)),
   });
   const failed = query.error instanceof ApiError ? query.error : null;
