@@ -19,6 +19,7 @@ from myx_gateway.access.standing import Renew, as_it_came
 from myx_gateway.api import (
     agents,
     artifacts,
+    audit,
     commands,
     credentials,
     deployments,
@@ -41,14 +42,18 @@ from myx_gateway.clients import OWN_NAME, Clients, connect
 from myx_gateway.dashboard import Dashboard
 from myx_gateway.door import Door, Gate
 from myx_gateway.doorkeeper import Doorkeeper, open_doorkeeper
+from myx_gateway.loops import AuditLoops, read_events
 from myx_gateway.observed import OPEN_STREAMS, Observed
 from myx_gateway.operations import BY_NAME
 from myx_gateway.rpc import add_services
 from myx_gateway.server import HttpServer, open_listener
 from myx_gateway.settings import GatewaySettings
+from myx_gateway.store.audit import AuditStore
 from myx_gateway.store.database import Database
-from myx_gateway.streams import http
+from myx_gateway.streams import audit as audit_export
+from myx_gateway.streams import events, http
 from myx_gateway.streams.book import StreamBook
+from myx_gateway.streams.event_ring import EventRing
 from myx_gateway.streams.outlet import Patience
 from myx_gateway.streams.parts import StreamParts
 from myx_gateway.streams.sockets import SOCKETS
@@ -69,6 +74,7 @@ _ROUTERS = (
     *(watching.router, servers.router, host_keys.router, credentials.router, agents.router, commands.router),
     *(jobs.router, schedules.router, searches.router, session.router, users.router, tokens.router),
     *(deployments.router, http.router, playbooks.router, artifacts.router, status.router),
+    *(audit.router, audit_export.router, events.router),
 )
 
 
@@ -77,6 +83,7 @@ def build_api(
     streams: StreamParts,
     *,
     auditor: Auditor | None = None,
+    audit_store: AuditStore | None = None,
     doorkeeper: Doorkeeper | None = None,
     renew: Renew = as_it_came,
     recheck_s: float = 15,
@@ -94,6 +101,7 @@ def build_api(
     app.state.clients = clients
     app.state.guard = Guard(clients)
     app.state.auditor = auditor or NullAuditor()
+    app.state.audit_store = audit_store
     app.state.doorkeeper = doorkeeper
     app.state.renew = renew
     app.state.recheck_s = recheck_s
@@ -162,9 +170,20 @@ class Gateway:
         if probes is not None:
             stack.push_async_callback(probes.close)
         patience = Patience(stall_s=settings.stream_stall_s, ping_s=settings.stream_ping_s)
-        parts = StreamParts(clients, self._streams, patience, settings.stream_heal_s)
-        renew = doorkeeper.identities.renewed
-        api = build_api(clients, parts, doorkeeper=doorkeeper, renew=renew, recheck_s=_RECHECK_S)
+        ring = EventRing(settings.events_kept)
+        parts = StreamParts(clients, self._streams, patience, settings.stream_heal_s, ring)
+        auditing = AuditLoops(settings, database)
+        auditing.start(stack)
+        await read_events(settings, ring, stack)
+        api = build_api(
+            clients,
+            parts,
+            auditor=auditing.trail,
+            audit_store=auditing.store,
+            doorkeeper=doorkeeper,
+            renew=doorkeeper.identities.renewed,
+            recheck_s=_RECHECK_S,
+        )
         await self._serve_services(stack, doorkeeper.identities, api.state.guard)
         door = build_door(api, settings, doorkeeper.gate)
         server = HttpServer(Observed(Dashboard(door)), listener, drain_s=settings.drain_s)

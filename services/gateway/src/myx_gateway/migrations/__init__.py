@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from myx_gateway.models import SCHEMA, access, metadata
+from myx_gateway.models import SCHEMA, access, audit, metadata
 from myx_kit.db import migrate
 
 _FOLDER = Path(__file__).parent
 # Importing them puts their tables into the metadata.
-_MODULES = (access,)
+_MODULES = (access, audit)
 
 
 def upgrade(url: str, revision: str = "head") -> None:
