@@ -1,0 +1,215 @@
+"""One `myx run` seen from outside: one trace through all services, one request id in all logs, figures that move."""
+
+import json
+import re
+import secrets
+import ssl
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+from myx_testkit.collector import Collector, SeenSpan
+from myx_testkit.ports import free_port
+from myx_testkit.standalone import Standalone
+from myx_testkit.wait import until_sync
+
+SERVICES = ("registry", "heartbeat", "executor", "gateway")
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+CALLER = f"00-{TRACE_ID}-b7ad6b7169203331-01"
+MONITORING = Path(__file__).resolve().parents[2] / "deploy" / "k8s" / "components" / "monitoring"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations" / "monitoring.md"
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with Collector() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def ports() -> dict[str, int]:
+    return {name: free_port() for name in SERVICES}
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory, collector: Collector, ports: dict[str, int]):
+    environment = {}
+    for name in SERVICES:
+        environment[f"MYX_{name.upper()}_OTLP_ENDPOINT"] = collector.endpoint
+        environment[f"MYX_{name.upper()}_HTTP_LISTEN"] = f"127.0.0.1:{ports[name]}"
+    deployment = Standalone(tmp_path_factory.mktemp("observed") / "home", environment=environment)
+    deployment.start()
+    yield deployment
+    deployment.stop()
+
+
+def metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def run(myx: Standalone, headers: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    """A command from its acceptance to its end."""
+    body = {"server": "local", "command": "echo", "args": ["hello"], **more}
+    command = myx.api().request("POST", "/commands", body, headers)
+
+    def final() -> Any:
+        found = myx.api().request("GET", f"/commands/{command['id']}")
+        return found if found["ended_at"] else None
+
+    return until_sync(final, 30) or final()
+
+
+def spans_of(collector: Collector, trace_id: str, command_id: str) -> list[SeenSpan]:
+    def has_all() -> bool:
+        spans = collector.trace(trace_id)
+        return any(one.attributes.get("myx.command_id") == command_id for one in spans) and any(
+            one.service == "myx-gateway" for one in spans
+        )
+
+    until_sync(has_all, 20, what="the spans of all services have come")
+    return collector.trace(trace_id)
+
+
+def test_one_run_is_one_trace_from_the_request_to_the_agent_and_its_events(observed, collector):
+    command = run(observed, {"traceparent": CALLER, "X-Request-Id": "run-for-the-trace"})
+    spans = spans_of(collector, TRACE_ID, command["id"])
+
+    assert {one.service for one in spans} == {"myx-gateway", "myx-executor", "myx-registry"}
+    by_id = {one.span_id: one for one in spans}
+    (request,) = [one for one in spans if one.name == "commands.run"]
+    assert (request.parent_id, request.attributes["http.response.status_code"]) == ("b7ad6b7169203331", 201)
+    assert request.attributes["myx.request_id"] == "run-for-the-trace"
+    (call,) = [one for one in spans if one.name.startswith("agent execute_command")]
+    way = []
+    while call is not None:
+        way.append((call.service, call.name))
+        call = by_id.get(call.parent_id)
+    assert way == [
+        ("myx-executor", "agent execute_command, get_command_log"),
+        ("myx-executor", "command"),
+        ("myx-executor", "myx.executor.v1.CommandService/RunCommand"),
+        ("myx-gateway", "myx.executor.v1.CommandService/RunCommand"),
+        ("myx-gateway", "commands.run"),
+    ]
+    (work,) = [one for one in spans if one.name == "command"]
+    assert work.attributes["myx.command_id"] == command["id"]
+
+
+def test_the_agent_notes_the_trace_in_its_log_and_in_the_record_of_the_command(observed):
+    other = TRACE_ID.replace("0af7", "0cf7")
+    body = {"server": "local", "command": "sleep", "args": ["600"]}
+    headers = {"traceparent": CALLER.replace("0af7", "0cf7")}
+    command = observed.api().request("POST", "/commands", body, headers)["id"]
+    try:
+        until_sync(lambda: observed.api().request("GET", f"/commands/{command}")["status"] == "running", 20)
+        (folder,) = [path for path in observed.home.agent.rglob(command) if path.is_dir()]
+        assert json.loads((folder / "meta.json").read_text())["trace_id"] == other
+        assert f"command {command} started, trace {other}" in log_of(observed, "agent")
+    finally:
+        observed.api().cancel(command, 1)
+
+
+async def test_the_events_of_a_run_carry_its_trace(observed):
+    command = run(observed, {"traceparent": CALLER})
+    headers = await headers_of(observed, f"myx.events.command.finished.{command['id']}")
+    assert re.fullmatch(rf"00-{TRACE_ID}-[0-9a-f]{{16}}-01", headers["traceparent"])
+
+
+def test_without_a_traceparent_a_request_begins_a_trace_and_heartbeats_begin_none(observed, collector):
+    command = run(observed)
+    until_sync(lambda: any(one.attributes.get("myx.command_id") == command["id"] for one in list(collector.spans)), 20)
+    (work,) = [one for one in collector.spans if one.attributes.get("myx.command_id") == command["id"]]
+
+    def roots() -> list[tuple[str, str]]:
+        return [(one.service, one.name) for one in collector.trace(work.trace_id) if not one.parent_id]
+
+    until_sync(roots, 20)
+    assert roots() == [("myx-gateway", "commands.run")]
+    others = {one.service for one in collector.spans if not one.parent_id}
+    assert others == {"myx-gateway"}
+
+
+def test_no_secret_and_nothing_that_a_user_wrote_is_in_a_span(observed, collector):
+    given, typed, argued, said = (secrets.token_hex(12) for _ in range(4))
+    command = run(
+        observed,
+        {"traceparent": CALLER.replace("0af7", "0bf7")},
+        command="sh",
+        args=["-c", f": {argued}; printf '%s%s' {said[:12]} {said[12:]}"],
+        secret_env={"VERY_SECRET": given},
+        env={"PLAIN": typed},
+    )
+    spans_of(collector, TRACE_ID.replace("0af7", "0bf7"), command["id"])
+    facts = json.loads(observed.home.agent_config.read_text())
+    hidden = [given, typed, argued, said, observed.home.token, *(facts[k] for k in ("agent_token", "rpc_path"))]
+    assert [value for value in hidden if value.encode() in collector.received] == []
+    assert b"select" not in collector.received.lower()
+
+
+def test_the_logs_of_all_services_are_found_by_the_request_id(observed):
+    run(observed, server="local")  # whatever was not known yet is
+    observed.api().request("GET", "/servers/local", None, {"X-Request-Id": "look-1"})
+    command = run(observed, {"X-Request-Id": "run-7"})
+
+    def chain() -> dict[str, list[dict[str, Any]]]:
+        return {name: lines_with(observed, name, "request_id", "run-7") for name in SERVICES}
+
+    until_sync(lambda: any(line["event"] == "command_finished" for line in chain()["executor"]), 20)
+    lines = chain()
+    assert [line["operation"] if "operation" in line else line["event"] for line in lines["gateway"]]
+    assert {"RunCommand"} <= {line["method"].rpartition("/")[2] for line in lines["executor"] if line["event"] == "rpc"}
+    (finished,) = [line for line in lines["executor"] if line["event"] == "command_finished"]
+    assert finished["command_id"] == command["id"]
+    assert all("trace_id" in line for line in lines["executor"])
+    assert lines_with(observed, "registry", "request_id", "look-1")
+
+
+@pytest.mark.parametrize("wrong", ["a b", "x" * 65, "../../etc", 'q"uote', "é"])
+def test_a_request_id_that_cannot_stand_in_a_log_is_replaced(observed, wrong):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{observed.port}/api/v1/status",
+        headers={"Authorization": f"Bearer {observed.home.token}", "X-Request-Id": wrong.encode().decode("latin-1")},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-Id"])
+
+
+def test_the_answer_says_the_request_id_of_the_caller(observed):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{observed.port}/api/v1/status",
+        headers={"Authorization": f"Bearer {observed.home.token}", "X-Request-Id": "mine-1"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.headers["X-Request-Id"] == "mine-1"
+
+
+def log_of(myx: Standalone, name: str) -> str:
+    return (myx.home.logs / f"{name}.log").read_text()
+
+
+def lines_with(myx: Standalone, name: str, key: str, value: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in log_of(myx, name).splitlines() if line.startswith("{")]
+    return [line for line in lines if line.get(key) == value]
+
+
+async def headers_of(myx: Standalone, subject: str) -> dict[str, str]:
+    tls = myx.home.tls
+    context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
+    context.load_cert_chain(tls / "registry.crt", tls / "registry.key")
+    port = json.loads(myx.home.ports_file.read_text())["nats"]
+    client = await nats.connect(f"tls://127.0.0.1:{port}", tls=context, tls_hostname="nats", connect_timeout=5)
+    try:
+        stream = client.jetstream()
+        for _ in range(100):
+            try:
+                return dict((await stream.get_last_msg("MYX_EVENTS", subject)).headers or {})
+            except nats.js.errors.NotFoundError:
+                await client.flush()
+        raise AssertionError(f"there is no event {subject}")
+    finally:
+        await client.close()
