@@ -58,9 +58,10 @@ from myx_gateway.streams.outlet import Patience
 from myx_gateway.streams.parts import StreamParts
 from myx_gateway.streams.sockets import SOCKETS
 from myx_gateway.streams.websocket import FeedSocket
-from myx_kit.db.engine import create_engine
+from myx_kit.db.engine import create_engine, used_connections
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
+from myx_kit.metrics import watch_pool
 from myx_kit.observe import observe
 from myx_kit.rpc.server import RpcServer
 from myx_kit.telemetry import serve_http
@@ -153,6 +154,7 @@ class Gateway:
         OPEN_STREAMS.set_function(lambda: len(self._streams))
         engine = create_engine(settings.database_url(), settings.pool_size)
         stack.push_async_callback(engine.dispose)
+        watch_pool("gateway", settings.pool_size, lambda: used_connections(engine))
         database = Database(engine)
         listener = open_listener(settings.listen, settings.listen_fd)
         stack.callback(listener.close)

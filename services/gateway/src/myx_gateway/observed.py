@@ -17,10 +17,16 @@ REQUEST_S = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 OPEN_STREAMS = Gauge("myx_gateway_open_streams", "Streams, downloads and uploads that are open")
+REFUSED_LOGINS = Counter(
+    "myx_gateway_refused_logins", "Logins that were refused: wrong, or too many before", ["reason"]
+)
+AUDIT_ENTRIES = Counter("myx_gateway_audit_entries", "Entries that were added to the audit trail")
 STALLED_STREAMS = Counter("myx_gateway_stalled_streams", "Streams that were closed because the client took nothing")
 
 # Paths that belong to no operation: files of the dashboard, probes, and what is not there.
 _NO_OPERATION: Final = "none"
+_LOGIN: Final = "session.create"
+_REFUSALS: Final = {401: "wrong", 429: "throttled"}
 _HEADS: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 
 
@@ -57,6 +63,8 @@ class Observed:
             finally:
                 operation = operation_of(scope)
                 REQUESTS.labels(operation, str(status)).inc()
+                if operation == _LOGIN and status in _REFUSALS:
+                    REFUSED_LOGINS.labels(_REFUSALS[status]).inc()
                 if not streams:
                     REQUEST_S.labels(operation).observe(time.monotonic() - started)
                 span.rename(operation)

@@ -16,6 +16,7 @@ from myx_gateway.access.audit_details import bounded, details_of
 from myx_gateway.access.batches import Batches
 from myx_gateway.access.principal import Principal
 from myx_gateway.chain import SEAL, Head, Result, time_text
+from myx_gateway.observed import AUDIT_ENTRIES
 from myx_gateway.problems import status_of
 from myx_gateway.store.audit import AuditStore, Intent
 from myx_kit.errors import MyxError, Unavailable
@@ -72,10 +73,10 @@ class Trail:
             via=principal.via if principal else "",
             address=address,
             request_id=request_id,
-            targets=[value for name, value in path_params.items() if name == "server"],
             resource=next((value for name, value in path_params.items() if name != "server"), ""),
             details=details_of(operation, body),
         )
+        entry.targets = _targets(entry, path_params)
         record = _Record(entry)
         await self._begin(record)
         try:
@@ -131,6 +132,7 @@ class Trail:
                         await self._conclude([record])
                 return
             else:
+                AUDIT_ENTRIES.inc(chained)
                 break
         left = sum(record.is_left for record in records)
         self._doubtful -= left
@@ -173,6 +175,14 @@ class _Record:
             "reason": bounded(entry.reason, 64),
             "details": entry.details,
         }
+
+
+def _targets(entry: Entry, path_params: Mapping[str, str]) -> list[str]:
+    """The servers that a request names; the handler adds those that it finds."""
+    named = [path_params.get("server"), entry.details.get("server"), *(entry.details.get("servers") or ())]
+    if entry.operation == "servers.create":
+        named.append(entry.details.get("name"))
+    return list(dict.fromkeys(name for name in named if isinstance(name, str) and name))
 
 
 def _settle(entry: Entry, error: BaseException) -> None:
