@@ -1,12 +1,11 @@
 """Statements on users. All run in the caller's transaction; who was deleted is not seen by any of them."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from myx_gateway.models.access import account
@@ -146,7 +145,7 @@ async def other_full_admins(connection: AsyncConnection, user_id: UUID) -> bool:
         account.c.id != user_id,
         account.c.kind == Kind.PERSON.value,
         ~account.c.disabled,
-        account.c.grants.contains(sa.cast(json.dumps([{"role": "admin", "selector": "all"}]), JSONB)),
+        account.c.grants.contains([{"role": "admin", "selector": "all"}]),
         ALIVE,
     )
     return await connection.scalar(query.limit(1)) is not None
