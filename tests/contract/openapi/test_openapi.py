@@ -91,4 +91,5 @@ def test_secrets_are_only_ever_sent() -> None:
     words = {"password", "private_key", "passphrase", "sudo_password", "secret_vars", "secret_env", "secret", "secrets"}
     holders = {name for name, schema in components.items() if words & set(schema.get("properties", ()))}
     bodies = {"NewSecret", "NewCredential", "CredentialChanges", "RetryRequest", "JobRetry"}
+    bodies |= {"Login", "NewUser", "UserChanges"}
     assert holders == bodies | {"NewCommand", "CommandWork", "NewDeployment", "DeploymentWork"}
