@@ -33,6 +33,11 @@ const TONES: Record<string, Tone> = {
   unknown: 'doubt',
   skipped: 'neutral',
   not_started: 'neutral',
+  changed: 'waiting',
+  unchanged: 'good',
+  started: 'good',
+  missed: 'doubt',
+  denied: 'bad',
   // logs
   open: 'busy',
   complete: 'good',

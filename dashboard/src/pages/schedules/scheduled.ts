@@ -1,0 +1,20 @@
+/** What a schedule starts, in a few words. */
+import type { Schedule } from '@/api/types';
+import { type AnyWork, titleOf } from '../work/describe';
+
+type Work = Schedule['work'];
+
+/** The command or deployment itself, whether for one server or a job. */
+export function contentOf(work: Work): AnyWork {
+  if (work.job) return work.job.work;
+  return { command: work.command, deployment: work.deployment };
+}
+
+export function scheduledTitle(work: Work): string {
+  return work.job?.name || titleOf(contentOf(work));
+}
+
+export function scheduledPlace(work: Work): string {
+  if (work.job) return work.job.selector || work.job.servers.join(', ');
+  return work.command?.server ?? work.deployment?.server ?? '';
+}

@@ -1,0 +1,47 @@
+/** Work in a few words. */
+import type { components } from '@/api/schema';
+
+type Schemas = components['schemas'];
+export type CommandContent = Schemas['CommandContent'];
+export type DeploymentContent = Omit<Schemas['JobDeployment'], 'force' | 'new_port' | 'new_path' | 'artifact_sha256'>;
+
+export interface AnyWork {
+  command: CommandContent | null;
+  deployment: DeploymentContent | null;
+}
+
+const PLAIN = /^[\w@%+=:,./-]+$/;
+const LONGEST = 80;
+
+/** One argument as a shell would want it; for reading, not for running. */
+export function quoted(text: string): string {
+  return PLAIN.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** A command line as a person would have typed it: `sh -c 'x'` is x. */
+export function commandLine(command: string, args: readonly string[]): string {
+  if ((command === 'sh' || command === '/bin/sh') && args.length === 2 && args[0] === '-c') return args[1]!;
+  return [command, ...args].map(quoted).join(' ');
+}
+
+export function deploymentName(work: Pick<DeploymentContent, 'kind' | 'project' | 'playbook'>): string {
+  if (work.kind !== 'playbook') return work.kind;
+  return [work.project, work.playbook].filter((one) => one !== '').join('/');
+}
+
+/** Short enough for a heading. */
+export function titleOf(work: AnyWork): string {
+  const text = work.command ? commandLine(work.command.command, work.command.args) : '';
+  return shortened(work.deployment ? deploymentName(work.deployment) : text);
+}
+
+/** The first line, or as much of it as a heading holds. */
+export function shortened(text: string, longest = LONGEST): string {
+  const line = text.trim().split('\n')[0] ?? '';
+  return line.length > longest || line !== text.trim() ? `${line.slice(0, longest - 1)}…` : line;
+}
+
+/** Names of what has to be given again for a repeat. */
+export function secretsOf(work: AnyWork): string[] {
+  return [...(work.command?.secret_env_names ?? []), ...(work.deployment?.secret_var_names ?? [])];
+}
