@@ -1,38 +1,53 @@
 """Every Secret that the manifests refer to: `make_secrets.py FOLDER | kubectl -n myx apply --server-side -f -`.
 
-FOLDER (mode 700) keeps what was made: certificates of a CA of its own, master keys, passwords, the admin's token. A
-second run gives the same again, and new certificates for those that end within 30 days. Keep it, and keep it safe:
-without the master keys nothing sealed in the databases can be opened.
+FOLDER (mode 700) keeps what was made: certificates of a CA of its own, master keys, passwords, the admin's token and
+password. A second run gives the same again, and new certificates for those that end within 30 days. Keep it, and keep
+it safe: without the master keys nothing sealed in the databases can be opened.
 """
 
 import argparse
 import json
+import re
 import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from myx_kit.files import read_private, write_private
 from myx_kit.secretbox import SecretBox
+from myx_kit.settings import SERVICE_NAMES
 from myx_kit.tls import ca_path, certificate_path, ensure_tls, key_path
 
 SERVICES = ("registry", "heartbeat", "executor", "gateway")
 SERVERS = ("postgres", "nats")
-WITH_DATABASE = ("registry", "heartbeat", "executor")
+WITH_DATABASE = SERVICES
 WITH_MASTER_KEY = ("registry", "executor")
 IN_CLUSTER = "postgres:5432/myx"
 
 
-def manifests(folder: Path, database: str = IN_CLUSTER, database_ca: Path | None = None) -> dict[str, Any]:
+def manifests(
+    folder: Path,
+    database: str = IN_CLUSTER,
+    database_ca: Path | None = None,
+    *,
+    clients: Sequence[str] = (),
+    cert_manager: bool = False,
+) -> dict[str, Any]:
     """All Secrets as one `List`; makes in `folder` what is missing there.
 
     `database` is "host:port/name"; its certificate must come from `database_ca`, in the cluster from our own CA.
+    `clients` are other teams' gRPC programs. With `cert_manager` there is the CA for it instead of certificates.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     tls = folder / "tls"
-    ensure_tls(tls, [*SERVICES, *SERVERS])
-    items = [_tls_secret(tls, name) for name in (*SERVICES, *SERVERS)]
+    names = [*([] if cert_manager else [*SERVICES, *SERVERS]), *clients]
+    ensure_tls(tls, names)
+    items = [_tls_secret(tls, name) for name in names]
+    if cert_manager:
+        authority = {"tls.crt": ca_path(tls).read_text(), "tls.key": read_private(tls / "ca.key")}
+        items.append(_secret("myx-ca", authority, "kubernetes.io/tls"))
     passwords = {name: _password(folder / f"{name}.password") for name in ("superuser", *WITH_DATABASE)}
     items.append(_secret("postgres-passwords", passwords))
     ca = (database_ca or ca_path(tls)).read_text()
@@ -42,7 +57,8 @@ def manifests(folder: Path, database: str = IN_CLUSTER, database_ca: Path | None
         keys = folder / f"{name}.keys"
         SecretBox.create_file(keys)
         items.append(_secret(f"{name}-keys", {"master.keys": read_private(keys)}))
-    items.append(_secret("gateway-admin", {"token": _password(folder / "admin.token")}))
+    admin = {name: _password(folder / f"admin.{name}") for name in ("token", "password")}
+    items.append(_secret("gateway-admin", admin))
     return {"apiVersion": "v1", "kind": "List", "items": items}
 
 
@@ -63,6 +79,12 @@ def _password(path: Path) -> str:
     return read_private(path)
 
 
+def _client(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9.-]{0,58}", name) or name in {*SERVICE_NAMES, *SERVERS}:
+        raise argparse.ArgumentTypeError("lower-case letters, digits, - and ., and no name of a part of MyX")
+    return name
+
+
 def _secret(name: str, content: dict[str, str], kind: str = "Opaque") -> dict[str, Any]:
     labels = {"app.kubernetes.io/part-of": "myx"}
     metadata = {"name": name, "labels": labels}
@@ -77,15 +99,35 @@ def main() -> int:
         "--database",
         metavar="HOST:PORT/NAME",
         default=IN_CLUSTER,
-        help="a PostgreSQL outside of the cluster; its roles registry, heartbeat and executor are yours to make",
+        help="a PostgreSQL outside of the cluster; its roles (one a service) are yours to make",
     )
     parser.add_argument("--database-ca", metavar="FILE", type=Path, help="the CA of that server's certificate")
+    parser.add_argument(
+        "--client",
+        metavar="NAME",
+        action="append",
+        type=_client,
+        default=[],
+        help="another team's gRPC program (docs/grpc.md): its certificate, too, as Secret NAME-tls",
+    )
+    parser.add_argument(
+        "--cert-manager",
+        action="store_true",
+        help="the CA as Secret myx-ca, for the component cert-manager, instead of our certificates",
+    )
     chosen = parser.parse_args()
     if (chosen.database == IN_CLUSTER) != (chosen.database_ca is None):
         parser.error("--database and --database-ca go together")
     if sys.stdout.isatty():
         parser.error("this prints secrets: send it to kubectl, or into a file that others cannot read")
-    json.dump(manifests(chosen.folder, chosen.database, chosen.database_ca), sys.stdout)
+    secrets_of_all = manifests(
+        chosen.folder,
+        chosen.database,
+        chosen.database_ca,
+        clients=chosen.client,
+        cert_manager=chosen.cert_manager,
+    )
+    json.dump(secrets_of_all, sys.stdout)
     return 0
 
 

@@ -10,6 +10,8 @@ WORKLOADS = {"Deployment", "StatefulSet", "Job", "DaemonSet", "CronJob", "Pod", 
 # Seconds that an orderly stop may take beyond the drain (myx_kit.lifecycle).
 CLOSE_MARGIN_S = 4
 PSEUDO_SECRET = re.compile(r"(password|token|secret|private|credential)", re.IGNORECASE)
+# Of components that may be left out.
+_UNMOUNTED = {"postgres-tls", "nats-tls"}
 HOST_FIELDS = ("hostNetwork", "hostPID", "hostIPC", "hostUsers")
 
 
@@ -54,6 +56,10 @@ def _problems(obj: Object, objects: list[Object]) -> Iterator[str]:
             yield from _secret_values(key, value)
     if obj["kind"] in {"Deployment", "StatefulSet"}:
         yield from _server(obj, objects)
+    if obj["kind"] == "HorizontalPodAutoscaler":
+        yield from _autoscaler(obj, objects)
+    if obj["kind"] == "Certificate":
+        yield from _certificate(obj, objects)
     if obj["kind"] in WORKLOADS:
         yield from _pod(obj["spec"]["template"]["spec"], is_server=obj["kind"] != "Job")
 
@@ -73,6 +79,32 @@ def _server(obj: Object, objects: list[Object]) -> Iterator[str]:
     needed_s = drain_s + before_s.get("sleep", {}).get("seconds", 0) + CLOSE_MARGIN_S
     if obj["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 30) <= needed_s:
         yield f"it is killed before its drain is over ({needed_s:g} s)"
+
+
+def _autoscaler(obj: Object, objects: list[Object]) -> Iterator[str]:
+    target = obj["spec"]["scaleTargetRef"]
+    scaled = [o for o in objects if (o["kind"], o["metadata"]["name"]) == (target["kind"], target["name"])]
+    if not scaled:
+        yield "what it scales is not there"
+    for workload in scaled:
+        if "replicas" in workload["spec"]:
+            yield f"{name_of(workload)} has a number of its own, which each apply would set again"
+    if obj["spec"].get("minReplicas", 1) < 2:
+        yield "it may leave a single replica"
+
+
+def _certificate(obj: Object, objects: list[Object]) -> Iterator[str]:
+    spec, secret = obj["spec"], obj["spec"]["secretName"]
+    mounted = [v for _, pod in pods(objects) for v in pod["spec"]["volumes"] if "secret" in v]
+    if mounted and secret not in {volume["secret"]["secretName"] for volume in mounted} and secret not in _UNMOUNTED:
+        yield "nobody uses it"
+    if f"{spec['commonName']}-tls" != secret or spec["commonName"] not in spec["dnsNames"]:
+        yield "it does not name its service"
+    if not {"server auth", "client auth"} <= set(spec["usages"]):
+        yield "it is not for both sides"
+    issuers = {o["metadata"]["name"] for o in objects if o["kind"] == spec["issuerRef"]["kind"]}
+    if spec["issuerRef"]["name"] not in issuers:
+        yield "nobody issues it"
 
 
 def _pod(spec: Object, *, is_server: bool) -> Iterator[str]:

@@ -3,10 +3,14 @@
 import copy
 import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from k8s_policy import broken_rules, name_of, pods, settings_of
+from cryptography import x509
+from k8s_policy import CLOSE_MARGIN_S, broken_rules, name_of, pods, settings_of
+from k8s_render import ALL_CHOICES, combine
 
 from myx_executor.settings import ExecutorSettings
 from myx_gateway.settings import GatewaySettings
@@ -18,7 +22,7 @@ K8S = Path(__file__).resolve().parents[3] / "deploy" / "k8s"
 # The newest that there are schemas of, and back as far as clusters are found that get no more fixes.
 KUBERNETES = ("1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 # Kinds of operators, which have no schema in Kubernetes itself.
-FOREIGN = {"monitoring.coreos.com/v1"}
+FOREIGN = {"monitoring.coreos.com/v1", "cert-manager.io/v1"}
 SETTINGS = {
     "registry": RegistrySettings,
     "heartbeat": HeartbeatSettings,
@@ -47,6 +51,18 @@ def test_every_object_fits_the_schema(everything, validator, kubernetes):
     for obj in checked:
         validator.validate(obj, kubernetes, strict=True)
     assert len(checked) > 40
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_every_choice_of_components_that_there_is(tmp_path, validator):
+    distinct = {}
+    for chosen, objects in combine(tmp_path, ALL_CHOICES).items():
+        assert broken_rules(objects) == [], chosen
+        distinct |= {json.dumps(obj, sort_keys=True): obj for obj in objects if obj["apiVersion"] not in FOREIGN}
+    for obj in distinct.values():
+        for kubernetes in KUBERNETES:
+            validator.validate(obj, kubernetes, strict=True)
 
 
 def test_the_schema_check_would_notice(overlays, validator):
@@ -99,6 +115,32 @@ def test_a_broken_rule_is_noticed(overlays, rule):
     assert rule in broken[0]
 
 
+def spec_of(objects, kind, name):
+    return find(objects, kind, name)["spec"]
+
+
+HPA = "HorizontalPodAutoscaler"
+COMPONENT_WRONGS = {
+    "which each apply would set again": lambda objects: find(objects, "Deployment", "registry")["spec"].update(
+        replicas=2
+    ),
+    "a single replica": lambda objects: spec_of(objects, HPA, "registry").update(minReplicas=1),
+    "is not there": lambda objects: spec_of(objects, HPA, "registry")["scaleTargetRef"].update(name="x"),
+    "does not name its service": lambda objects: spec_of(objects, "Certificate", "registry-tls").update(commonName="x"),
+    "not for both sides": lambda objects: spec_of(objects, "Certificate", "registry-tls").update(usages=["any"]),
+    "nobody issues it": lambda objects: spec_of(objects, "Certificate", "registry-tls")["issuerRef"].update(name="x"),
+}
+
+
+@pytest.mark.parametrize("rule", COMPONENT_WRONGS)
+def test_a_broken_rule_of_components_is_noticed(everything, rule):
+    objects = copy.deepcopy(everything["base+autoscaling+cert-manager"])
+    COMPONENT_WRONGS[rule](objects)
+    broken = broken_rules(objects)
+    assert len(broken) == 1
+    assert rule in broken[0]
+
+
 @pytest.mark.parametrize("kind", ["PodDisruptionBudget", "NetworkPolicy", "Service"])
 def test_a_server_without_its_company_is_noticed(overlays, kind):
     objects = [obj for obj in overlays["dev"] if not (obj["kind"] == kind and obj["metadata"]["name"] == "registry")]
@@ -106,22 +148,31 @@ def test_a_server_without_its_company_is_noticed(overlays, kind):
 
 
 @pytest.mark.parametrize("service", SETTINGS)
-def test_the_services_take_their_settings(overlays, service, monkeypatch):
-    for objects in overlays.values():
+def test_the_services_take_their_settings(everything, service, monkeypatch):
+    seen = []
+    for objects in everything.values():
         for kind, name in (("Deployment", service), ("Job", f"{service}-migrate")):
-            if (kind, service) == ("Job", "gateway"):
+            workload = find(objects, kind, name)
+            given, pod = settings_of(workload, objects), workload["spec"]["template"]["spec"]
+            if (kind, given, pod) in seen:
                 continue
-            given = settings_of(find(objects, kind, name), objects)
+            seen.append((kind, given, pod))
             with monkeypatch.context() as environment:
                 for key, value in given.items():
                     environment.setenv(key, value.replace("$(POD_IP)", "10.1.2.3"))
                 settings = SETTINGS[service].load()
             assert settings.http_listen.endswith(":9090")
+            if kind == "Deployment":
+                sleep_s = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {"seconds": 0})
+                needed_s = settings.drain_s + getattr(settings, "play_drain_s", 0) + sleep_s["seconds"] + CLOSE_MARGIN_S
+                assert pod["terminationGracePeriodSeconds"] > needed_s, name
 
 
 def test_secrets_and_their_keys_are_those_that_are_made(everything, tmp_path):
     made_by = runpy.run_path(str(K8S / "make_secrets.py"), run_name="make_secrets")
-    made = {item["metadata"]["name"]: set(item["stringData"]) for item in made_by["manifests"](tmp_path)["items"]}
+    ours = {item["metadata"]["name"]: set(item["stringData"]) for item in made_by["manifests"](tmp_path)["items"]}
+    theirs = {name: {"tls.crt", "tls.key"} for name in ("gateway-door-tls", "gateway-ingress-tls")}
+    made = ours | theirs
     for objects in everything.values():
         for workload, template in pods(objects):
             for volume in template["spec"]["volumes"]:
@@ -143,6 +194,36 @@ def test_secrets_are_made_once_and_kept_for_the_owner_alone(tmp_path):
     assert outside["executor-database"]["ca.crt"] == "their CA\n"
 
 
+def test_other_teams_programs_and_cert_manager_get_what_is_theirs(tmp_path):
+    manifests = runpy.run_path(str(K8S / "make_secrets.py"), run_name="make_secrets")["manifests"]
+    plain = {i["metadata"]["name"]: i["stringData"] for i in manifests(tmp_path, clients=["ci"])["items"]}
+    issued = {i["metadata"]["name"]: i["stringData"] for i in manifests(tmp_path, cert_manager=True)["items"]}
+    certificate = x509.load_pem_x509_certificate(plain["ci-tls"]["tls.crt"].encode())
+    authority = x509.load_pem_x509_certificate(issued["myx-ca"]["tls.crt"].encode())
+    certificate.verify_directly_issued_by(authority)
+    assert certificate.subject.rfc4514_string() == "CN=ci"
+    assert set(plain) - set(issued) == {f"{name}-tls" for name in ("ci", "nats", "postgres", *SETTINGS)}
+    assert issued["gateway-database"]["ca.crt"] == plain["gateway-tls"]["ca.crt"]
+
+
+@pytest.mark.parametrize("name", ["gateway", "nats", "standalone", "CI", "a b", ""])
+def test_no_program_gets_the_certificate_of_a_part_of_ours(name, tmp_path):
+    program = [sys.executable, str(K8S / "make_secrets.py"), str(tmp_path / "new"), "--client", name]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, (tmp_path / "new").exists()) == (2, "", False)
+
+
+def test_every_part_has_its_certificate_from_cert_manager(everything):
+    certificates = {o["spec"]["secretName"] for o in everything["base+cert-manager"] if o["kind"] == "Certificate"}
+    wanted = {
+        volume["secret"]["secretName"]
+        for _, template in pods(everything["base+nats+postgres"])
+        for volume in template["spec"]["volumes"]
+        if "secret" in volume
+    }
+    assert {name for name in wanted if name.endswith("-tls")} == certificates
+
+
 def test_nats_allows_in_a_cluster_what_it_allows_on_one_machine(tmp_path):
     standalone = Nats(tmp_path / "nats", tmp_path)
     standalone.configure(4222)
@@ -160,7 +241,7 @@ def test_policies_name_who_calls_whom(overlays):
         ("heartbeat", "grpc"): {"heartbeat", "executor", "gateway"},
         ("executor", "grpc"): {"gateway"},
         ("gateway", "grpc"): {"executor"},
-        ("nats", "nats"): {"registry", "heartbeat", "executor"},
+        ("nats", "nats"): {"registry", "heartbeat", "executor", "gateway"},
     }
     for (service, port), callers in calls.items():
         policy = find(objects, "NetworkPolicy", service)["spec"]

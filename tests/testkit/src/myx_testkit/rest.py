@@ -25,10 +25,11 @@ class Rest:
     port: int
     token: str
     headers: dict[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Any:
         """The decoded answer. Refused: any status of 300 and more."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WITHIN_S)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=WITHIN_S)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {
             "Authorization": f"Bearer {self.token}",

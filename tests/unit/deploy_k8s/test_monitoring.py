@@ -1,0 +1,58 @@
+"""Alerts and dashboard speak of figures that there are, and each alert has its runbook."""
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+MONITORING = ROOT / "deploy" / "k8s" / "components" / "monitoring"
+PAGE = ROOT / "docs" / "operations" / "monitoring.md"
+SUFFIXES = ("_bucket", "_count", "_sum")
+
+
+def documented() -> dict[str, str]:
+    """Name to kind of each figure in the page's tables."""
+    return dict(re.findall(r"^\| `(myx_\w+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE))
+
+
+def alerts() -> list[dict]:
+    rule = yaml.safe_load((MONITORING / "prometheusrule.yaml").read_text())
+    return [alert for group in rule["spec"]["groups"] for alert in group["rules"]]
+
+
+def expressions() -> list[str]:
+    dashboard = json.loads((MONITORING / "dashboard.json").read_text())
+    shown = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    return [alert["expr"] for alert in alerts()] + shown
+
+
+def test_every_figure_in_alerts_and_dashboard_is_documented_with_its_kind():
+    kinds, wrong = documented(), []
+    for expression in expressions():
+        for name in set(re.findall(r"\bmyx_\w+", expression)):
+            base = next((name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix)), name)
+            if kinds.get(base) != ("histogram" if base != name else kinds.get(name)) or base not in kinds:
+                wrong.append(name)
+    assert wrong == []
+    assert len(kinds) > 50
+
+
+def test_counters_are_only_looked_at_by_their_growth():
+    counters = [name for name, kind in documented().items() if kind == "counter"]
+    for expression in expressions():
+        for name in re.findall(r"\bmyx_\w+", expression):
+            if name in counters or name.endswith(SUFFIXES):
+                assert re.search(rf"(rate|increase)\({name}[^)]*\[", expression), expression
+
+
+def test_every_alert_has_a_runbook_that_is_there():
+    headings = {line[4:].lower() for line in PAGE.read_text().splitlines() if line.startswith("### ")}
+    for alert in alerts():
+        path, _, anchor = alert["annotations"]["runbook"].partition("#")
+        assert ROOT / path == PAGE
+        assert anchor in headings
+        assert anchor == alert["alert"].lower()
+        assert alert["labels"]["severity"] in {"critical", "warning", "info"}
+        assert alert["annotations"]["summary"].endswith(".")
