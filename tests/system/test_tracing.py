@@ -1,9 +1,11 @@
 """One `myx run` seen from outside: one trace through all services, one request id in all logs, figures that move."""
 
+import contextlib
 import json
 import re
 import secrets
 import ssl
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,6 @@ from myx_testkit.wait import until_sync
 SERVICES = ("registry", "heartbeat", "executor", "gateway")
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 CALLER = f"00-{TRACE_ID}-b7ad6b7169203331-01"
-MONITORING = Path(__file__).resolve().parents[2] / "deploy" / "k8s" / "components" / "monitoring"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations" / "monitoring.md"
 
 
@@ -186,6 +187,98 @@ def test_the_answer_says_the_request_id_of_the_caller(observed):
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert answer.headers["X-Request-Id"] == "mine-1"
+
+
+def figures(ports: dict[str, int]) -> dict[str, dict[str, float]]:
+    """The values of all services: by name of the figure, by its labels."""
+    found: dict[str, dict[str, float]] = {}
+    for port in ports.values():
+        for name, labels, value in re.findall(r"^(myx_\w+)({.*})? (\S+)$", metrics(port), re.MULTILINE):
+            found.setdefault(name, {})[labels] = max(float(value), found.get(name, {}).get(labels, 0.0))
+    return found
+
+
+def test_the_page_lists_exactly_the_figures_that_the_services_have(observed, ports):
+    there = {
+        (name, kind)
+        for port in ports.values()
+        for name, kind in re.findall(r"^# TYPE (myx_\w+) (\w+)$", metrics(port), re.MULTILINE)
+        if not name.endswith("_created")
+    }
+    listed = set(re.findall(r"^\| `(myx_\w+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE))
+    assert there == listed
+
+
+# What a run, a job, a refused login and a look at the output of a command move, beside what never stands still.
+MOVED = {
+    "myx_build_info": '{python="3',
+    "myx_bus_connected": "",
+    "myx_database_pool_size": '{pool="executor"}',
+    "myx_event_loop_lag_seconds_count": "",
+    "myx_loop_turns_total": '{loop="sweep",outcome="ok"}',
+    "myx_outbox_published_events_total": "",
+    "myx_rpc_client_seconds_count": '{code="OK",peer="executor"}',
+    "myx_rpc_server_seconds_count": '{code="OK",method="/myx.executor.v1.CommandService/RunCommand"}',
+    "myx_registry_agent_changes_total": '{fact="online"}',
+    "myx_registry_agents": '{status="online"}',
+    "myx_registry_reports_total": "",
+    "myx_registry_servers": "",
+    "myx_heartbeat_agents": "",
+    "myx_heartbeat_check_seconds_count": "",
+    "myx_heartbeat_checks_total": '{status="online"}',
+    "myx_heartbeat_members": "",
+    "myx_heartbeat_schedule_lag_seconds_count": "",
+    "myx_executor_active_commands": "",
+    "myx_executor_open_commands": '{status="running"}',
+    "myx_executor_dispatch_seconds_count": "",
+    "myx_executor_finished_commands_total": '{status="success"}',
+    "myx_executor_log_store_lag_seconds_count": "",
+    "myx_executor_stored_log_bytes_total": "",
+    "myx_executor_claimed_jobs_total": "",
+    "myx_executor_claimed_commands_total": "",
+    "myx_executor_finished_jobs_total": '{status="success"}',
+    "myx_executor_started_job_targets_total": '{kind="command"}',
+    "myx_executor_job_start_seconds_count": "",
+    "myx_gateway_audit_entries_total": "",
+    "myx_gateway_requests_total": '{operation="commands.run",status="201"}',
+    "myx_gateway_request_seconds_count": '{operation="commands.run"}',
+    "myx_gateway_refused_logins_total": '{reason="wrong"}',
+    "myx_gateway_open_streams": "",
+    "myx_rpc_server_open_streams": '{method="/myx.executor.v1.CommandService/FollowLog"}',
+}
+
+
+def test_the_figures_of_work_move(observed, ports):
+    done = observed.cli("run", "-l", "all", "--yes", "--", "echo", "hello")
+    assert done.returncode == 0, done.stderr
+    wrong = urllib.request.Request(
+        f"http://127.0.0.1:{observed.port}/api/v1/session",
+        json.dumps({"name": "nobody", "password": "not the password"}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(wrong, timeout=20)
+    script = "for i in 1 2 3 4 5; do echo line $i; sleep 0.2; done; sleep 600"
+    body = {"server": "local", "command": "sh", "args": ["-c", script]}
+    command = observed.api().request("POST", "/commands", body)["id"]
+    follower = observed.follow("logs", "-f", command)
+
+    def still() -> set[str]:
+        now = figures(ports)
+        return {
+            name
+            for name, labels in MOVED.items()
+            if not any(value > 0 for key, value in now.get(name, {}).items() if key.startswith(labels))
+        }
+
+    try:
+        with contextlib.suppress(AssertionError):
+            until_sync(lambda: not still(), 40, interval_s=0.5)
+        assert still() == set()
+    finally:
+        follower.kill()
+        follower.communicate()
+        observed.api().cancel(command, 1)
 
 
 def log_of(myx: Standalone, name: str) -> str:
