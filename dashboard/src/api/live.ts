@@ -5,26 +5,19 @@
 import type { QueryClient } from '@tanstack/react-query';
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useSyncExternalStore } from 'react';
-import { request, streamAddress } from './client';
-import { connection } from './connection';
+import { type FleetEvent, followEvents } from '@/streams/events';
+import { request } from './client';
 import type { Server } from './types';
 
-export interface FleetEvent {
-  id: string | number;
-  time: string;
-  type: string;
-  server_id: string;
-}
-
 const FLUSH_MS = 1000;
-const RETRY_MS = 3000;
-const LONGEST_RETRY_MS = 30_000;
 /** More changed servers than this in one go: the lists are read anew instead. */
 const FEW = 15;
 
 /** The nouns whose queries an event makes old. */
 export function nounsOf(type: string): string[] {
   const noun = type.split('.')[0] ?? '';
+  // Not a fact of the fleet, but where the stream begins.
+  if (type === 'start') return [];
   if (noun === 'agent' || noun === 'server') return ['servers', 'status'];
   return noun === '' ? [] : [`${noun}s`];
 }
@@ -65,8 +58,10 @@ class Refresher {
   }
 
   take(event: FleetEvent): void {
-    for (const noun of nounsOf(event.type)) this.nouns.add(noun);
-    if (event.server_id && nounsOf(event.type).includes('servers')) this.servers.add(event.server_id);
+    const nouns = nounsOf(event.type);
+    for (const noun of nouns) this.nouns.add(noun);
+    if (event.server_id && nouns.includes('servers')) this.servers.add(event.server_id);
+    if (nouns.length === 0) return;
     this.timer ??= setTimeout(() => this.flush(), FLUSH_MS);
   }
 
@@ -117,46 +112,14 @@ export function useLiveEvents(): void {
   const queries = useQueryClient();
   useEffect(() => {
     const refresher = new Refresher(queries);
-    let socket: WebSocket | undefined;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let ended = false;
-    let wait = RETRY_MS;
-    let last: string | undefined;
-    const open = () => {
-      clearTimeout(timer);
-      socket = new WebSocket(streamAddress('/events', { after: last }));
-      socket.onopen = () => {
-        wait = RETRY_MS;
-        setLive(true);
-      };
-      socket.onmessage = ({ data }) => {
-        if (typeof data !== 'string') return;
-        const event = JSON.parse(data) as FleetEvent;
-        if (event.type === 'gap') {
-          last = undefined;
-          void queries.invalidateQueries();
-        } else if (event.type !== 'ping') {
-          if (event.id) last = String(event.id);
-          refresher.take(event);
-        }
-      };
-      socket.onclose = () => {
-        setLive(false);
-        if (ended) return;
-        timer = setTimeout(open, wait);
-        wait = Math.min(wait * 2, LONGEST_RETRY_MS);
-      };
+    const sink = {
+      event: (event: FleetEvent) => refresher.take(event),
+      gap: () => void queries.invalidateQueries(),
     };
-    const unsubscribe = connection.subscribe((state) => {
-      if (state === 'ok' && socket?.readyState === WebSocket.CLOSED) open();
-    });
-    open();
+    const stream = followEvents({}, sink, (state) => setLive(state.kind === 'live'));
     return () => {
-      ended = true;
-      clearTimeout(timer);
-      unsubscribe();
+      stream.close();
       refresher.stop();
-      socket?.close();
       setLive(false);
     };
   }, [queries]);

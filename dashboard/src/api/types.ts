@@ -81,3 +81,31 @@ export interface Token {
 export interface NewTokenAnswer extends Token {
   token: string;
 }
+
+export interface AuditEntry {
+  seq: number;
+  at: string;
+  principal: string;
+  via: string;
+  address: string;
+  operation: string;
+  targets: string[];
+  resource: string;
+  request_id: string;
+  result: string;
+  status: number;
+  reason: string;
+  details: Record<string, unknown>;
+  prev_hash: string;
+  hash: string;
+}
+
+export interface Verification {
+  ok: boolean;
+  count: number;
+  head_seq: number;
+  head_hash: string;
+  sealed_through: number;
+  bad_seq: number | null;
+  problem: string;
+}

@@ -38,7 +38,8 @@ export function bytes(count: number, language: string): string {
 export function duration(seconds: number, language: string): string {
   const part = (value: number, unit: string): string =>
     new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'short' }).format(value);
-  if (seconds < 10) return part(Number(seconds.toFixed(seconds < 1 ? 2 : 1)), 'second');
+  if (seconds > 0 && seconds < 1) return part(Math.max(1, Math.round(seconds * 1000)), 'millisecond');
+  if (seconds < 10) return part(Number(seconds.toFixed(1)), 'second');
   const whole = Math.round(seconds);
   const steps: [number, string][] = [
     [86_400, 'day'],

@@ -50,6 +50,7 @@ const TONES: Record<string, Tone> = {
   disabled: 'neutral',
   expired: 'bad',
   active: 'good',
+  current: 'good',
 };
 
 export function toneOf(state: string): Tone {

@@ -22,7 +22,7 @@ export function CheckNow({ server }: { server: string }) {
   return (
     <Popover opened={opened} onChange={setOpened} width={320} withArrow shadow="md">
       <Popover.Target>
-        <Button size="compact-md" variant="default" loading={check.isPending} onClick={() => check.mutate()}>
+        <Button size="compact-sm" variant="default" loading={check.isPending} onClick={() => check.mutate()}>
           {t('action.check')}
         </Button>
       </Popover.Target>

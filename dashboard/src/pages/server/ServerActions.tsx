@@ -25,7 +25,7 @@ export function ServerActions({ server }: { server: Server }) {
   return (
     <>
       {operator && server.agent && (
-        <ButtonLink to="/run" search={{ servers: server.name } as never} size="compact-md">
+        <ButtonLink to="/run" search={{ servers: server.name } as never} size="compact-sm">
           {t('action.run')}
         </ButtonLink>
       )}
@@ -34,7 +34,7 @@ export function ServerActions({ server }: { server: Server }) {
       {(operator || admin) && (
         <Menu position="bottom-end">
           <Menu.Target>
-            <Button size="compact-md" variant="default">
+            <Button size="compact-sm" variant="default">
               {t('action.more')}
             </Button>
           </Menu.Target>

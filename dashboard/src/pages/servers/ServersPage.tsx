@@ -127,7 +127,7 @@ function useColumns(): Column<Server>[] {
       {
         key: 'name',
         header: t('column.name'),
-        width: 'minmax(8rem, 1.4fr)',
+        width: 'minmax(7rem, 1.4fr)',
         sort: (server) => server.name,
         render: (server) => (
           <TextLink to="/servers/$server" params={{ server: server.name }} size="sm">
@@ -149,18 +149,18 @@ function useColumns(): Column<Server>[] {
           </Group>
         ),
       },
-      { key: 'address', header: t('column.address'), sort: (server) => server.address, render: (server) => server.address, wide: true },
+      { key: 'address', header: t('column.address'), width: 'minmax(6rem, 1fr)', sort: (server) => server.address, render: (server) => server.address, wide: true },
       {
         key: 'labels',
         header: t('column.labels'),
-        width: 'minmax(8rem, 2fr)',
+        width: 'minmax(5rem, 2fr)',
         render: (server) => <Labels labels={server.labels} />,
         wide: true,
       },
       {
         key: 'since',
         header: t('column.seen'),
-        width: '7.5rem',
+        width: '6.5rem',
         sort: (server) => server.agent?.last_heartbeat ?? '',
         render: (server) => <Time at={server.agent?.last_heartbeat} />,
         wide: true,
@@ -168,7 +168,7 @@ function useColumns(): Column<Server>[] {
       {
         key: 'latency',
         header: t('column.latency'),
-        width: '5.5rem',
+        width: '5rem',
         align: 'right',
         wide: true,
         sort: (server) => server.agent?.latency_s ?? -1,
@@ -195,7 +195,7 @@ function useColumns(): Column<Server>[] {
       {
         key: 'version',
         header: t('column.version'),
-        width: '5rem',
+        width: '4rem',
         wide: true,
         sort: (server) => server.agent?.version ?? '',
         render: (server) => server.agent?.version ?? '',

@@ -1,0 +1,71 @@
+import { Button, Group, Modal, NativeSelect, Stack, TextInput } from '@mantine/core';
+import { type FormEvent, useState } from 'react';
+import { useTranslation } from 'react-i18next';
+import { ApiError, newIdempotencyKey, request } from '@/api/client';
+import type { NewTokenAnswer, Role } from '@/api/types';
+import { ErrorNote } from '@/ui/ErrorNote';
+import { duration } from '@/ui/format';
+import { SelectorInput } from '@/ui/SelectorInput';
+
+const DAY_S = 86_400;
+const LIVES_S = [DAY_S, 7 * DAY_S, 30 * DAY_S, 90 * DAY_S, 365 * DAY_S];
+const ROLES: Role[] = ['viewer', 'operator', 'admin'];
+
+/** A token: what for, how much, how long. Its text is given to `onMade` and kept nowhere else. */
+export function NewToken({ user, onClose, onMade }: { user: string; onClose: () => void; onMade: (token: NewTokenAnswer) => void }) {
+  const { t, i18n } = useTranslation(['tokens', 'shell', 'common', 'users']);
+  const [key] = useState(newIdempotencyKey);
+  const [name, setName] = useState('');
+  const [role, setRole] = useState<Role>('viewer');
+  const [selector, setSelector] = useState('all');
+  const [life, setLife] = useState(90 * DAY_S);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const said = error instanceof ApiError ? error.problem.fields : {};
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      const body = { name: name.trim(), user, role, selector: selector.trim(), expires_in_s: life };
+      onMade(await request<NewTokenAnswer>('POST', '/tokens', { body, headers: { 'Idempotency-Key': `${key}-${name}-${role}-${life}` } }));
+      onClose();
+    } catch (failure) {
+      setError(failure);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <Modal opened onClose={onClose} title={t('add')}>
+      <form onSubmit={submit}>
+        <Stack>
+          <TextInput label={t('column.name')} description={t('name_help')} required data-autofocus value={name} onChange={(event) => setName(event.currentTarget.value)} error={said.name} />
+          <NativeSelect
+            label={t('users:role')}
+            description={t('role_help')}
+            value={role}
+            onChange={(event) => setRole(event.currentTarget.value as Role)}
+            data={ROLES.map((one) => ({ value: one, label: t(`shell:role.${one}`) }))}
+          />
+          <SelectorInput value={selector} onChange={setSelector} required />
+          <NativeSelect
+            label={t('life')}
+            value={String(life)}
+            onChange={(event) => setLife(Number(event.currentTarget.value))}
+            data={LIVES_S.map((one) => ({ value: String(one), label: duration(one, i18n.language) }))}
+          />
+          <ErrorNote error={error} />
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              {t('common:cancel')}
+            </Button>
+            <Button type="submit" loading={busy}>
+              {t('make')}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

@@ -1,0 +1,118 @@
+import { Button, Group, Modal, PasswordInput, SegmentedControl, Stack, Switch, TextInput } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
+import { type FormEvent, useState } from 'react';
+import { useTranslation } from 'react-i18next';
+import { ApiError, newIdempotencyKey, request } from '@/api/client';
+import type { Grant, User } from '@/api/types';
+import { Confirm } from '@/ui/Confirm';
+import { ErrorNote } from '@/ui/ErrorNote';
+import { GrantsInput } from './GrantsInput';
+
+/** A new user, or one that is changed: refused when somebody else changed it meanwhile. */
+export function UserDialog({ user, onClose }: { user: User | null; onClose: () => void }) {
+  const { t } = useTranslation(['users', 'common']);
+  const queries = useQueryClient();
+  const [name, setName] = useState('');
+  const [display, setDisplay] = useState(user?.display_name ?? '');
+  const [kind, setKind] = useState<'person' | 'program'>(user?.kind ?? 'person');
+  const [password, setPassword] = useState('');
+  const [disabled, setDisabled] = useState(user?.disabled ?? false);
+  const [grants, setGrants] = useState<Grant[]>(user?.grants ?? [{ role: 'viewer', selector: 'all' }]);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const [removing, setRemoving] = useState(false);
+  const said = error instanceof ApiError ? error.problem.fields : {};
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    const secret = password === '' ? {} : { password };
+    try {
+      if (user === null)
+        await request('POST', '/users', {
+          body: { name: name.trim(), display_name: display, kind, grants, ...secret },
+          headers: { 'Idempotency-Key': newIdempotencyKey() },
+        });
+      else
+        await request('PATCH', `/users/${user.id}`, {
+          body: { display_name: display, grants, disabled, ...secret },
+          headers: { 'If-Match': `"${user.etag}"` },
+        });
+      await queries.invalidateQueries({ queryKey: ['users'] });
+      onClose();
+    } catch (failure) {
+      setError(failure);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <Modal opened onClose={onClose} title={user === null ? t('add') : t('change', { name: user.name })} size="lg">
+      <form onSubmit={submit}>
+        <Stack>
+          {user === null && (
+            <>
+              <SegmentedControl
+                value={kind}
+                onChange={(value) => setKind(value as typeof kind)}
+                data={(['person', 'program'] as const).map((one) => ({ value: one, label: t(`kind.${one}`) }))}
+              />
+              <TextInput label={t('column.name')} required data-autofocus autoComplete="off" value={name} onChange={(event) => setName(event.currentTarget.value)} error={said.name} />
+            </>
+          )}
+          <TextInput label={t('column.display_name')} value={display} onChange={(event) => setDisplay(event.currentTarget.value)} error={said.display_name} />
+          {kind === 'person' && (
+            <PasswordInput
+              label={user === null ? t('password') : t('new_password')}
+              description={user === null ? t('password_help') : t('new_password_help')}
+              required={user === null}
+              autoComplete="new-password"
+              value={password}
+              onChange={(event) => setPassword(event.currentTarget.value)}
+              error={said.password}
+              visibilityToggleButtonProps={{ 'aria-label': t('show') }}
+            />
+          )}
+          <GrantsInput grants={grants} onChange={setGrants} />
+          {user !== null && (
+            <Switch label={t('disabled')} description={t('disabled_help')} checked={disabled} onChange={(event) => setDisabled(event.currentTarget.checked)} />
+          )}
+          <ErrorNote error={error} />
+          <Group justify="space-between">
+            {user !== null ? (
+              <Button variant="subtle" color="red" onClick={() => setRemoving(true)}>
+                {t('common:remove')}
+              </Button>
+            ) : (
+              <span />
+            )}
+            <Group>
+              <Button variant="default" onClick={onClose}>
+                {t('common:cancel')}
+              </Button>
+              <Button type="submit" loading={busy}>
+                {t('common:save')}
+              </Button>
+            </Group>
+          </Group>
+        </Stack>
+      </form>
+      {user !== null && (
+        <Confirm
+          opened={removing}
+          onClose={() => setRemoving(false)}
+          title={t('remove', { name: user.name })}
+          action={t('common:remove')}
+          danger
+          onConfirm={async () => {
+            await request('DELETE', `/users/${user.id}`, { headers: { 'If-Match': `"${user.etag}"` } });
+            await queries.invalidateQueries({ queryKey: ['users'] });
+            onClose();
+          }}
+        >
+          {t('remove_text')}
+        </Confirm>
+      )}
+    </Modal>
+  );
+}
