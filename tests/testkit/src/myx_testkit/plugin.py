@@ -104,6 +104,21 @@ def myx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     deployment.stop()
 
 
+@pytest.fixture(scope="session")
+def web_agents(myx: Standalone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RealAgent]]:
+    """Three more servers of `myx`, `web-1` to `web-3` with the label role=web, each with a real agent."""
+    from myx_testkit.joined import join  # gRPC takes a second to load, and most tests have no use for it
+
+    agents: dict[str, RealAgent] = {}
+    try:
+        for name in ("web-1", "web-2", "web-3"):
+            agents[name] = join(myx, tmp_path_factory.mktemp(name), name, {"role": "web"})
+        yield agents
+    finally:
+        for agent in agents.values():
+            agent.close()
+
+
 @pytest.fixture
 def real_agent(tmp_path: Path) -> Iterator[RealAgent]:
     """An agent for one test, with signatures required; its commands are ended behind the test."""
