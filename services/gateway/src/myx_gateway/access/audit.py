@@ -38,6 +38,14 @@ class Entry:
         """The HTTP status of the answer and, of an error, its reason."""
         self.status, self.reason = status, reason
 
+    def made(self, location: str) -> None:
+        """What the answer says that was made, by its address; what it was made of stays in the details."""
+        made = location.rpartition("/")[2]
+        if made:
+            if self.resource:
+                self.details["of"] = self.resource
+            self.resource = made
+
 
 class Auditor(Protocol):
     """Where entries go."""

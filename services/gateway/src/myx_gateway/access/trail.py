@@ -81,12 +81,17 @@ class Trail:
         await self._begin(record)
         try:
             yield entry
-        except BaseException as error:
+        except Exception as error:
             _settle(entry, error)
-            self._end(record)
+            await self._end(record)
+            raise
+        except BaseException as error:
+            # Cancelled: there is no time to wait.
+            _settle(entry, error)
+            self._entries.put(record)
             raise
         entry.status = entry.status or 200
-        await asyncio.wait({self._end(record)}, timeout=_END_S)
+        await self._end(record)
 
     async def _begin(self, record: "_Record") -> None:
         try:
@@ -106,8 +111,8 @@ class Trail:
             self._doubtful += 1
             self._entries.put(record)
 
-    def _end(self, record: "_Record") -> "asyncio.Future[None]":
-        return self._entries.put(record)
+    async def _end(self, record: "_Record") -> None:
+        await asyncio.wait({self._entries.put(record)}, timeout=_END_S)
 
     async def _record(self, records: Sequence["_Record"]) -> None:
         wanted = [record for record in records if not record.is_left]

@@ -5,16 +5,21 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from pydantic import AfterValidator, AwareDatetime
 
+from myx.registry.v1 import server_service_pb2 as registry
 from myx_gateway.access import audit_check
-from myx_gateway.api.dependencies import PageSize, PageToken
+from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.chain import Head, Result
+from myx_gateway.clients import Clients
 from myx_gateway.convert import audit as convert
 from myx_gateway.schemas.audit import AuditPage, Verification, VerifyRequest
 from myx_gateway.schemas.common import plain
 from myx_gateway.store.audit import AuditStore, Filter
-from myx_kit.errors import InvalidArgument
+from myx_kit.errors import InvalidArgument, MyxError
+from myx_kit.logging import get_logger
 from myx_kit.pagination import decode_token, encode_token
+
+log = get_logger()
 
 router = OperationRouter(tags=["audit"])
 
@@ -32,9 +37,10 @@ _Word = Annotated[str, Query(max_length=255), AfterValidator(plain)]
 async def list_entries(
     *,
     store: StoreDep,
+    clients: ClientsDep,
     principal: Annotated[_Word, Query(description="Only of this one, for example `user:alice`.")] = "",
     operation: Annotated[_Word, Query(description="Only these, for example `commands.run`.")] = "",
-    target: Annotated[_Word, Query(description="A server as it was named, or the id of what was meant or made.")] = "",
+    target: Annotated[_Word, Query(description="A server by id or name, or the id of what was meant or made.")] = "",
     result: Annotated[Result | None, Query(description="Only with this result.")] = None,
     since: Annotated[AwareDatetime | None, Query(alias="from", description="Not before.")] = None,
     until: Annotated[AwareDatetime | None, Query(alias="to", description="Before.")] = None,
@@ -42,7 +48,7 @@ async def list_entries(
     page_token: PageToken = "",
 ) -> AuditPage:
     """Who did what, newest first."""
-    wanted = Filter(principal, operation, target, result, since, until)
+    wanted = Filter(principal, operation, await _names(clients, target), result, since, until)
     entries = await store.page(wanted, _below(page_token), page_size + 1)
     more = entries[page_size:]
     items = [convert.entry(one) for one in entries[:page_size]]
@@ -58,6 +64,19 @@ async def verify(store: StoreDep, body: VerifyRequest | None = None) -> Verifica
     expected = body.expected if body is not None else None
     head = Head(expected.seq, expected.hash) if expected is not None else None
     return convert.verification(await audit_check.verify(store, head))
+
+
+async def _names(clients: Clients, target: str) -> list[str]:
+    """What callers may have called a target; a server by its id and by its name, whichever is given."""
+    if not target:
+        return []
+    try:
+        server = (await clients.servers.GetServer(registry.GetServerRequest(server=target))).server
+    except MyxError as error:
+        # It is no server, or one that is gone; or the registry is away, and the trail can be read all the same.
+        log.debug("audit_target_not_resolved", reason=error.reason)
+        return [target]
+    return list(dict.fromkeys([target, server.id, server.name]))
 
 
 def _below(page_token: str) -> int | None:

@@ -32,6 +32,7 @@ async def perform(operation: Operation, request: Request, handle: Handle) -> Res
     async with _audited(operation, request) as entry:
         response = await _permitted(operation, request, handle)
         entry.result(response.status_code)
+        entry.made(response.headers.get("location", ""))
         return response
 
 

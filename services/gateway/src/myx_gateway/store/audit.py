@@ -57,8 +57,8 @@ class Filter:
 
     principal: str = ""
     operation: str = ""
-    # A server by what the caller called it, or the resource.
-    target: str = ""
+    # Servers by what callers called them, or resources; one of these.
+    targets: Sequence[str] = ()
     result: Result | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -125,7 +125,7 @@ class AuditStore:
             return len(rows)
 
     async def seal(self, before: datetime, document_of: SealOf) -> int:
-        """Drop the oldest entries, all older than `before`, and chain the entry that says so; how many, at most a lot."""
+        """Drop the oldest entries, all before `before`, and chain the entry that says so; how many, at most a lot."""
         async with self._uow.begin() as connection:
             head, sealed = await _locked(connection)
             young = await connection.scalar(sa.select(sa.func.min(_COLUMNS.seq)).where(_COLUMNS.at >= before))
@@ -172,8 +172,9 @@ def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
         conditions.append(_COLUMNS.principal == wanted.principal)
     if wanted.operation:
         conditions.append(_COLUMNS.operation == wanted.operation)
-    if wanted.target:
-        conditions.append(_COLUMNS.targets.contains([wanted.target]) | (_COLUMNS.resource == wanted.target))
+    if wanted.targets:
+        named = list(wanted.targets)
+        conditions.append(_COLUMNS.targets.overlap(named) | _COLUMNS.resource.in_(named))
     if wanted.result is not None:
         conditions.append(_COLUMNS.result == wanted.result.value)
     if wanted.since is not None:
