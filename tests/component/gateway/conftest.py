@@ -581,7 +581,7 @@ class Gateway:
     def __init__(self, program: Program, port: int, token: str, http: Any, stranger: Any, database: Database) -> None:
         self.program, self.port, self.token, self.http, self.stranger = program, port, token, http, stranger
         self.database, self.password = database, ADMIN_PASSWORD
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = str(stranger._base_url).rstrip("/")
 
     def socket(self, id_: str, offset: int | str = 0, noun: str = "commands") -> Any:
         """A WebSocket on a log (async context manager)."""
@@ -623,8 +623,8 @@ def backend(running_backend: Backend) -> Backend:
 
 
 @asynccontextmanager
-async def started(backend: Backend, folder: Path, **settings: object) -> AsyncIterator[Gateway]:
-    """A gateway process with these settings."""
+async def started(backend: Backend, folder: Path, scheme: str = "http", **settings: object) -> AsyncIterator[Gateway]:
+    """A gateway process with these settings. `https`: clients say themselves how they check its certificate."""
     token, port = secrets.token_urlsafe(32), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     token_file, password_file = folder / "token", folder / "password"
@@ -645,14 +645,14 @@ async def started(backend: Backend, folder: Path, **settings: object) -> AsyncIt
     async with AsyncExitStack() as stack:
         stack.callback(lambda: program.kill9() if program.is_running() else None)
         bearer = {"Authorization": f"Bearer {token}"}
-        url = f"http://127.0.0.1:{port}"
+        url = f"{scheme}://127.0.0.1:{port}"
         http = await stack.enter_async_context(aiohttp.ClientSession(url, headers=bearer))
         stranger = await stack.enter_async_context(aiohttp.ClientSession(url))
         gateway = Gateway(program, port, token, http, stranger, backend.database)
 
         async def serves() -> bool:
             try:
-                async with stranger.get("/healthz") as answer:
+                async with stranger.get("/healthz", ssl=False) as answer:
                     return answer.status == 200
             except aiohttp.ClientConnectionError:
                 assert program.is_running(), program.output()

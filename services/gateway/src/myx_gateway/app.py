@@ -37,6 +37,7 @@ from myx_gateway.api import (
     users,
     watching,
 )
+from myx_gateway.api.routes import check_agreement
 from myx_gateway.bodies import BodyLimits
 from myx_gateway.clients import OWN_NAME, Clients, connect
 from myx_gateway.dashboard import Dashboard
@@ -58,6 +59,7 @@ from myx_gateway.streams.outlet import Patience
 from myx_gateway.streams.parts import StreamParts
 from myx_gateway.streams.sockets import SOCKETS
 from myx_gateway.streams.websocket import FeedSocket
+from myx_gateway.tls import supervised_certificate
 from myx_kit.db.engine import create_engine, used_connections
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
@@ -117,6 +119,7 @@ def build_api(
         app.router.routes.append(WebSocketRoute(API_PREFIX + operation.path, socket, name=name))
     app.router.routes.append(rpc_door.rpc_route(app, API_PREFIX))
     app.router.routes.append(Route(openapi.PATH, _openapi_route(app), methods=["GET"], include_in_schema=False))
+    check_agreement(app.routes, API_PREFIX)
     errors.install(app)
     return app
 
@@ -188,9 +191,10 @@ class Gateway:
         )
         await self._serve_services(stack, doorkeeper.identities, api.state.guard)
         door = build_door(api, settings, doorkeeper.gate)
-        server = HttpServer(Observed(Dashboard(door)), listener, drain_s=settings.drain_s)
         owner = TaskOwner("gateway")
         stack.push_async_callback(owner.close)
+        tls = supervised_certificate(settings.tls_cert_file, settings.tls_key_file, owner)
+        server = HttpServer(Observed(Dashboard(door)), listener, drain_s=settings.drain_s, tls=tls)
         await doorkeeper.supervise(owner, settings.first_admin_password_file)
         serving = owner.start(server.run(), name="http", critical=True)
         stack.push_async_callback(self._stop, server, serving)

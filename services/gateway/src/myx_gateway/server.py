@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
@@ -45,7 +46,9 @@ _TCP_OPTIONS: Final = {
 class HttpServer:
     """Serves an ASGI application on a listening socket until `stop`."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, *, drain_s: float) -> None:
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, *, drain_s: float, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._listener = listener
         self._server = _Server(
             uvicorn.Config(
@@ -64,6 +67,7 @@ class HttpServer:
                 backlog=_BACKLOG,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=max(1, int(drain_s)),
+                ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             )
         )
         # Its info lines hold whole request targets, and so whatever people put into a query.
@@ -215,7 +219,8 @@ class _HttpProtocol(HttpToolsProtocol):
         status = status_of(error)
         head = f"HTTP/1.1 {status} \r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
         self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS has no half-closed connections
+            self.transport.write_eof()
         # What is still on its way is read and thrown away: closing now would reset the connection under our answer.
         self.loop.call_later(_LINGER_S, self.transport.abort)
 

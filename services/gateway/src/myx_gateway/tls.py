@@ -2,12 +2,16 @@
 
 import ssl
 from pathlib import Path
+from typing import Final
 
 from myx_kit.errors import FailedPrecondition
 from myx_kit.files import read_private
 from myx_kit.logging import get_logger
+from myx_kit.loops import Loop, TaskOwner
 
 log = get_logger()
+
+_LOOK_S: Final = 5.0
 
 
 def read_certificate(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -18,6 +22,15 @@ def read_certificate(certificate: Path, key: Path) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     _load(context, certificate, key)
     return context
+
+
+def supervised_certificate(certificate: Path | None, key: Path | None, owner: TaskOwner) -> ssl.SSLContext | None:
+    """The context of the door, looked after from now on; None when it speaks no TLS itself."""
+    if certificate is None or key is None:
+        return None
+    shown = Certificate(certificate, key)
+    owner.start(Loop("certificate", _LOOK_S, shown.look).run(), name="certificate")
+    return shown.context
 
 
 class Certificate:
