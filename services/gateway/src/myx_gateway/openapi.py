@@ -118,6 +118,9 @@ def _problems_of(stated: dict[str, Any], operation: Operation) -> set[int]:
         statuses |= {408, 413}
     if operation.on in _NAMING or "{" in operation.path:
         statuses.add(404)
+    if "user" in named:
+        # That of somebody else is for administrators.
+        statuses |= {403, 404}
     if operation.verb != "GET":
         statuses.add(409)
     if "/log" in operation.path:

@@ -1,7 +1,7 @@
 """Principals."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from myx_gateway.access.rights import Rights
 from myx_kit.ids import new_id
@@ -13,7 +13,7 @@ class Principal:
 
     # `user:alice`, or `token:admin` for whoever has the token of the installation.
     name: str
-    rights: Rights = Rights()
+    rights: Rights = field(default_factory=Rights)
     # How it came: `session`, `token:` and the name of the API token, or empty for the token of the installation.
     via: str = ""
     user_id: str = ""

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 
 from myx_gateway.api.performing import perform
 from myx_gateway.operations import BY_NAME, OPERATIONS
+from myx_kit.errors import Internal
 
 # Not operations: probes and the documents themselves.
 BESIDE: Final = frozenset({"/healthz", "/readyz", "/rpc", "/api/v1/openapi.json"})
@@ -76,3 +77,10 @@ def disagreements(routes: Iterable[BaseRoute], prefix: str, beside: frozenset[st
                 said.append(f"{operation.name} is not routed by an OperationRouter")
     wrong = [operation.name for operation in OPERATIONS if handled[operation.name] != 1]
     return said + [f"{name} has {handled[name]} handlers" for name in wrong]
+
+
+def check_agreement(routes: Iterable[BaseRoute], prefix: str) -> None:
+    """Internal `TABLE_DISAGREES` when routes and the table of operations differ: then nothing is served."""
+    said = disagreements(routes, prefix, BESIDE)
+    if said:
+        raise Internal("TABLE_DISAGREES", "; ".join(said))

@@ -22,7 +22,7 @@ router = OperationRouter(tags=["events"])
 # Whole ones, and the words before the dot.
 _KNOWN: Final = frozenset(TYPES.values()) | {one.partition(".")[0] for one in TYPES.values()}
 _MAX_PLACE: Final = 64
-_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
 @router.operation("events.stream", response_class=Response, responses=_EVENTS)

@@ -29,7 +29,7 @@ _BINARY: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": _BYTES}},
     206: {"description": "The range that was asked for.", "content": {"application/octet-stream": _BYTES}},
 }
-_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
 @dataclass(frozen=True)
