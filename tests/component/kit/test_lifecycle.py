@@ -148,3 +148,15 @@ def test_readiness_is_written_to_the_inherited_descriptor(tmp_path):
         assert pipe.read() == b"READY\n"
     os.kill(pid, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_threads_of_libraries_do_not_hold_up_the_end(tmp_path):
+    body = GOOD.replace(
+        "    return Server()",
+        "    import threading, time\n    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "    asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)\n    return Server()",
+    )
+    with running(tmp_path, body) as program:
+        ready(program)
+        assert program.stop() == 0
+        assert printed(program) == ["unready", "closed server", "closed database"]
