@@ -310,6 +310,23 @@ async def test_jobs_are_listed_newest_first_by_pages(jobs, registry, agents):
     assert seen[:3] == made[::-1]
 
 
+async def test_jobs_within_servers_have_no_target_outside_of_them(jobs, registry, agents):
+    fleet = Fleet(registry, agents, 2)
+    one = await jobs.create("", shell("true"), servers=[fleet.names[0]])
+    both = await jobs.create(fleet.selector, shell("true"))
+    for job in (one, both):
+        await jobs.final(job.id)
+
+    async def listed(*ids):
+        within = command_pb2.ServerSet(ids=ids)
+        return [job.id for job in (await jobs.stub.ListJobs(ListJobsRequest(within=within))).jobs]
+
+    assert await listed(fleet.ids[0]) == [one.id]
+    assert await listed(*fleet.ids) == [both.id, one.id]
+    assert await listed(fleet.ids[1]) == []
+    assert await listed() == []
+
+
 async def test_its_commands_name_their_job(jobs, registry, agents, client):
     fleet = Fleet(registry, agents, 2)
     job = await jobs.create(fleet.selector, shell("true"))

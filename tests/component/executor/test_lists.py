@@ -30,6 +30,19 @@ async def test_pages_are_newest_first_and_hold_every_command_once(client, agent,
     assert not (await client.stub.ListCommands(ListCommandsRequest(server="nowhere"))).commands
 
 
+async def test_a_list_within_servers_has_full_pages_of_theirs_alone(client, agent, own_agent):
+    ids = [(await client.run(agent.name, "true")).id for _ in range(3)]
+    others = [(await client.run(own_agent.name, "true")).id for _ in range(3)]
+    within = pb.ServerSet(ids=[agent.server_id, "no-such"])
+    page = await client.stub.ListCommands(ListCommandsRequest(within=within, page_size=3))
+    assert [command.id for command in page.commands] == ids[::-1]
+    page = await client.stub.ListCommands(ListCommandsRequest(within=within, server=own_agent.name))
+    assert not page.commands
+    assert not (await client.stub.ListCommands(ListCommandsRequest(within=pb.ServerSet()))).commands
+    everything = await client.stub.ListCommands(ListCommandsRequest(page_size=6))
+    assert {command.id for command in everything.commands} == {*ids, *others}
+
+
 @pytest.mark.parametrize("wrong", [{"page_token": "x"}, {"page_size": -1}, {"statuses": [99]}])
 async def test_malformed_lists_are_refused(client, wrong):
     with pytest.raises(InvalidArgument):
