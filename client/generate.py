@@ -209,7 +209,6 @@ def api_module(document: Schema) -> str:
         answers = _contents(operation)
         if _EVENTS in answers:
             streams[operation["operationId"]] = path
-            groups.setdefault(noun, [])
         else:
             groups.setdefault(noun, []).extend(["", *_Method(name, verb, path, operation, schemas).lines()])
     lines = [
@@ -237,7 +236,7 @@ def api_module(document: Schema) -> str:
         lines += ["", "", f"class {_class(noun)}:", f'    """`{noun}.*`"""', ""]
         lines += [init, "        self._transport = transport", *methods]
     lines += ["", "", "class Api:", '    """All operations, by noun."""', "", init]
-    lines += [f"        self.{noun} = {_class(noun)}(transport)" for noun in groups if groups[noun]]
+    lines += [f"        self.{noun} = {_class(noun)}(transport)" for noun in groups]
     return "\n".join([*lines, ""])
 
 

@@ -1,12 +1,13 @@
 """The client."""
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from myx_client import api, models
+from myx_client.event_stream import Event, EventGap, follow_events
 from myx_client.job_stream import JobFrame, follow_job
 from myx_client.log_stream import LogFrame, follow_log
 from myx_client.transport import Transport, segment
@@ -94,9 +95,21 @@ class Client(api.Api):
         transport = Transport(url, token, tls=tls, timeout_s=timeout_s, retry_for_s=retry_for_s)
         super().__init__(transport)
         self._transport = transport
+        self._reconnect_for_s = reconnect_for_s
         self.commands = Commands(transport, reconnect_for_s)
         self.deployments = Deployments(transport, reconnect_for_s)
         self.jobs = Jobs(transport, reconnect_for_s)
+
+    def events(
+        self, *, after: str = "", types: Sequence[str] = (), server: str = ""
+    ) -> AsyncGenerator[Event | EventGap]:
+        """What happens in the fleet, across every loss of the connection, for ever.
+
+        From now on, or behind the event `after`; `0`: from the oldest that is kept. `types` are `agent.offline`, or
+        `agent` for all of an agent; `server` is a name or id. ApiError; Unreachable when MyX stays away.
+        """
+        path, limit_s = api.STREAMS["events.stream"], self._reconnect_for_s
+        return follow_events(self._transport, path, after=after, types=types, server=server, reconnect_for_s=limit_s)
 
     def __repr__(self) -> str:
         """The address only."""

@@ -21,10 +21,10 @@ class Opening(NamedTuple):
 
 
 class Resumable:
-    """The messages of a stream: bytes, or decoded JSON objects, `ping` left out.
+    """The messages of a stream: bytes, or decoded JSON objects.
 
     `opening` is asked before each connection. `progress` is to be called when a message brought something new: the
-    time to try again begins anew then. The stream ends only by whoever reads it.
+    time to try again begins anew then, as with each sign of life. The stream ends only by whoever reads it.
     """
 
     def __init__(self, transport: Transport, path: str, opening: Callable[[], Opening], reconnect_for_s: float) -> None:
@@ -47,8 +47,10 @@ class Resumable:
                     if opening.first is not None:
                         await socket.send_str(json.encode(opening.first).decode())
                     async for message in socket:
-                        if (content := _content(message)) is not None:
-                            yield content
+                        content = _content(message)
+                        if isinstance(content, dict) and content.get("type") == "ping":
+                            self.progress()
+                        yield content
                 cause = Unreachable(f"MyX closed the stream ({socket.close_code})", maybe_sent=False)
                 cause.permanent = socket.close_code == _POLICY_VIOLATION
             except ApiError as error:
@@ -61,13 +63,12 @@ class Resumable:
                 raise cause
 
 
-def _content(message: aiohttp.WSMessage) -> bytes | dict[str, Any] | None:
+def _content(message: aiohttp.WSMessage) -> bytes | dict[str, Any]:
     if message.type is aiohttp.WSMsgType.BINARY:
         return bytes(message.data)
     if message.type is aiohttp.WSMsgType.ERROR:
         raise Unreachable("the stream broke off", maybe_sent=False)
     try:
-        told = json.decode(message.data, type=dict[str, Any])
+        return json.decode(message.data, type=dict[str, Any])
     except DecodeError:
         raise AnswerError("the stream holds what is not MyX's") from None
-    return None if told.get("type") == "ping" else told
