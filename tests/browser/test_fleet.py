@@ -1,0 +1,160 @@
+"""The fleet, its servers and one of them, as an operator uses them."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from myx_testkit.agent import RealAgent
+from myx_testkit.rest import Rest
+
+pytestmark = pytest.mark.usefixtures("web_agents")
+
+
+def test_the_fleet_counts_servers_by_state_and_leads_to_them(page: Any) -> None:
+    expect(page.get_by_test_id("total")).to_have_text("4")
+    expect(page.get_by_test_id("tile-online")).to_contain_text("4")
+    page.get_by_test_id("tile-online").click()
+    expect(page).to_have_url(re.compile(r"/servers\?selector=status%3Donline"))
+    expect(page.get_by_role("link", name="web-1")).to_be_visible()
+
+
+def test_an_agent_that_dies_and_comes_back_is_seen_without_a_reload(
+    page: Any, rest: Rest, web_agents: dict[str, RealAgent]
+) -> None:
+    page.goto("/servers")
+    row = page.get_by_role("row").filter(has_text="web-3")
+    expect(row.locator("[data-state=online]")).to_be_visible()
+    web_agents["web-3"].stop()
+    try:
+        rest.post("/servers/web-3/check")
+        expect(row.locator("[data-state=offline]")).to_be_visible()
+        row.get_by_role("link", name="web-3").click()
+        expect(page.get_by_text("nothing listens on the agent's port").first).to_be_visible()
+    finally:
+        web_agents["web-3"].start()
+    page.get_by_role("button", name="Check now").click()
+    expect(page.locator("h1 + * [data-state=online], [data-state=online]").first).to_be_visible()
+
+
+def test_filters_stand_in_the_address_with_a_live_count(page: Any) -> None:
+    page.goto("/servers")
+    box = page.get_by_label("Filter")
+    box.fill("role=web")
+    expect(page.get_by_test_id("matches")).to_have_text("3 servers")
+    expect(page.get_by_role("link", name="local", exact=True)).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"selector=role%3Dweb"))
+
+    page.reload()
+    expect(page.get_by_label("Filter")).to_have_value("role=web")
+    expect(page.get_by_role("link", name="web-2")).to_be_visible()
+
+    page.get_by_label("Filter").fill("role=")
+    expect(page.get_by_text(re.compile("At character", re.IGNORECASE)).first).to_be_visible()
+
+    page.get_by_label("Filter").fill("role=nobody")
+    expect(page.get_by_text("No server matches")).to_be_visible()
+
+
+def test_one_server_shows_facts_heartbeats_and_charts(page: Any) -> None:
+    page.goto("/servers/web-1?tab=facts")
+    expect(page.get_by_text("Kernel")).to_be_visible()
+    page.get_by_role("tab", name="Heartbeats").click()
+    expect(page).to_have_url(re.compile("tab=history"))
+    page.get_by_role("tab", name="Charts").click()
+    expect(page.get_by_text("Latency of checks")).to_be_visible()
+
+
+def test_labels_are_changed_and_a_change_of_somebody_else_is_not_overwritten(page: Any, rest: Rest) -> None:
+    page.goto("/servers/web-2")
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Change …").click()
+    page.get_by_label("Labels").fill("role=web\nenv=test")
+    rest.patch("/servers/web-2", {"labels": {"role": "web", "by": "somebody"}})
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("changed by somebody else")
+    page.get_by_role("button", name="Cancel").click()
+
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Change …").click()
+    expect(page.get_by_label("Labels")).to_have_value("by=somebody\nrole=web")
+    page.get_by_label("Labels").fill("role=web\nenv=test")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("env=test")).to_be_visible()
+    assert rest.get("/servers/web-2")["labels"] == {"role": "web", "env": "test"}
+    rest.patch("/servers/web-2", {"labels": {"role": "web"}})
+
+
+def test_checks_are_paused_and_resumed(page: Any, rest: Rest) -> None:
+    page.goto("/servers/web-1")
+    page.get_by_role("button", name="Pause checks").click()
+    page.get_by_label("Reason").fill("new disks")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.get_by_text("new disks")).to_be_visible()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("new disks")).to_have_count(0)
+    assert rest.get("/servers/web-1")["pause"] is None
+
+
+def test_names_and_labels_are_text_and_nothing_else(page: Any, rest: Rest) -> None:
+    mean = "<img src=x onerror=alert(1)>"
+    rest.post("/servers", {"name": "mean", "address": "127.0.0.9", "labels": {"note": mean}})
+    try:
+        page.goto("/servers/mean")
+        expect(page.get_by_text(mean)).to_be_visible()
+        assert page.locator("img[src=x]").count() == 0
+    finally:
+        rest.delete("/servers/mean")
+
+
+def test_keys_lead_everywhere(page: Any) -> None:
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    expect(page).to_have_url(re.compile("/servers"))
+    expect(page.get_by_label("Filter")).to_be_visible()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Filter")).to_be_focused()
+    page.keyboard.type("g s")
+    expect(page.get_by_label("Filter")).to_have_value("g s")
+    page.get_by_label("Filter").blur()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+def test_the_server_that_is_gone_is_told(page: Any) -> None:
+    page.goto("/servers/never-was")
+    expect(page.get_by_text("There is no server never-was")).to_be_visible()
+
+
+def test_a_page_that_is_not_there_is_told(page: Any) -> None:
+    page.goto("/nowhere/at/all")
+    expect(page.get_by_text("There is no such page")).to_be_visible()
+
+
+def test_a_viewer_sees_their_servers_only_and_is_offered_nothing_more(as_user: Callable[..., Any]) -> None:
+    page = as_user("viewer", "role=web").page
+    expect(page.get_by_test_id("total")).to_have_text("3")
+    expect(page.get_by_role("link", name="Add a server")).to_have_count(0)
+    navigation = page.get_by_role("navigation")
+    for name in ("Run", "Users", "Audit", "SSH logins"):
+        expect(navigation.get_by_role("link", name=name, exact=True)).to_have_count(0)
+    page.goto("/servers")
+    expect(page.get_by_role("link", name="web-1")).to_be_visible()
+    expect(page.get_by_role("link", name="local", exact=True)).to_have_count(0)
+    page.goto("/servers/web-1")
+    expect(page.get_by_role("heading", name="web-1")).to_be_visible()
+    for name in ("Check now", "Pause checks", "More"):
+        expect(page.get_by_role("button", name=name)).to_have_count(0)
+    page.goto("/servers/local")
+    expect(page.get_by_text("There is no server local")).to_be_visible()
+
+
+def test_an_operator_may_run_there_and_change_nothing(as_user: Callable[..., Any]) -> None:
+    page = as_user("operator", "role=web").page
+    page.goto("/servers/web-1")
+    expect(page.get_by_role("link", name="Run a command")).to_be_visible()
+    page.get_by_role("button", name="More").click()
+    expect(page.get_by_role("menuitem", name="Change …")).to_have_count(0)
+    expect(page.get_by_role("menuitem", name="Remove …")).to_have_count(0)
