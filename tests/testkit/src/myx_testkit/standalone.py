@@ -35,7 +35,9 @@ class Standalone:
         self.home = Home(folder)
         self.port = 0
         self.prefix = list(prefix)
-        self.environment = dict(os.environ) | {"MYX_HOME": str(self.home.path)} | dict(environment or {})
+        # A login of whoever runs the tests is none of theirs.
+        own = {"MYX_HOME": str(self.home.path), "XDG_CONFIG_HOME": str(folder.with_name(folder.name + ".config"))}
+        self.environment = dict(os.environ) | own | dict(environment or {})
         folder.parent.mkdir(parents=True, exist_ok=True)
         self.console = folder.with_name(folder.name + ".console")
         self.program = self._program()
