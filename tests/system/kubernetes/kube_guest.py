@@ -157,10 +157,13 @@ class KubeGuest:
         assert status == "0", self._tail(self.container(pod))
 
     def memory(self) -> str:
-        """What each process of a container holds (PSS), for the record."""
-        line = "for p in $(podman inspect --format '{{.State.Pid}}' $(podman ps -q)); do"
-        line += " echo $(tr '\\0' ' ' < /proc/$p/cmdline | cut -c1-60) $(awk '/^Pss:/{s=$2}END{print s}' /proc/$p/smaps_rollup) kB; done"
-        return self.host.exec(line, check=False).stdout
+        """What the first process of each container holds, in kB of proportional memory, for the record."""
+        lines = []
+        for name in self.podman("ps", "--format={{.Names}}").split():
+            pid = self.podman("inspect", "--format={{.State.Pid}}", name)
+            rolled = self.host.exec(f"cat /proc/{pid}/smaps_rollup", check=False).stdout
+            lines += [f"{name} {line}" for line in rolled.splitlines() if line.startswith("Pss:")]
+        return "\n".join(lines)
 
     def said(self) -> str:
         """The last lines of every container, for the message of a failed test."""

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from myx_testkit.wait import until_sync
 pytestmark = pytest.mark.long
 
 K8S = CHECKOUT / "deploy/k8s"
+DASHBOARD = CHECKOUT / "services/gateway/src/myx_gateway/dashboard_files/index.html"
 SERVICES = ("registry", "heartbeat", "executor", "gateway")
 SERVERS = ("StatefulSet/postgres", "StatefulSet/nats")
 ACCOUNT = "10001"
@@ -155,6 +157,13 @@ def test_the_first_person_logs_in_with_the_password_from_the_secret(cluster, sec
     password = (secrets_folder / "admin.password").read_text().strip()
     answer = api.post("/session", {"name": "admin", "password": password})
     assert answer["me"]["name"] == "user:admin"
+
+
+def test_the_door_serves_the_dashboard_that_was_built(cluster):
+    if not DASHBOARD.exists():
+        pytest.skip("no dashboard here: `make dashboard` builds it, and with it `make images`")
+    with urllib.request.urlopen(f"http://{cluster.host.address}:{DOOR}/", timeout=20) as answer:
+        assert b"<script" in answer.read()
 
 
 def test_pods_stop_in_an_orderly_way_within_their_grace(cluster, objects):
