@@ -1,11 +1,14 @@
 """The outbox with a real PostgreSQL and a real NATS server, through outages and with two replicas."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import func, select
 
 from myx.events.v1.events_pb2 import Event, ServerCreated
+from myx_kit import tracing
 from myx_kit.db.outbox import OutboxRelay
 from myx_kit.errors import Unavailable
 from myx_kit.events.bus import Bus
@@ -178,3 +181,38 @@ async def test_a_killed_database_delays_events_and_loses_none(shop, bus, postgre
         await until(added, timeout_s=10)
         await until(lambda: empty(shop), timeout_s=10)
     assert [event.server_created.name for event in await stored(bus)] == ["a", "b"]
+
+
+async def test_how_much_waits_and_for_how_long_is_shown_when_somebody_looks(shop, bus):
+    relay = OutboxRelay(shop.engine, shop.outbox, bus)
+    await relay.measure()
+    assert (figure("myx_outbox_waiting_events"), figure("myx_outbox_oldest_event_age_seconds")) == (0, 0)
+    await add(shop, *"ab")
+    async with shop.uow.begin() as connection:
+        aged = shop.outbox.table.update().values(created_at=func.now() - timedelta(seconds=90))
+        await connection.execute(aged)
+    await relay.measure()
+    assert figure("myx_outbox_waiting_events") == 2
+    assert 90 <= figure("myx_outbox_oldest_event_age_seconds") < 9000
+    published = figure("myx_outbox_published_events_total")
+    await relay.run_once()
+    await relay.measure()
+    assert (figure("myx_outbox_waiting_events"), figure("myx_outbox_oldest_event_age_seconds")) == (0, 0)
+    assert figure("myx_outbox_published_events_total") == published + 2
+
+
+async def test_events_carry_the_trace_of_the_work_that_made_them(shop, bus):
+    header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    tracing.enter(header)
+    await add(shop, "a")
+    tracing.enter("")
+    await add(shop, "b")
+    await OutboxRelay(shop.engine, shop.outbox, bus).run_once()
+    jetstream = bus._client.jetstream()
+    messages = [await jetstream.get_msg("MYX_EVENTS", seq=number) for number in (1, 2)]
+    assert [Event.FromString(one.data).traceparent for one in messages] == [header, ""]
+    assert [one.headers.get("traceparent") for one in messages] == [header, None]
+
+
+def figure(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0.0

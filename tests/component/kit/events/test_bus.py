@@ -6,6 +6,7 @@ import signal
 
 import psutil
 import pytest
+from prometheus_client import REGISTRY
 
 from myx.events.v1.events_pb2 import Event
 from myx_kit.errors import FailedPrecondition, Unavailable
@@ -67,8 +68,11 @@ async def test_a_killed_server_is_found_again_and_subscriptions_say_that_they_lo
         await bus.flush()
         nats.kill9()
         await until(lambda: not bus.connected, timeout_s=5)
+        dropped = REGISTRY.get_sample_value("myx_bus_dropped_messages_total")
+        assert REGISTRY.get_sample_value("myx_bus_connected") == 0
         await bus.publish(SUBJECT, b"dropped")
         assert bus.dropped == 1
+        assert REGISTRY.get_sample_value("myx_bus_dropped_messages_total") == dropped + 1
         assert await subscription.next(5) is None
         assert subscription.lost
         subscription.lost = False

@@ -9,10 +9,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import REGISTRY
 
 from myx.executor.v1 import command_pb2
 from myx.executor.v1 import command_service_pb2 as pb
 from myx.executor.v1 import command_service_pb2_grpc as pb_grpc
+from myx_kit import correlation, tracing
 from myx_kit.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -23,7 +25,7 @@ from myx_kit.errors import (
     PermissionDenied,
     Unavailable,
 )
-from myx_kit.rpc.client import open_channel, translate_errors
+from myx_kit.rpc.client import open_channel, stream_metadata, translate_errors
 from myx_kit.rpc.interceptors import caller
 from myx_kit.rpc.server import RpcServer, read_tls
 from myx_kit.tls import ensure_tls
@@ -39,6 +41,7 @@ class Servicer(pb_grpc.CommandServiceServicer):
     def __init__(self):
         self.calls = 0
         self.callers = []
+        self.worked_for = []
         self.closed_streams = 0
         self.hanging = 0
         self.cancelled = 0
@@ -46,6 +49,7 @@ class Servicer(pb_grpc.CommandServiceServicer):
     async def GetCommand(self, request, context):
         self.calls += 1
         self.callers.append(caller())
+        self.worked_for.append((correlation.request_id(), tracing.traceparent()))
         match request.command_id:
             case "missing":
                 raise NotFound("COMMAND_NOT_FOUND", "no command ü", command="missing")
@@ -72,6 +76,7 @@ class Servicer(pb_grpc.CommandServiceServicer):
         return pb.ListCommandsResponse(next_page_token="x" * (6 << 20))
 
     async def FollowLog(self, request, context):
+        self.worked_for.append((correlation.request_id(), tracing.traceparent()))
         try:
             for offset in range(3):
                 yield pb.FollowLogResponse(final=pb.LogFinal(offset=offset))
@@ -403,3 +408,36 @@ async def test_a_unary_call_that_outlasts_the_drain_is_cancelled(served, stub):
     with pytest.raises(Unavailable):
         await task
     await until(lambda: served[1].cancelled == 1, timeout_s=5)
+
+
+async def test_a_call_goes_on_with_the_callers_request_and_trace(served, stub):
+    _, servicer, _ = served
+    header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    correlation.enter("run-1", header)
+    await stub.GetCommand(pb.GetCommandRequest(command_id="x"))
+    stream = stub.FollowLog(pb.FollowLogRequest(), timeout=5, metadata=stream_metadata())
+    assert [response async for response in stream]
+    correlation.enter("", "")
+    await stub.GetCommand(pb.GetCommandRequest(command_id="x"))
+    assert servicer.worked_for[-3:] == [("run-1", header), ("run-1", header), ("", "")]
+
+
+async def test_calls_and_streams_are_in_the_figures(served, stub):
+    method = f"/{SERVICE}/GetCommand"
+    names = [
+        ("myx_rpc_server_seconds_count", {"method": method, "code": "NOT_FOUND"}),
+        ("myx_rpc_client_seconds_count", {"peer": "executor", "code": "NOT_FOUND"}),
+    ]
+    before = [REGISTRY.get_sample_value(name, labels) or 0 for name, labels in names]
+    with pytest.raises(NotFound):
+        await stub.GetCommand(pb.GetCommandRequest(command_id="missing"))
+    assert [REGISTRY.get_sample_value(name, labels) for name, labels in names] == [one + 1 for one in before]
+
+    def open_streams():
+        return REGISTRY.get_sample_value("myx_rpc_server_open_streams", {"method": f"/{SERVICE}/FollowLog"})
+
+    call = stub.FollowLog(pb.FollowLogRequest(follow=True), timeout=30)
+    await call.read()
+    assert open_streams() == 1
+    call.cancel()
+    await until(lambda: open_streams() == 0)
