@@ -14,6 +14,8 @@ from myx_kit.files import write_private
 from myx_kit.tls import certificate_path, ensure_tls, key_path
 from myx_testkit.wait import until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path]:
