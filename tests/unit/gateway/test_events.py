@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,9 @@ from myx_gateway.streams.event_feed import EventFeed, Sight, Wanted
 from myx_gateway.streams.event_ring import EventRing, Place, parse_place
 from myx_kit.errors import InvalidArgument, NotFound, Unavailable
 from myx_kit.events.reader import StoredEvent
+
+
+PAGE = Path(__file__).parents[3] / "docs/streams.md"
 
 
 class FakeAccess:
@@ -304,3 +309,14 @@ def test_values_are_as_everywhere() -> None:
     summed = convert.event("e1-1", done)
     assert summed is not None
     assert summed.data["counts"] == {"success": 3}
+
+
+def test_every_type_of_event_is_documented_with_its_fields() -> None:
+    rows = dict(re.findall(r"^\| `(\w+\.\w+)` \| (.*) \|$", PAGE.read_text(), re.MULTILINE))
+    facts = events_pb2.Event.DESCRIPTOR.oneofs_by_name["fact"].fields
+    assert rows == {
+        convert.TYPES[field.name]: ", ".join(
+            f"`{one.name}`" for one in field.message_type.fields if one.name != "server_id"
+        )
+        for field in facts
+    }

@@ -79,7 +79,7 @@ class GatewaySettings(DatabaseSettings, NatsSettings):
     body_timeout_s: float = Field(default=30, gt=0, le=600)
     # Open log streams, downloads and uploads of this process; one costs a socket, a gRPC stream and up to about 1 MB
     # when slow.
-    max_streams: int = Field(default=1000, ge=1, le=100_000)
+    max_streams: int = Field(default=2000, ge=1, le=100_000)
     # Seconds in which a client may take nothing of what waits for it before its stream is closed; below the 120 s after
     # which the kernel drops the connection without a word.
     stream_stall_s: float = Field(default=60, gt=0, le=100)
