@@ -88,7 +88,7 @@ class Visitor:
         """By the form; returns when the fleet is there."""
         self.page.goto("/login")
         self.page.get_by_label("Name").fill(name)
-        self.page.get_by_label("Password", exact=True).fill(password)
+        self.page.locator("input[name=password]").fill(password)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(f"{self.url}/")
 
