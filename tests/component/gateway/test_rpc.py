@@ -68,8 +68,8 @@ EXAMPLES: list[tuple[str, Any]] = [
     ('{"jsonrpc": "2.0", "method": "foobar"}', None),
     # rpc call Batch (all notifications)
     (
-        '[{"jsonrpc": "2.0", "method": "notify_sum", "params": [1,2,4]}, '
-        '{"jsonrpc": "2.0", "method": "notify_hello", "params": [7]}]',
+        """[{"jsonrpc": "2.0", "method": "notify_sum", "params": [1,2,4]},
+            {"jsonrpc": "2.0", "method": "notify_hello", "params": [7]}]""",
         None,
     ),
 ]

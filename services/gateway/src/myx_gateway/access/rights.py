@@ -1,7 +1,7 @@
 """Roles, grants and what follows from them. No network, no database."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -95,5 +95,6 @@ class Rights:
         return _joined([held, closed(selector)], "and")
 
 
-def _joined(selectors: Iterable[str], word: str) -> str:
-    return f" {word} ".join(f"({selector})" for selector in selectors)
+def _joined(selectors: Sequence[str], word: str) -> str:
+    """One stays as it is: who puts it beside others puts it in parentheses."""
+    return selectors[0] if len(selectors) == 1 else f" {word} ".join(f"({selector})" for selector in selectors)
