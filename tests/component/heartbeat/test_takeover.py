@@ -269,6 +269,52 @@ def logged(program: Program, words: str) -> int:
     return program.log.read_text().count(words)
 
 
+@pytest.fixture
+async def two(replica, registry, postgres, real_agent):
+    """Two replicas, one of which checks the agent; which one is told by who notices its death first."""
+    migrations.upgrade(postgres.url)
+    registry.add("real", real_agent)
+    started = [replica(DATABASE_URL_FILE=postgres.url_file, MEMBER_LEASE_S=3, MEMBER_RENEW_S=0.5) for _ in range(2)]
+    await until(lambda: all(logged(one, "fleet_known") for one in started), PATIENCE_S)
+    await until(lambda: transitions(registry) == [AgentStatus.ONLINE], PATIENCE_S)
+    await settled(registry)
+    return started
+
+
+async def the_one_that_says(programs: list[Program], words: str) -> Program:
+    await until(lambda: any(logged(one, words) for one in programs), PATIENCE_S)
+    (said,) = [one for one in programs if logged(one, words)]
+    return said
+
+
+async def test_the_state_that_a_killed_replica_could_not_tell_is_found_out_by_the_next_one(two, registry, real_agent):
+    registry.away = True
+    await asyncio.to_thread(real_agent.kill9)
+    holder = await the_one_that_says(two, "agent_check_failed")
+    holder.kill9()
+    (other,) = [one for one in two if one is not holder]
+    await until(lambda: logged(other, "agent_check_failed"), PATIENCE_S)
+    assert transitions(registry) == [AgentStatus.ONLINE]
+
+    registry.away = False
+    await until(lambda: len(transitions(registry)) == 2, PATIENCE_S)
+    assert transitions(registry) == [AgentStatus.ONLINE, AgentStatus.OFFLINE]
+
+
+async def test_what_was_over_before_the_replica_was_killed_is_lost_with_it(two, registry, real_agent):
+    registry.away = True
+    await asyncio.to_thread(real_agent.kill9)
+    holder = await the_one_that_says(two, "agent_check_failed")
+    await asyncio.to_thread(real_agent.restart)
+    await until(lambda: logged(holder, "agent_online"), PATIENCE_S)
+    holder.kill9()
+    registry.away = False
+    killed = time.monotonic()
+    agent_id = registry.endpoints["real"].agent_id
+    await until(lambda: sum(at > killed for at, _ in registry.checks[agent_id]) > 3, PATIENCE_S)
+    assert transitions(registry) == [AgentStatus.ONLINE]
+
+
 @pytest.mark.skipif(not compiler_here(), reason="a clock is moved by a small C library, and there is no compiler")
 async def test_a_clock_of_the_control_plane_that_jumps_takes_nobody_offline(replica, registry, real_agent, tmp_path):
     clock = MovableClock(tmp_path / "clock")
