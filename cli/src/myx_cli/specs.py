@@ -89,6 +89,7 @@ SPECS: tuple[Spec, ...] = (
     _spec("login", "log in to a MyX and keep a token for this machine", "access:login", "login:login"),
     _spec("logout", "revoke that token and forget it", "access:logout", "login:logout"),
     _spec("whoami", "show as whom MyX knows you, and what you may do", "", "login:whoami"),
+    _spec("password", "change your own password", "", "password:password"),
     _spec("context list", "list the logins of this machine", "", "context:list_"),
     _spec("context use", "choose the login that is used from now on", "access:context_use", "context:use"),
     _spec("context show", "show a login, without its token", "access:context", "context:show"),

@@ -29,6 +29,7 @@ class FakeAccess:
     persons_only: bool = False
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     revoked: list[str] = field(default_factory=list)
+    changed: list[dict[str, str]] = field(default_factory=list)
 
     def bearer(self, request: Any) -> str:
         return str(request.headers.get("authorization", "")).removeprefix("Bearer ")
@@ -60,6 +61,11 @@ class FakeAccess:
                 return 200, {"me": ME, "session": None, "csrf_token": None}
             case ("DELETE", "session"):
                 self.sessions -= 1
+                return 204, b""
+            case ("POST", "session", "password"):
+                if not self.is_person(request):
+                    return problem(403, "SESSION_NEEDED", "this is for somebody who has logged in, not for a token")
+                self.changed.append(json.loads(request.body))
                 return 204, b""
             case ("GET", "tokens"):
                 return 200, {"items": list(self.tokens.values()), "next_page_token": None}

@@ -127,6 +127,7 @@ class FakeGateway:
     server: asyncio.Server | None = None
     jobs: FakeJobs = field(init=False)
     access: FakeAccess = field(default_factory=FakeAccess)
+    events: Any = None
 
     def __post_init__(self) -> None:
         self.jobs = FakeJobs(self)
@@ -244,7 +245,7 @@ class FakeGateway:
                 if "page_token" in request.query:
                     return 200, {"items": [{**SERVER, "name": "other"}], "next_page_token": None}
                 return 200, {"items": [SERVER], "next_page_token": "more"}
-            case ("GET", "servers", "local" | "other" | "third"):
+            case ("GET", "servers", "local" | "other" | "third" | "0190-server"):
                 return 200, SERVER
             case ("GET", "servers", name):
                 return problem(404, "SERVER_NOT_FOUND", f"there is no server {name}")
@@ -275,6 +276,9 @@ class FakeGateway:
             f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
         )
         offset = int(request.query.get("offset", ["0"])[0])
+        if request.path == "/events":
+            await self.events(request, Stream(self, writer, {}, 0), reader)
+            return
         if request.path.startswith("/jobs/"):
             await self.jobs.play(request, Stream(self, writer, {}, 0), reader)
             return

@@ -143,3 +143,16 @@ def test_what_a_token_may_not_do_is_done_after_the_password_was_asked_for(gatewa
         assert (code, PASSWORD in screen) == (0, False)
     assert gateway.access.revoked == ["t1", "s9"]
     assert gateway.access.sessions == 0
+
+
+def test_ones_own_password_is_changed_at_the_terminal(gateway, myx):
+    assert myx("password").returncode == 2
+    for second, code in ((NEW, 0), ("another", 2)):
+        terminal = OnTerminal(myx, "password")
+        for prompt, typed in (("password of alice:", PASSWORD), ("new password:", NEW), ("the same again:", second)):
+            terminal.until(prompt)
+            terminal.type(f"{typed}\n".encode())
+        ended, screen = terminal.end()
+        assert (ended, NEW in screen, PASSWORD in screen) == (code, False, False)
+    assert gateway.access.changed == [{"old_password": PASSWORD, "new_password": NEW}]
+    assert gateway.access.sessions == 0
