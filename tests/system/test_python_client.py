@@ -1,8 +1,13 @@
 """The Python client of a whole MyX: real gateway, real agent, and a gateway that is killed."""
 
 import asyncio
+import os
+import re
 import secrets
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -148,3 +153,17 @@ async def test_a_token_may_do_what_its_user_may_and_no_more(myx: Standalone, cli
         await client.users.delete(name)
         with pytest.raises(errors.Unauthenticated):
             await program.status.get()
+
+
+def test_the_program_of_the_docs_runs_a_command(myx: Standalone, tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/python-client.md").read_text()
+    program = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py", "local", "sh", "-c", "echo hello; exit 7"],
+        env={**os.environ, "MYX_URL": f"http://127.0.0.1:{myx.port}", "MYX_TOKEN": myx.api().token},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"hello\n", b"")
