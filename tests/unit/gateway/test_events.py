@@ -18,7 +18,6 @@ from myx_gateway.streams.event_ring import EventRing, Place, parse_place
 from myx_kit.errors import InvalidArgument, NotFound, Unavailable
 from myx_kit.events.reader import StoredEvent
 
-
 PAGE = Path(__file__).parents[3] / "docs/streams.md"
 
 
