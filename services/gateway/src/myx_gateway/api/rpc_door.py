@@ -284,5 +284,12 @@ def _refused(name: str, said: str) -> InvalidArgument:
 
 
 def rpc_route(app: FastAPI, prefix: str) -> Route:
-    """The route; `app` has all others already."""
-    return Route(PATH, RpcDoor(app, openapi.document(app), prefix).answer, methods=["POST"], name="rpc")
+    """The route. Its documents cost half a second and some megabytes: they are made when somebody calls."""
+    made: list[RpcDoor] = []
+
+    async def answer(request: Request) -> Response:
+        if not made:
+            made.append(RpcDoor(app, openapi.document(app), prefix))
+        return await made[0].answer(request)
+
+    return Route(PATH, answer, methods=["POST"], name="rpc")
