@@ -3,21 +3,18 @@
 import type { LogFrame } from '@/streams/frames';
 
 import { Painter } from './painter';
+import { type Soon, soonOfBrowser } from './soon';
 
 /** The part of a terminal that this needs. */
 export interface Screen {
   write(data: Uint8Array, done: () => void): void;
 }
 
-/** Calls back at the next animation frame, or soon where none comes (a hidden tab). */
-export type Soon = (act: () => void) => () => void;
-
 // What is painted in one frame. A terminal takes some 10 MB/s, so this is about half of a frame.
 const FRAME_BYTES = 96 * 1024;
 // Beyond the first the older part is left out up to the second: of more than that nothing would stay in the scrollback.
 const PENDING_MAX = 4 * 1024 * 1024;
 const PENDING_KEPT = 1024 * 1024;
-const HIDDEN_MS = 250;
 
 const RESET = new TextEncoder().encode('\x1b[0m\r\n');
 
@@ -34,22 +31,6 @@ export interface QueueOptions {
   skipped: (bytes: number) => string;
   soon?: Soon;
 }
-
-export const soonOfBrowser: Soon = (act) => {
-  let frame = 0;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const cancel = () => {
-    cancelAnimationFrame(frame);
-    clearTimeout(timer);
-  };
-  const once = () => {
-    cancel();
-    act();
-  };
-  frame = requestAnimationFrame(once);
-  timer = setTimeout(once, HIDDEN_MS);
-  return cancel;
-};
 
 export class WriteQueue {
   private readonly pieces: Piece[] = [];

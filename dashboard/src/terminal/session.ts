@@ -4,7 +4,8 @@ import { STDERR, STDOUT, type LogFrame } from '@/streams/frames';
 import { followLog, type Gap, type LogKind, type LogSink } from '@/streams/log';
 import type { ResumableSocket, StreamState, Surroundings } from '@/streams/socket';
 
-import { type Soon, soonOfBrowser, WriteQueue } from './queue';
+import { WriteQueue } from './queue';
+import { type Soon, soonOfBrowser } from './soon';
 
 export type Only = 'all' | 'stdout' | 'stderr';
 

@@ -8,7 +8,7 @@ import { StreamLine } from '@/terminal/StreamLine';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { Page } from '@/ui/Page';
 import { StateBadge, StateStory } from '@/ui/StateBadge';
-import { titleOf } from '../work/describe';
+import { shortened, titleOf } from '../work/describe';
 import { WorkFacts } from '../work/WorkFacts';
 import { JobProgress } from './counts';
 import { JobActions } from './JobActions';
@@ -48,7 +48,7 @@ function JobView({ id }: { id: string }) {
   const kind = job.work.command ? 'commands' : 'deployments';
   return (
     <Page
-      title={job.name || titleOf(job.work)}
+      title={job.name || shortened(titleOf(job.work), 48)}
       aside={
         <StateBadge
           state={job.status}

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from 'react';
 import type { Job, JobTarget } from '@/api/types';
 import { followJob } from '@/streams/job';
 import type { ResumableSocket, StreamState } from '@/streams/socket';
-import { soonOfBrowser } from '@/terminal/queue';
+import { soonOfBrowser } from '@/terminal/soon';
 import { Targets } from './targets';
 
 export interface LiveJob {

@@ -79,8 +79,8 @@ function ScheduleActions({ schedule }: { schedule: Schedule }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   if (!may) return null;
-  const change = async (body: Record<string, unknown>) => {
-    await request<Schedule>('PATCH', `/schedules/${schedule.id}`, { body, headers: { 'If-Match': `"${schedule.etag}"` } });
+  const change = async (body: Record<string, unknown>, etag = schedule.etag) => {
+    await request<Schedule>('PATCH', `/schedules/${schedule.id}`, { body, headers: { 'If-Match': `"${etag}"` } });
     await queries.invalidateQueries({ queryKey: ['schedules'] });
   };
   const pause = async () => {
@@ -128,7 +128,7 @@ function ScheduleActions({ schedule }: { schedule: Schedule }) {
 
 interface EditTimesProps {
   schedule: Schedule;
-  onSave: (body: Record<string, unknown>) => Promise<void>;
+  onSave: (body: Record<string, unknown>, etag: string) => Promise<void>;
   onClose: () => void;
 }
 
@@ -140,13 +140,18 @@ function EditTimes({ schedule, onSave, onClose }: EditTimesProps) {
     missed: schedule.missed,
     overlap: schedule.overlap,
   });
+  // Of the state that is shown here, whatever the page behind learns meanwhile.
+  const [etag] = useState(schedule.etag);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   const save = async () => {
     setBusy(true);
     setError(null);
     try {
-      await onSave({ cron: when.cron.trim(), time_zone: when.timeZone, missed: when.missed, overlap: when.overlap });
+      await onSave(
+        { cron: when.cron.trim(), time_zone: when.timeZone, missed: when.missed, overlap: when.overlap },
+        etag,
+      );
       onClose();
     } catch (failure) {
       setError(failure);

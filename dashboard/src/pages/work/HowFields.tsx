@@ -18,7 +18,7 @@ export function HowFields(bound: Bound) {
         <Field {...bound} name="concurrency" hint placeholder="50" />
         <Field {...bound} name="maxFailed" hint />
         <Field {...bound} name="timeout" hint placeholder="24h" />
-        <Choice {...bound} name="offline" values={OFFLINE} texts="offline" />
+        <Choice {...bound} name="offline" values={OFFLINE} texts="offline" hint />
       </SimpleGrid>
       <Folded title={t('form.more_rollout')} opened={rollout.some((text) => text !== '')}>
         <SimpleGrid cols={{ base: 1, xs: 2, md: 3 }}>
@@ -35,8 +35,8 @@ export function HowFields(bound: Bound) {
         opened={form.lock !== 'none' || limits.some((text) => text !== '') || form.name !== ''}
       >
         <SimpleGrid cols={{ base: 1, xs: 2, md: 3 }}>
-          <Field {...bound} name="name" />
-          <Choice {...bound} name="lock" values={LOCKS} texts="lock" />
+          <Field {...bound} name="name" hint />
+          <Choice {...bound} name="lock" values={LOCKS} texts="lock" hint />
           <Field {...bound} name="queueTimeout" hint placeholder="1h" />
           <Field {...bound} name="noOutputTimeout" hint />
           <Field {...bound} name="connectTimeout" hint placeholder="5m" />

@@ -58,13 +58,15 @@ interface ChoiceProps extends Bound {
   values: readonly string[];
   /** Key of the texts of the values. */
   texts: string;
+  hint?: boolean;
 }
 
-export function Choice({ form, set, name, values, texts }: ChoiceProps) {
+export function Choice({ form, set, name, values, texts, hint }: ChoiceProps) {
   const { t } = useTranslation('work');
   return (
     <Select
       label={t(`form.${name}`)}
+      description={hint ? t(`form_hint.${name}`) : undefined}
       data={values.map((value) => ({ value, label: t(`${texts}.${value}`) }))}
       value={form[name]}
       onChange={(value) => value !== null && set({ [name]: value })}
