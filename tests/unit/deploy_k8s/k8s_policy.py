@@ -56,6 +56,8 @@ def _problems(obj: Object, objects: list[Object]) -> Iterator[str]:
             yield from _secret_values(key, value)
     if obj["kind"] in {"Deployment", "StatefulSet"}:
         yield from _server(obj, objects)
+    if obj["kind"] == "NetworkPolicy":
+        yield from _network(obj, objects)
     if obj["kind"] == "HorizontalPodAutoscaler":
         yield from _autoscaler(obj, objects)
     if obj["kind"] == "Certificate":
@@ -79,6 +81,34 @@ def _server(obj: Object, objects: list[Object]) -> Iterator[str]:
     needed_s = drain_s + before_s.get("sleep", {}).get("seconds", 0) + CLOSE_MARGIN_S
     if obj["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 30) <= needed_s:
         yield f"it is killed before its drain is over ({needed_s:g} s)"
+
+
+def _network(obj: Object, objects: list[Object]) -> Iterator[str]:
+    templates = [template for _, template in pods(objects)]
+    selected = [one for one in templates if _selects(obj["spec"]["podSelector"], one)]
+    if not selected:
+        yield "it is about no pod"
+    known = {port["name"] for one in selected for c in one["spec"]["containers"] for port in c.get("ports", [])}
+    for rule in obj["spec"].get("ingress", []):
+        for port in rule.get("ports", []):
+            if port["port"] not in known:
+                yield f"none of its pods has a port {port['port']}"
+    for peer in _peers(obj["spec"]):
+        if "namespaceSelector" not in peer and not any(_selects(peer["podSelector"], one) for one in templates):
+            yield f"there is no pod {peer['podSelector']}"
+
+
+def _peers(spec: Object) -> Iterator[Object]:
+    for rule in spec.get("ingress", []):
+        yield from rule.get("from", [])
+    for rule in spec.get("egress", []):
+        yield from rule.get("to", [])
+
+
+def _selects(selector: Object, template: Object) -> bool:
+    labels = template["metadata"]["labels"]
+    wanted = selector.get("matchLabels", {}).items() <= labels.items()
+    return wanted and all(labels.get(e["key"]) in e["values"] for e in selector.get("matchExpressions", []))
 
 
 def _autoscaler(obj: Object, objects: list[Object]) -> Iterator[str]:

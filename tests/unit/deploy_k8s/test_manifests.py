@@ -121,6 +121,15 @@ def spec_of(objects, kind, name):
 
 HPA = "HorizontalPodAutoscaler"
 COMPONENT_WRONGS = {
+    "has a port rpc": lambda objects: spec_of(objects, "NetworkPolicy", "registry")["ingress"][0]["ports"][0].update(
+        port="rpc"
+    ),
+    "there is no pod": lambda objects: spec_of(objects, "NetworkPolicy", "executor")["ingress"][0]["from"].append(
+        {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "door"}}}
+    ),
+    "is about no pod": lambda objects: objects.append(
+        {"kind": "NetworkPolicy", "metadata": {"name": "x"}, "spec": {"podSelector": {"matchLabels": {"a": "b"}}}}
+    ),
     "which each apply would set again": lambda objects: find(objects, "Deployment", "registry")["spec"].update(
         replicas=2
     ),
