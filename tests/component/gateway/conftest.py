@@ -669,6 +669,13 @@ async def gateway(running_backend: Backend, tmp_path_factory: pytest.TempPathFac
         yield running
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def proxied(running_backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """One gateway for all tests of a module that believes this machine what it says in X-Forwarded-For."""
+    async with started(running_backend, tmp_path_factory.mktemp("gateway"), trusted_proxies="127.0.0.0/8") as running:
+        yield running
+
+
 @pytest.fixture
 def start_gateway(backend: Backend, tmp_path: Path) -> Callable[..., Any]:
     """`async with start_gateway(setting=value) as gateway`: one for this test alone."""

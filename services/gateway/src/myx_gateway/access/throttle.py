@@ -6,6 +6,7 @@ user logged in lately waits for that user's own failures there and for nobody el
 
 import hashlib
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from myx_gateway.access.addresses import neighbourhood
@@ -31,6 +32,14 @@ class Attempt:
     places: tuple[bytes, ...]
     known: bool
 
+    @property
+    def counts(self) -> list[tuple[bytes, int]]:
+        """Under which keys it is counted, and how many failures are free there; in the order in which to lock them."""
+        counts = [(self.of_name, _FREE_OF_NAME)]
+        if self.of_address is not None:
+            counts.append((self.of_address, _FREE_OF_ADDRESS))
+        return sorted(counts)
+
 
 async def begin(connection: Connection, user: User | None, name: str, address: str, device: str) -> Attempt:
     """Count an attempt, whether or not there is such a user; ResourceExhausted `LOGIN_THROTTLED` while it must wait."""
@@ -40,26 +49,25 @@ async def begin(connection: Connection, user: User | None, name: str, address: s
     known = await store.known_places(connection, user.id, places) if user is not None else set[bytes]()
     # A browser that is known has its own count: behind one address with whoever tries names, it does not wait for them.
     place = next((place for place in reversed(places) if place in known), by_address)
-    attempt = Attempt(_digest("name", name, place.hex()), None if known else _digest("any", near), places, bool(known))
-    keys = [attempt.of_name] if attempt.of_address is None else [attempt.of_name, attempt.of_address]
-    wait_s = await store.blocked_s(connection, keys)
+    of_address = None if known else _digest("any", near)
+    attempt = Attempt(_digest("name", name, place.hex()), of_address, places, bool(known))
+    wait_s = await store.blocked_s(connection, [key for key, _ in attempt.counts])
     if wait_s > 0:
-        seconds = max(1, round(wait_s + 0.5))
+        seconds = ceil(wait_s)
         text = f"too many failed logins: try again in {seconds} s"
         raise ResourceExhausted("LOGIN_THROTTLED", text, retry_after_s=str(seconds))
-    await store.count_failure(connection, attempt.of_name, free=_FREE_OF_NAME, longest_s=_LONGEST_S, forget_s=_FORGET_S)
-    if attempt.of_address is not None:
-        await store.count_failure(
-            connection, attempt.of_address, free=_FREE_OF_ADDRESS, longest_s=_LONGEST_S, forget_s=_FORGET_S
-        )
+    for key, free in attempt.counts:
+        await store.count_failure(connection, key, free=free, longest_s=_LONGEST_S, forget_s=_FORGET_S)
     return attempt
 
 
 async def succeeded(connection: Connection, attempt: Attempt, user: User, device: str) -> None:
     """Forget the failures of this user there, and know the place from now on."""
-    await store.forget_failures(connection, attempt.of_name)
-    if attempt.of_address is not None:
-        await store.take_back_failure(connection, attempt.of_address)
+    for key, _ in attempt.counts:
+        if key == attempt.of_name:
+            await store.forget_failures(connection, key)
+        else:
+            await store.take_back_failure(connection, key)
     await store.note_places(connection, user.id, [attempt.places[0], _digest("device", device)])
 
 
