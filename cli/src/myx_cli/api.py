@@ -67,7 +67,8 @@ class Client:
         self._identity = {
             "Cookie": "; ".join(cookies),
             "X-CSRF-Token": str(answer.get("csrf_token") or ""),
-            "Origin": self.endpoint.site,
+            # Not an Origin: MyX may be called otherwise here than it is called in browsers.
+            "Sec-Fetch-Site": "same-origin",
         }
         return answer
 

@@ -35,7 +35,7 @@ class Endpoint(NamedTuple):
 
     @property
     def site(self) -> str:
-        """The origin as browsers write it: without a path, and without the usual port (RFC 6454)."""
+        """The address as people write it: without a path, and without the usual port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = 443 if self.scheme == "https" else 80
         return f"{self.scheme}://{host}" if self.port == usual else f"{self.scheme}://{host}:{self.port}"

@@ -22,7 +22,6 @@ ME = {
 class FakeAccess:
     """`tokens` are those that are valid, by their text. With `persons_only` tokens may make and end no others."""
 
-    url: str = ""
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     made: int = 0
     sessions: int = 0
@@ -41,7 +40,7 @@ class FakeAccess:
             self.sessions > 0
             and headers.get("cookie") == "myx_session=s-4711; myx_device=d-4711"
             and (request.method == "GET" or headers.get("x-csrf-token") == "csrf-4711")
-            and (request.method == "GET" or headers.get("origin") == self.url)
+            and (request.method == "GET" or headers.get("sec-fetch-site") == "same-origin")
         )
 
     def knows(self, request: Any) -> bool:

@@ -222,7 +222,6 @@ class FakeGateway:
         return request.headers.get("authorization") == f"Bearer {TOKEN}" or self.access.knows(request)
 
     def answer(self, request: Request) -> Answer:
-        self.access.url = self.url
         if (request.method, request.path) == ("POST", "/session"):
             return self.access.log_in(request)
         if not self.authorized(request):

@@ -9,6 +9,31 @@ from myx_cli.http1 import Connection, ProtocolError
 
 
 @pytest.fixture
+def downloaded():
+    """Calls `download` against a server that says `content` and closes."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def ask(content, take):
+        def serve():
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(65536)
+                peer.sendall(content)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        connection = Connection("http", "127.0.0.1", listener.getsockname()[1], 5, 5)
+        try:
+            return connection.download("/x", {}, take)
+        finally:
+            connection.close()
+            thread.join(5)
+
+    yield ask
+    listener.close()
+
+
+@pytest.fixture
 def answered():
     """Calls `request` against a server that says `content` in pieces of `size` bytes and closes."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -92,3 +117,34 @@ def test_what_is_not_http_is_refused(answered, content):
 def test_an_answer_that_breaks_off_is_a_lost_connection(answered, content):
     with pytest.raises(ConnectionError):
         answered(content)
+
+
+def test_cookies_are_all_there(answered):
+    head = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\nX: y\r\nset-cookie: b=2\r\nX: z\r\nContent-Length: 0\r\n\r\n"
+    (response,), _ = answered(head)
+    assert response.headers["set-cookie"] == "a=1; Path=/\nb=2"
+    assert response.headers["x"] == "z"
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "taken", "body"),
+    [
+        (
+            b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+            200,
+            [b"abc", b"de"],
+            b"",
+        ),
+        (b"HTTP/1.1 200\r\nContent-Length: 3\r\n\r\nabc", 200, [b"abc"], b"abc"),
+        (b"HTTP/1.1 403\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 403, [], b"abc"),
+    ],
+)
+def test_a_download_is_given_out_as_it_comes_and_a_refusal_is_not(downloaded, content, status, taken, body):
+    pieces = []
+    response = downloaded(content, pieces.append)
+    assert (response.status, pieces, response.body) == (status, taken, body)
+
+
+def test_a_download_that_breaks_off_is_an_error(downloaded):
+    with pytest.raises(ConnectionResetError):
+        downloaded(b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", lambda _piece: None)
