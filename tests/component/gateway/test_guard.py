@@ -293,6 +293,25 @@ def test_schedules_are_seen_by_their_owner_and_by_who_sees_all_that_they_match(f
     assert refused(lambda: operator.call("PATCH", f"/schedules/{names['in']}", taken)) == (404, "SERVER_NOT_FOUND")
 
 
+def test_a_token_for_some_servers_has_no_hand_in_its_users_work_on_others(fleet: Fleet) -> None:
+    name = f"p-{secrets.token_hex(5)}"
+    grants = [{"role": "admin", "selector": "all"}]
+    fleet.root.post("/users", {"name": name, "kind": "program", "grants": grants})
+    whole, part = (
+        Rest(fleet.port, fleet.root.post("/tokens", {"name": f"key{number}", "user": name, **cap})["token"])
+        for number, cap in enumerate(({}, {"role": "operator", "selector": "zone=in"}))
+    )
+    schedule = {"name": secrets.token_hex(6), "cron": "0 0 1 1 *", "paused": True}
+    whole.post("/schedules", {**schedule, "work": {"job": {"selector": "all", "work": WORK}}})
+    change = {"cron": "* * * * *", "paused": False}
+    for method, body in (("GET", None), ("PATCH", change), ("DELETE", None)):
+        path = f"/schedules/{schedule['name']}"
+        assert refused(lambda m=method, p=path, b=body: part.call(m, p, b)) == (404, "SCHEDULE_NOT_FOUND")
+    job = whole.post("/jobs", {"selector": "all", "work": WORK})["id"]
+    assert refused(lambda: part.post(f"/jobs/{job}/cancel")) == (404, "JOB_NOT_FOUND")
+    assert whole.get(f"/schedules/{schedule['name']}")["paused"]
+
+
 def test_numbers_count_only_what_is_seen(fleet: Fleet) -> None:
     viewer = fleet.someone("viewer", "zone=other")
     assert viewer.get("/status")["servers"] == {"no_agent": 1}

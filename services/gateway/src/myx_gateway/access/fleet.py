@@ -9,11 +9,12 @@ from uuid import UUID
 
 from myx.registry.v1 import server_service_pb2 as registry
 from myx_gateway.clients import Clients
-from myx_kit.rpc.client import translate_errors
+from myx_kit.rpc.client import stream_metadata, translate_errors
 
 # For reading only: what acts asks anew.
 _FRESH_S: Final = 2.0
-_KEPT: Final = 64
+# Ids that are kept, of all selectors together; an id costs about 100 bytes.
+_MAX_KEPT: Final = 100_000
 # More than this are looked up in the whole list; 50 ids are 1,900 of the 4,096 characters that a selector may have.
 _MAX_NAMED: Final = 50
 _MAX_SELECTOR: Final = 4096
@@ -36,11 +37,17 @@ class Fleet:
         if not fresh and known is not None and now - known[0] < _FRESH_S:
             return known[1]
         found = frozenset(server.id for server in await self._resolve(selector))
-        self._known[selector] = (now, found)
-        self._known.move_to_end(selector)
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
+        self._keep(selector, now, found)
         return found
+
+    def _keep(self, selector: str, now: float, found: frozenset[str]) -> None:
+        """The newest last; those that are too old or too many go. One without servers counts as ten."""
+        self._known.pop(selector, None)
+        self._known[selector] = (now, found)
+        kept = sum(max(10, len(ids)) for _, ids in self._known.values())
+        while self._known and (kept > _MAX_KEPT or now - next(iter(self._known.values()))[0] > _FRESH_S):
+            _, (_, dropped) = self._known.popitem(last=False)
+            kept -= max(10, len(dropped))
 
     async def within(self, selector: str, ids: Collection[str], *, fresh: bool = True) -> frozenset[str]:
         """Those of `ids` that the selector matches."""
@@ -74,7 +81,7 @@ class Fleet:
     async def _resolve(self, selector: str) -> list[registry.ResolvedServer]:
         with translate_errors("registry"):
             request = registry.ResolveServersRequest(selector=selector)
-            call = self._clients.servers.ResolveServers(request, timeout=_DEADLINE_S)
+            call = self._clients.servers.ResolveServers(request, timeout=_DEADLINE_S, metadata=stream_metadata())
             return [server async for piece in call for server in piece.servers]
 
 

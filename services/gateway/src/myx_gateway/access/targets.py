@@ -66,7 +66,9 @@ class ScheduledTargets:
         held = principal.rights.selector(role)
         if held is None:
             return False
-        if held == EVERYWHERE or schedule.owner == principal.name:
+        # What is one's own is not that of a token which is kept to some servers: it would act on all of the work's.
+        is_own = schedule.owner == principal.name and principal.rights.cap.selector == EVERYWHERE
+        if held == EVERYWHERE or is_own:
             return True
         selector, named = _meant(schedule.work)
         try:
