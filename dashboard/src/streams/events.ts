@@ -37,9 +37,18 @@ class EventFeed implements Feed {
 
   text(message: unknown): void {
     const event = message as FleetEvent;
-    if (event.id !== undefined) this.last = String(event.id);
-    if (event.type === 'gap') this.sink.gap();
-    else this.sink.event(event);
+    this.ping(event);
+    if (event.type === 'gap') {
+      this.last = (message as { to?: string }).to ?? this.last;
+      this.sink.gap();
+    }
+    // What has no dot in its type is no event: `start`, which says where the stream begins.
+    else if (event.type.includes('.')) this.sink.event(event);
+  }
+
+  ping(message: unknown): void {
+    const { id } = message as Partial<FleetEvent>;
+    if (id !== undefined) this.last = String(id);
   }
 
   isOver(): boolean {

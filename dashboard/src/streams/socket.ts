@@ -25,6 +25,8 @@ export interface Feed {
   /** The first message after the upgrade. */
   greeting?(): string | null;
   text(message: unknown): void;
+  /** A sign of life, which may say how far the server has looked. */
+  ping?(message: unknown): void;
   binary?(message: ArrayBuffer): void;
   /** Whether the last message was the end. */
   isOver(): boolean;
@@ -141,7 +143,8 @@ export class ResumableSocket {
 
   private text(data: string): void {
     const message = JSON.parse(data) as { type?: string };
-    if (message.type !== 'ping') this.feed.text(message);
+    if (message.type === 'ping') this.feed.ping?.(message);
+    else this.feed.text(message);
   }
 
   private gone(socket: WebSocket, code: number, reason: string): void {

@@ -14,7 +14,7 @@ import { Time } from '@/ui/Time';
 import { Attempts } from '../work/Attempts';
 import { Cancel } from '../work/Cancel';
 import { Changes } from '../work/Changes';
-import { commandLine, shortened } from '../work/describe';
+import { commandLine, repeatOf, shortened } from '../work/describe';
 import { useThing } from '../work/useThing';
 import { CommandFacts } from '../work/WorkFacts';
 import { Receipt } from './Receipt';
@@ -35,7 +35,7 @@ export function CommandPage() {
     );
   }
   const line = commandLine(command.command, command.args);
-  const repeat = { servers: command.server_name, line, what: command.command === 'sh' ? 'shell' : 'program' };
+  const repeat = repeatOf(command, command.server_name);
   return (
     <Page
       title={shortened(line, 60)}

@@ -20,6 +20,22 @@ type Project = components['schemas']['Project'];
 // What ships with MyX cannot be removed.
 const OWN = 'myx';
 const PUSH = 'myx playbook push ./my-project';
+// Those of MyX are deployments of a kind, with steps before and after the play.
+const KIND_OF: Record<string, string> = {
+  'deploy_caddy.yml': 'caddy',
+  'deploy_xray.yml': 'xray',
+  'deploy_xray_config.yml': 'xray_config',
+  'deploy_xray_docker.yml': 'xray_docker',
+  'install_agent.yml': 'install_agent',
+  'upgrade_agent.yml': 'upgrade_agent',
+  'uninstall_agent.yml': 'uninstall_agent',
+};
+
+/** What the form is filled in with to run a playbook. */
+function filled(project: string, file: string): Record<string, string> {
+  const kind = project === OWN ? KIND_OF[file] : undefined;
+  return kind === undefined ? { playbook: `${project}/${file}` } : { kind };
+}
 
 /** Projects of playbooks. They are pushed by the command line, out of a working copy. */
 export function PlaybooksPage() {
@@ -86,7 +102,7 @@ function ProjectCard({ project }: { project: Project }) {
                 {file}
               </Text>
               {mayRun && (
-                <TextLink size="sm" to="/run" search={{ playbook: `${project.name}/${file}` } as never}>
+                <TextLink size="sm" to="/run" search={filled(project.name, file) as never}>
                   {t('playbooks.run')}
                 </TextLink>
               )}

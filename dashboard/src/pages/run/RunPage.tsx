@@ -15,12 +15,12 @@ import { Review } from './Review';
 type Search = Partial<Record<string, string>>;
 const WHATS = ['shell', 'program', 'playbook', 'deployment'];
 
-/** What a link has filled in already: `?selector=`, `?servers=a,b`, `?line=`, `?playbook=`, `?kind=`. */
+/** What a link has filled in already: `?selector=`, `?servers=a,b`, `?line=` and the like, `?playbook=`, `?kind=`. */
 export function prefilled(search: Search): Partial<WorkForm> {
   const form: Partial<WorkForm> = {};
   if (search.selector) form.selector = search.selector;
   if (search.servers) Object.assign(form, { where: 'servers', servers: search.servers.split(',').filter(Boolean) });
-  if (search.line) form.line = search.line;
+  for (const name of ['line', 'cwd', 'user', 'env'] as const) if (search[name]) form[name] = search[name];
   if (search.playbook) Object.assign(form, { what: 'playbook', playbook: search.playbook });
   if (search.kind) Object.assign(form, { what: 'deployment', kind: search.kind });
   if (search.what && WHATS.includes(search.what)) form.what = search.what as WorkForm['what'];

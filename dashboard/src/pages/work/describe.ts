@@ -18,10 +18,27 @@ export function quoted(text: string): string {
   return PLAIN.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+function isShellLine(command: string, args: readonly string[]): boolean {
+  return (command === 'sh' || command === '/bin/sh') && args.length === 2 && args[0] === '-c';
+}
+
 /** A command line as a person would have typed it: `sh -c 'x'` is x. */
 export function commandLine(command: string, args: readonly string[]): string {
-  if ((command === 'sh' || command === '/bin/sh') && args.length === 2 && args[0] === '-c') return args[1]!;
+  if (isShellLine(command, args)) return args[1]!;
   return [command, ...args].map(quoted).join(' ');
+}
+
+/** What the form is filled in with to run a command again there; secrets have to be given anew. */
+export function repeatOf(command: CommandContent, server: string): Record<string, string> {
+  const env = Object.entries(command.env).map(([name, value]) => `${name}=${value}`);
+  return {
+    what: isShellLine(command.command, command.args) ? 'shell' : 'program',
+    line: commandLine(command.command, command.args),
+    servers: server,
+    cwd: command.cwd,
+    user: command.user,
+    env: env.join('\n'),
+  };
 }
 
 export function deploymentName(work: Pick<DeploymentContent, 'kind' | 'project' | 'playbook'>): string {

@@ -1,7 +1,7 @@
 // @vitest-environment node
 import { describe, expect, it } from 'vitest';
 import { splitLine } from './argv';
-import { commandLine, shortened } from './describe';
+import { type CommandContent, commandLine, repeatOf, shortened } from './describe';
 import { parseDuration } from './durations';
 import { check, EMPTY, toJob, type WorkForm } from './form';
 
@@ -38,6 +38,12 @@ describe('a typed line', () => {
     expect(commandLine('echo', ["it's", 'x'])).toBe("echo 'it'\\''s' x");
     expect(shortened('one\ntwo')).toBe('one…');
   });
+});
+
+it('can be run again as it was', () => {
+  const command = { command: 'sh', args: ['-c', 'a | b'], env: { A: '1', B: '2' }, cwd: '/srv', user: '' } as unknown as CommandContent;
+  expect(repeatOf(command, 'web-1')).toEqual({ what: 'shell', line: 'a | b', servers: 'web-1', cwd: '/srv', user: '', env: 'A=1\nB=2' });
+  expect(repeatOf({ ...command, args: ['script'] }, 'web-1')).toMatchObject({ what: 'program', line: 'sh script' });
 });
 
 describe('a form', () => {
