@@ -9,6 +9,7 @@ import os
 import runpy
 import sys
 import termios
+import warnings
 
 VARIABLE = "MYX_PTY"
 
@@ -24,7 +25,10 @@ def main() -> None:
             raise OSError(errno.ENOENT, "there is one terminal only")
         master, slave = pair
         pair.clear()
-        pid = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of threads, as of the fork that this one stands in for; it would show in each log.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
         if pid:
             os.close(slave)
             return pid, master
