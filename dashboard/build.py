@@ -37,7 +37,13 @@ def main() -> int:
     """Exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--optional", action="store_true", help="go on without a dashboard where it cannot be built")
-    optional = parser.parse_args().optional
+    parser.add_argument("--test", action="store_true", help="run the unit tests instead")
+    arguments = parser.parse_args()
+    return test() if arguments.test else build_where_needed(optional=arguments.optional)
+
+
+def build_where_needed(*, optional: bool) -> int:
+    """Exit status."""
     try:
         with one_at_a_time():
             digest = source_digest()
@@ -47,6 +53,20 @@ def main() -> int:
         kept = "the one built earlier stays" if STAMP.is_file() else "MyX runs without it"
         say(f"The dashboard was not built ({kept}): {error}" if optional else f"The dashboard was not built: {error}")
         return 0 if optional else 1
+    return 0
+
+
+def test() -> int:
+    """Exit status of the unit tests."""
+    try:
+        with one_at_a_time():
+            node = ensure_node()
+            ensure_packages(node)
+            npm(node, "run", "types")
+            npm(node, "run", "test")
+    except BuildError as error:
+        say(str(error))
+        return 1
     return 0
 
 

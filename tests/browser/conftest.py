@@ -60,6 +60,7 @@ def dashboard() -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator["playwright.Browser"]:
     """Chromium, for the tests of one file: its event loop would disturb the asynchronous tests of others."""
+    playwright.expect.set_options(timeout=WITHIN_MS)
     with playwright.sync_playwright() as driver:
         launched = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield launched

@@ -46,8 +46,8 @@ export function Shell() {
           </Group>
         </Group>
       </AppShell.Header>
-      <AppShell.Navbar p="xs">
-        <ScrollArea component="nav" aria-label={t('navigation')}>
+      <AppShell.Navbar p="xs" aria-label={t('navigation')}>
+        <ScrollArea>
           {entriesFor(me).map((entry) => (
             <NavLink
               key={entry.to}
