@@ -33,6 +33,9 @@ DASHBOARD = CHECKOUT / "services/gateway/src/myx_gateway/dashboard_files/index.h
 SERVICES = ("registry", "heartbeat", "executor", "gateway")
 SERVERS = ("StatefulSet/postgres", "StatefulSet/nats")
 ACCOUNT = "10001"
+MYX = str(Path(sys.executable).with_name("myx"))
+ENOUGH = "/root/enough"
+TALKS = f"i=0; while [ ! -e {ENOUGH} ]; do echo line $i; i=$((i+1)); sleep 0.1; done; echo end; exit 7"
 DOOR = 8470
 READY = (
     "import urllib.request as u;"
@@ -84,7 +87,7 @@ def cluster(node, objects, secrets_folder):
         node.wait_done(pod)
     pods = {service: node.play(objects, f"Deployment/{service}", *publish(service)) for service in SERVICES}
     for pod in pods.values():
-        until_sync(lambda pod=pod: probes(node, pod) == "200 200 200", 90, interval_s=0.5, what=f"{pod} is ready")
+        ready(node, pod)
     print(f"from Secrets to ready in {time.monotonic() - began:.0f} s")
     print(node.memory())
     return node
@@ -102,29 +105,48 @@ def publish(service):
     return [f"{DOOR}:{DOOR}"] if service == "gateway" else []
 
 
-def probes(node, pod):
-    return node.podman("exec", node.container(pod), "python", "-c", READY, check=False)
+def ready(node, pod):
+    def probes():
+        return node.podman("exec", node.container(pod), "python", "-c", READY, check=False)
+
+    until_sync(lambda: probes() == "200 200 200", 120, interval_s=0.5, what=f"{pod} is ready")
 
 
-@pytest.fixture
-def myx(cluster, secrets_folder):
-    """The command line against the door."""
-    environment = {
+@pytest.fixture(scope="module")
+def environment(cluster, secrets_folder):
+    """Of the command line that speaks to the door."""
+    return {
         "PATH": os.environ["PATH"],
         "MYX_INSECURE_HTTP": "1",
         "MYX_URL": f"http://{cluster.host.address}:{DOOR}",
         "MYX_TOKEN": (secrets_folder / "admin.token").read_text().strip(),
     }
-    program = str(Path(sys.executable).with_name("myx"))
 
-    def run(*words, timeout_s=240):
+
+@pytest.fixture(scope="module")
+def myx(cluster, environment):
+    """The command line."""
+
+    def run(*words, timeout_s=300):
         done = subprocess.run(
-            [program, *words], env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
+            [MYX, *words], env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr + cluster.said()
-        return done.stdout
+        return done
 
     return run
+
+
+@pytest.fixture(scope="module")
+def server(host_lab, myx):
+    """A real host with an agent, which the executor's pod has installed over SSH."""
+    with host_lab.host("web1") as host:
+        login = ["--user", "root", "--key-file", str(host_lab.key), "--host-key", host.fingerprint]
+        began = time.monotonic()
+        said = myx("server", "add", "web1", host.address, *login, "--enrol")
+        assert "PLAY RECAP" in said.stdout + said.stderr
+        print(f"enrolled in {time.monotonic() - began:.0f} s")
+        yield host
 
 
 def test_images_have_no_rights_and_hold_what_they_need(node):
@@ -142,14 +164,22 @@ def test_images_have_no_rights_and_hold_what_they_need(node):
         assert not re.search(r"index[_-]url=\S|://[^/\s\"]*@", secretless, re.IGNORECASE)
 
 
-def test_a_first_command_runs_on_a_server_that_was_enrolled_over_ssh(cluster, host_lab, myx):
-    with host_lab.host("web1") as host:
-        login = ["--key-file", str(host_lab.key), "--host-key", host.fingerprint]
-        began = time.monotonic()
-        said = myx("server", "add", "web1", host.address, "--user", "root", *login, "--enrol")
-        assert "PLAY RECAP" in said, "the play came from the executor's image"
-        print(f"enrolled in {time.monotonic() - began:.0f} s")
-        assert myx("run", "web1", "--", "hostname").strip() == "web1"
+def test_a_first_command_runs_on_a_server_that_was_enrolled_over_ssh(server, myx):
+    assert myx("run", "web1", "--", "hostname").stdout.strip() == "web1"
+
+
+def test_a_run_and_who_watches_it_outlive_a_restart_of_every_pod(cluster, server, environment):
+    argv = [MYX, "run", "web1", "--", "sh", "-c", TALKS]
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        first = watching.stdout.readline()
+        for service in SERVICES:
+            cluster.podman("pod", "restart", f"{service}-pod")
+            ready(cluster, f"{service}-pod")
+        server.write(ENOUGH, "")
+        rest, errors = watching.communicate(timeout=120)
+    assert watching.returncode == 7, errors + cluster.said()
+    lines = (first + rest).splitlines()
+    assert lines == [f"line {number}" for number in range(len(lines) - 1)] + ["end"]
 
 
 def test_the_first_person_logs_in_with_the_password_from_the_secret(cluster, secrets_folder):
