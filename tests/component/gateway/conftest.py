@@ -259,7 +259,7 @@ class Backend:
         for name in names or self.addresses:
             server = RpcServer(self.addresses[name], self.tls_dir, name)
             for add, service in self._services()[name]:
-                servicer = Fake(self) if name != "executor" else FakeExecutor(self)
+                servicer = {"executor": FakeExecutor, "registry": FakeRegistry}.get(name, Fake)(self)
                 server.add(add, servicer, service)  # type: ignore[arg-type]
             self.addresses[name] = await server.start()
             self.servers[name] = server
@@ -316,6 +316,17 @@ class Fake:
             return ANSWERS[method]
 
         return handle
+
+
+class FakeRegistry(Fake):
+    """The same, with one server that every selector matches."""
+
+    async def ResolveServers(
+        self, request: server_service_pb2.ResolveServersRequest, _context: Any
+    ) -> AsyncIterator[server_service_pb2.ResolveServersResponse]:
+        self._backend.answer("ResolveServers", request)
+        found = server_service_pb2.ResolvedServer(id=SERVER.id, name=SERVER.name)
+        yield server_service_pb2.ResolveServersResponse(servers=[found])
 
 
 class FakeExecutor(Fake):
