@@ -185,7 +185,10 @@ def test_a_long_log_begins_near_its_end_and_is_searched_jumped_into_and_download
     page.get_by_label("Text in the whole output").fill("NEEDLE")
     page.get_by_role("button", name="Find", exact=True).click()
     page.get_by_role("button", name="0012345 needle").click(timeout=WITHIN_MS)
+    expect(page.get_by_test_id("stream-state")).to_contain_text("An excerpt", timeout=WITHIN_MS)
     expect(page.locator(".xterm-rows")).to_contain_text("0012345 needle", timeout=WITHIN_MS)
+    expect(page.locator(".xterm-rows")).not_to_contain_text("0017000")
+    expect(page.get_by_role("button", name="Follow")).to_be_visible()
     assert page.locator(".xterm-selection div").count() > 0
     page.get_by_role("button", name="End, and follow").click()
     expect(page.locator(".xterm-rows")).to_contain_text("0059999", timeout=WITHIN_MS)

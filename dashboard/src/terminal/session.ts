@@ -74,6 +74,7 @@ export class LogSession<Place> implements LogSink {
   private state: SessionState;
   private untilLine: boolean;
   private marked = false;
+  private place: Place | undefined;
   private cancel: (() => void) | null = null;
 
   constructor(private readonly options: SessionOptions<Place>) {
@@ -117,7 +118,7 @@ export class LogSession<Place> implements LogSink {
   }
 
   end(offset: number, document: unknown): void {
-    this.mark();
+    this.settle();
     this.change({ offset: Math.max(offset, this.state.offset), document });
   }
 
@@ -134,7 +135,7 @@ export class LogSession<Place> implements LogSink {
 
   private stop(): void {
     this.socket.close();
-    this.mark();
+    this.settle();
     this.change({ stopped: true, stream: { kind: 'ended' } });
   }
 
@@ -157,18 +158,25 @@ export class LogSession<Place> implements LogSink {
     if (rest.data.length > 0) this.queue.push(rest);
   }
 
-  /** Note the place of the target, and show it when what is around it is there too. */
+  /** Note the place of the target, and show it as soon as a screen's height of what follows is there. */
   private mark(): void {
-    const { target } = this.options.start;
-    const { view } = this.options;
-    if (target === null || this.marked) return;
+    if (this.options.start.target === null || this.marked) return;
     this.marked = true;
-    let place: Place | undefined;
     this.queue.mark(() => {
-      place = view.marker();
-      // Behind what came in the same message: a screen's height of it is enough.
-      this.soon(() => this.queue.mark(() => place !== undefined && view.reveal(place, target.length)));
+      this.place = this.options.view.marker();
+      this.soon(() => this.queue.mark(() => this.reveal()));
     });
+  }
+
+  /** Behind all that came: a terminal at its end goes along with what is written. */
+  private settle(): void {
+    this.mark();
+    this.queue.mark(() => this.reveal());
+  }
+
+  private reveal(): void {
+    const { target } = this.options.start;
+    if (this.place !== undefined && target !== null) this.options.view.reveal(this.place, target.length);
   }
 
   private change(part: Partial<SessionState>): void {

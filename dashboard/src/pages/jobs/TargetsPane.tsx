@@ -3,7 +3,7 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { Job, JobTarget } from '@/api/types';
 import { type Column, DataTable } from '@/ui/DataTable';
-import { bytes, count } from '@/ui/format';
+import { count } from '@/ui/format';
 import { StateBadge } from '@/ui/StateBadge';
 import { Duration } from '@/ui/Time';
 import { StateChips } from './counts';
@@ -88,13 +88,13 @@ interface TargetListProps {
 }
 
 function TargetList({ targets, numbers, onSelect }: TargetListProps) {
-  const { t, i18n } = useTranslation('work');
+  const { t } = useTranslation('work');
   const rows = numbers.map((number) => targets.get(number)).filter((target) => target !== undefined);
   const columns: Column<JobTarget>[] = [
     {
       key: 'name',
       header: t('column.server'),
-      width: 'minmax(7rem, 1fr)',
+      width: 'minmax(6rem, 1fr)',
       sort: (row) => row.server_name,
       render: (row) => (
         <UnstyledButton fz="sm" c="var(--mantine-color-anchor)" onClick={() => onSelect(row.number)}>
@@ -105,27 +105,18 @@ function TargetList({ targets, numbers, onSelect }: TargetListProps) {
     {
       key: 'status',
       header: t('column.state'),
-      width: '8.5rem',
+      width: '7.5rem',
       sort: (row) => row.status,
       render: (row) => <StateBadge state={row.status} plain />,
     },
-    { key: 'exit', header: t('column.exit'), width: '3.5rem', align: 'right', sort: (row) => row.exit_code ?? -1, render: (row) => row.exit_code ?? '' },
+    { key: 'exit', header: t('column.exit'), width: '2.75rem', align: 'right', sort: (row) => row.exit_code ?? -1, render: (row) => row.exit_code ?? '' },
     {
       key: 'took',
       header: t('column.took'),
-      width: '5.5rem',
+      width: '4.5rem',
       align: 'right',
       wide: true,
       render: (row) => (row.started_at ? <Duration from={row.started_at} to={row.ended_at} /> : ''),
-    },
-    {
-      key: 'output',
-      header: t('column.output'),
-      width: '5rem',
-      align: 'right',
-      wide: true,
-      sort: (row) => row.log_size_bytes,
-      render: (row) => bytes(row.log_size_bytes, i18n.language),
     },
   ];
   return (
@@ -135,7 +126,7 @@ function TargetList({ targets, numbers, onSelect }: TargetListProps) {
       columns={columns}
       rowKey={(row) => String(row.number)}
       rowHeight={34}
-      height="min(44dvh, 30rem)"
+      height={`min(${(rows.length + 1) * 34 + 4}px, 44dvh)`}
     />
   );
 }
