@@ -1,6 +1,8 @@
 """`POST /rpc`: JSON-RPC 2.0 to the letter, over the very routes of REST."""
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,9 @@ import pytest
 from myx.registry.v1 import server_service_pb2
 from myx_gateway.api.rpc_door import MAX_CALLS
 from myx_kit.errors import NotFound, Unavailable
+
+sys.path.insert(0, str(Path(__file__).parent))
+from people import browser, new_token, new_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -240,6 +245,27 @@ async def test_nobody_calls_without_a_login_or_in_another_form(gateway: Any) -> 
     assert problem["reason"] == "MEDIA_TYPE_UNSUPPORTED"
     problem = await gateway.problem("GET", "/rpc")
     assert problem["reason"] == "METHOD_NOT_ALLOWED"
+
+
+async def test_a_browser_must_prove_that_its_page_is_ours(gateway: Any) -> None:
+    call = {"jsonrpc": "2.0", "method": "session.get", "id": 1}
+    name = await new_user(gateway, "viewer")
+    async with browser(gateway, name) as one:
+        async with one.http.post("/rpc", json=call, headers=one.headers()) as answer:
+            assert (await answer.json())["result"]["me"]["name"] == f"user:{name}"
+        for headers in ({}, {"Origin": one.url}, {**one.headers(), "Origin": "https://elsewhere.example"}):
+            async with one.http.post("/rpc", json=call, headers=headers) as answer:
+                assert answer.status == 403
+
+
+async def test_rights_are_those_of_who_calls(gateway: Any, backend: Any) -> None:
+    name = await new_user(gateway, "viewer", kind="program")
+    headers = {"Authorization": f"Bearer {await new_token(gateway, name)}"}
+    call = {"jsonrpc": "2.0", "method": "commands.run", "params": {"server": "web-1", "command": "true"}, "id": 1}
+    async with gateway.stranger.post("/rpc", json=call, headers=headers) as answer:
+        error = (await answer.json())["error"]
+    assert (error["code"], error["data"]["reason"]) == (-32003, "FORBIDDEN")
+    assert "RunCommand" not in backend.requests
 
 
 async def test_discovery_is_openrpc_whose_references_lead_somewhere(gateway: Any) -> None:

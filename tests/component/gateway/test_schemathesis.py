@@ -6,6 +6,7 @@ In the ordinary run some examples of each operation; in the long one many, among
 import copy
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,11 +85,17 @@ def pools(own_myx: Standalone) -> Pools:
 
 
 @pytest.fixture(scope="module")
-def http(own_myx: Standalone) -> Iterator[requests.Session]:
-    """A client with the token of the installation."""
-    with requests.Session() as session:
-        session.headers["Authorization"] = f"Bearer {own_myx.api().token}"
-        yield session
+def clients(own_myx: Standalone, pools: Pools) -> Iterator[list[requests.Session]]:
+    """The token of the installation twice, and that of somebody with a right on some servers."""
+    root = Rest(own_myx.port, own_myx.api().token)
+    grants = [{"role": "admin", "selector": "zone=other"}, {"role": "viewer", "selector": "zone=in or not zone"}]
+    root.post("/users", {"name": "restricted", "kind": "program", "grants": grants})
+    restricted = root.post("/tokens", {"name": "key", "user": "restricted"})["token"]
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(requests.Session()) for _ in range(3)]
+        for session, token in zip(sessions, (root.token, root.token, restricted), strict=True):
+            session.headers["Authorization"] = f"Bearer {token}"
+        yield sessions
 
 
 def _document() -> dict[str, Any]:
@@ -142,7 +149,7 @@ def _harmless_body(body: dict[str, Any], choice: int) -> None:
         body["selector"] = "zone=other" if choice % 4 else body["selector"] + " and zone=other"
 
 
-def fuzz(name: str, http: requests.Session, pools: Pools, url: str, *, examples: int, wrong: bool) -> None:
+def fuzz(name: str, clients: list[requests.Session], pools: Pools, url: str, *, examples: int, wrong: bool) -> None:
     """Ask one operation many times."""
     modes = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE] if wrong else [GenerationMode.POSITIVE]
 
@@ -159,24 +166,25 @@ def fuzz(name: str, http: requests.Session, pools: Pools, url: str, *, examples:
         mode = modes[choice % len(modes)]
         case = data.draw(OPERATIONS[name].as_strategy(generation_mode=mode))
         harmless(name, case, pools, choice)
-        case.call_and_validate(base_url=url, session=http, checks=CHECKS, timeout=60)
+        client = clients[choice % len(clients)]
+        case.call_and_validate(base_url=url, session=client, checks=CHECKS, timeout=60)
 
     ask()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operation_answers_as_documented(
-    name: str, own_myx: Standalone, pools: Pools, http: requests.Session
+    name: str, own_myx: Standalone, pools: Pools, clients: list[requests.Session]
 ) -> None:
-    fuzz(name, http, pools, f"http://127.0.0.1:{own_myx.port}", examples=10, wrong=False)
+    fuzz(name, clients, pools, f"http://127.0.0.1:{own_myx.port}", examples=10, wrong=False)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operation_withstands_much_and_wrong(
-    name: str, own_myx: Standalone, pools: Pools, http: requests.Session
+    name: str, own_myx: Standalone, pools: Pools, clients: list[requests.Session]
 ) -> None:
-    fuzz(name, http, pools, f"http://127.0.0.1:{own_myx.port}", examples=300, wrong=True)
+    fuzz(name, clients, pools, f"http://127.0.0.1:{own_myx.port}", examples=300, wrong=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
