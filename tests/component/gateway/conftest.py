@@ -58,6 +58,8 @@ from gateway_jobs import FakeJob
 
 STDOUT, STDERR = command_pb2.LOG_STREAM_STDOUT, command_pb2.LOG_STREAM_STDERR
 CHUNK = 256 * 1024
+# The id of the one server that every selector matches.
+MATCHED = "0192e4a0-0000-7000-8000-0000000000a1"
 ADMIN_PASSWORD = "the-first-password-of-tests"
 
 
@@ -325,7 +327,7 @@ class FakeRegistry(Fake):
         self, request: server_service_pb2.ResolveServersRequest, _context: Any
     ) -> AsyncIterator[server_service_pb2.ResolveServersResponse]:
         self._backend.answer("ResolveServers", request)
-        found = server_service_pb2.ResolvedServer(id=SERVER.id, name=SERVER.name)
+        found = server_service_pb2.ResolvedServer(id=MATCHED, name=SERVER.name)
         yield server_service_pb2.ResolveServersResponse(servers=[found])
 
 
