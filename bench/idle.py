@@ -67,7 +67,9 @@ def main() -> None:
     parser.add_argument("--ports", action="store_true", help="with the port of /metrics open on each service")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     given = parser.parse_args()
-    ports = {f"MYX_{name.partition('-')[0].upper()}_HTTP_LISTEN": "127.0.0.1:0" for name in SERVICES} if given.ports else {}
+    ports = (
+        {f"MYX_{name.partition('-')[0].upper()}_HTTP_LISTEN": "127.0.0.1:0" for name in SERVICES} if given.ports else {}
+    )
     result = asyncio.run(measure(given.seconds, ports))
     print(json.dumps(result, indent=1))
     if given.json:
