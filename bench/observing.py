@@ -108,7 +108,7 @@ async def scraped(settings: Mapping[str, str]) -> AsyncIterator[None]:
             task.cancel()
 
 
-async def measure(commands: int, rounds: int, agents: int, first_port: int) -> dict[str, Any]:
+async def measure(commands: int, rounds: int, agents: int, first_port: int, wanted: list[str]) -> dict[str, Any]:
     """Milliseconds of CPU for one command, by way; the least of the rounds, and its ratio to that of the plain way."""
     found: dict[str, list[float]] = {}
     memory: dict[str, float] = {}
@@ -117,6 +117,8 @@ async def measure(commands: int, rounds: int, agents: int, first_port: int) -> d
         async with AsyncExitStack() as stack:
             running: dict[str, Cluster] = {}
             for name, settings in ways(collector, first_port).items():
+                if name not in wanted:
+                    continue
                 before = partial(seed, fleet=fleet.file)
                 running[name] = await stack.enter_async_context(cluster(1, settings=settings, before_services=before))
                 await stack.enter_async_context(scraped(settings))
@@ -150,9 +152,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--agents", type=int, default=50)
     parser.add_argument("--first-port", type=int, default=9190, help="of four, for the figures")
+    names = list(ways("", 0))
+    parser.add_argument("--ways", nargs="+", default=names, choices=names)
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     given = parser.parse_args()
-    result = asyncio.run(measure(given.commands, given.rounds, given.agents, given.first_port))
+    result = asyncio.run(measure(given.commands, given.rounds, given.agents, given.first_port, given.ways))
     print(json.dumps(result, indent=1))
     if given.json:
         given.json.write_text(json.dumps(result, indent=1))
