@@ -1,5 +1,6 @@
 """Deployments and playbooks in the dashboard, carried out by a real agent with a real Ansible."""
 
+import contextlib
 import io
 import sys
 import tarfile
@@ -43,11 +44,12 @@ def myx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     """A MyX that has the agent's bundle to give, and a server `host` with an agent of its own."""
     environment = {"MYX_AGENT_BUNDLE_DIR": str(agent_bundle())}
     deployment = Standalone(tmp_path_factory.mktemp("myx") / "home", environment=environment)
-    deployment.start()
-    agent = join(deployment, tmp_path_factory.mktemp("host"), "host", {"role": "web"})
-    yield deployment
-    agent.close()
-    deployment.stop()
+    with contextlib.ExitStack() as ends:
+        deployment.start()
+        ends.callback(deployment.stop)
+        agent = join(deployment, tmp_path_factory.mktemp("host"), "host", {"role": "web"})
+        ends.callback(agent.close)
+        yield deployment
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ def join(myx: Standalone, folder: Path, name: str, labels: dict[str, str] | None
     """A server of this name with an agent of its own, which is online when this returns; close() the agent."""
     rest = rest_of(myx)
     server = rest.post("/servers", {"name": name, "address": "127.0.0.1", "labels": labels or {}})
-    identity = asyncio.run(_allocate(myx, server["id"]))
+    # In a thread of its own: a browser's driver may have an event loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        identity = thread.submit(lambda: asyncio.run(_allocate(myx, server["id"]))).result()
     agent = RealAgent(
         folder,
         agent_token=identity.agent_token,
