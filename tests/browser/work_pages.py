@@ -56,3 +56,18 @@ def corpus() -> list[dict[str, Any]]:
 def state(page: Page, name: str) -> None:
     """Wait until the heading says that state."""
     expect(page.locator(f"main [data-state='{name}']").first).to_be_visible(timeout=WITHIN_MS)
+
+
+AXE = Path(__file__).resolve().parents[2] / "dashboard/node_modules/axe-core/axe.min.js"
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds that keeps people out."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']} ({one['impact']}): {node['html'][:200]}"
+        for one in found["violations"]
+        if one["impact"] in {"serious", "critical"}
+        for node in one["nodes"]
+    ]

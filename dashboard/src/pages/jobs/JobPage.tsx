@@ -1,6 +1,6 @@
 import { Stack, Text } from '@mantine/core';
 import { useParams } from '@tanstack/react-router';
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { ApiError } from '@/api/client';
 import { isFinalJob } from '@/streams/job';
@@ -28,6 +28,7 @@ function JobView({ id }: { id: string }) {
   const { t } = useTranslation('work');
   const { job, targets, stream, hurry, take } = useJob(id);
   const [chosen, setChosen] = useState(0);
+  const shown = useRef(0);
   if (job === null) {
     return (
       <Page title={t('job.title')}>
@@ -44,7 +45,10 @@ function JobView({ id }: { id: string }) {
       </Page>
     );
   }
-  const selected = chosen || targets.interesting();
+  // Chosen by nobody: what is of most interest when the page has something to show, and it stays that one.
+  const begun = targets.get(shown.current)?.status ?? 'waiting';
+  if (begun === 'waiting') shown.current = targets.interesting();
+  const selected = chosen || shown.current;
   const kind = job.work.command ? 'commands' : 'deployments';
   return (
     <Page
