@@ -1,7 +1,6 @@
 """The command line as people use it, with a whole MyX: logins, users, tokens, audit trail, events, inventory."""
 
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -139,26 +138,26 @@ def test_what_was_done_is_in_the_trail_whose_export_can_be_checked(admin: Person
     assert done.returncode == 1
 
 
-def test_events_are_shown_up_to_now_and_followed(myx: Standalone, admin: Person) -> None:
-    follower = subprocess.Popen(
-        myx.cli_argv("events", "-f", "--type", "command", "--server", "local", "-o", "json"),
-        env=admin.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def test_events_are_shown_up_to_now_and_followed(myx: Standalone, admin: Person, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    with seen.open("wb") as output:
+        follower = subprocess.Popen(
+            myx.cli_argv("events", "-f", "--type", "command", "--server", "local", "-o", "json"),
+            env=admin.environment,
+            stdout=output,
+        )
+
+    def lines() -> list[bytes]:
+        # The stream may begin behind the first one.
+        assert admin("run", "local", "--", "true").returncode == 0
+        return seen.read_bytes().split(b"\n")[:-1]
+
     try:
-        assert follower.stdout is not None
-        seen: list[dict[str, object]] = []
-        while not seen:
-            # The stream may begin behind the first one.
-            assert admin("run", "local", "--", "true").returncode == 0
-            os.set_blocking(follower.stdout.fileno(), False)
-            seen = [json.loads(line) for line in follower.stdout]
-        assert {str(one["type"]).partition(".")[0] for one in seen} == {"command"}
+        until_sync(lambda: bool(lines()), 60, what="an event is followed")
     finally:
         follower.terminate()
-        follower.wait(20)
-        follower.stdout.close()
+        assert follower.wait(20) == 143
+    assert {json.loads(line)["type"].partition(".")[0] for line in lines()} == {"command"}
     done = admin("events", "--type", "command.finished", "--server", "local")
     assert done.returncode == 0, done.stderr
     rows = [line.split("\t") for line in done.stdout.splitlines()]
