@@ -153,7 +153,7 @@ async def test_the_trusted_host_key_is_shown_beside_the_one_that_is_there(gatewa
     assert (state["shown"]["fingerprint"], state["matches"]) == ("SHA256:other", False)
     backend.errors["ScanHostKey"] = Unavailable("SSH_UNREACHABLE", "port 22 of 10.0.0.1 refuses")
     problem = await gateway.problem("GET", "/api/v1/servers/web-1/host-key?scan=true")
-    assert (problem["status"], problem["detail"]) == (503, "port 22 of 10.0.0.1 refuses")
+    assert (problem["status"], problem["detail"]) == (409, "port 22 of 10.0.0.1 refuses")
 
 
 async def test_a_host_key_is_trusted(gateway: Any, backend: Any) -> None:

@@ -79,7 +79,7 @@ def _made(app: FastAPI) -> dict[str, Any]:
     used: set[int] = set()
     for ways in schema["paths"].values():
         for stated in ways.values():
-            used |= _state(stated, BY_NAME[stated["operationId"]])
+            used |= _state(stated, BY_NAME[stated["operationId"]], schema["components"]["schemas"])
     components = schema["components"]
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
@@ -92,20 +92,20 @@ def _made(app: FastAPI) -> dict[str, Any]:
     return schema
 
 
-def _state(stated: dict[str, Any], operation: Operation) -> set[int]:
+def _state(stated: dict[str, Any], operation: Operation, schemas: dict[str, Any]) -> set[int]:
     """Add what the table says to an operation of the document; the statuses of its problems."""
     stated["x-myx-role"] = None if operation.on is On.PUBLIC else operation.role.name.lower()
     stated["x-myx-on"] = operation.on.value
     if operation.on is On.PUBLIC:
         stated["security"] = []
     stated["responses"].pop("422", None)
-    statuses = _problems_of(stated, operation)
+    statuses = _problems_of(stated, operation, schemas)
     for status in sorted(statuses):
         stated["responses"][str(status)] = {"$ref": f"#/components/responses/{_problem_name(status)}"}
     return statuses
 
 
-def _problems_of(stated: dict[str, Any], operation: Operation) -> set[int]:
+def _problems_of(stated: dict[str, Any], operation: Operation, schemas: dict[str, Any]) -> set[int]:
     """The statuses with which an operation can fail."""
     statuses = {*_ALWAYS, 401}
     named = {parameter["name"] for parameter in stated.get("parameters", ())}
@@ -118,10 +118,10 @@ def _problems_of(stated: dict[str, Any], operation: Operation) -> set[int]:
         statuses |= {408, 413}
     if operation.on in _NAMING or "{" in operation.path:
         statuses.add(404)
-    if "user" in named:
+    if "user" in named | _fields(stated, schemas):
         # That of somebody else is for administrators.
         statuses |= {403, 404}
-    if operation.verb != "GET":
+    if operation.verb != "GET" or "scan" in named:
         statuses.add(409)
     if "/log" in operation.path:
         statuses |= {410, 416}
@@ -132,6 +132,13 @@ def _problems_of(stated: dict[str, Any], operation: Operation) -> set[int]:
     if "Idempotency-Key" in named:
         statuses.add(422)
     return statuses
+
+
+def _fields(stated: dict[str, Any], schemas: dict[str, Any]) -> set[str]:
+    """Names of the fields of the body."""
+    content = stated.get("requestBody", {}).get("content", {}).get("application/json", {})
+    reference = content.get("schema", {}).get("$ref", "")
+    return set(schemas.get(reference.rpartition("/")[2], {}).get("properties", ()))
 
 
 def _problem_name(status: int) -> str:

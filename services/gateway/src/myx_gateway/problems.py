@@ -24,6 +24,8 @@ STATUS_OF_CODE: Final = {
 }
 # Reasons for which HTTP has a better word than for their code.
 STATUS_OF_REASON: Final = {
+    # A host is away, not MyX: nothing here would be better for a repeat.
+    "SSH_UNREACHABLE": 409,
     "METHOD_NOT_ALLOWED": 405,
     "BODY_TIMEOUT": 408,
     "LOG_PURGED": 410,
