@@ -248,3 +248,20 @@ async def test_a_password_is_never_in_the_log(gateway: Any) -> None:
     assert name not in log or PASSWORD not in log
     assert PASSWORD not in log
     assert secret not in log
+
+
+async def test_strangers_cannot_make_the_door_hold_much(gateway: Any) -> None:
+    body = {"name": "admin", "password": "x" * (20 << 10)}
+    async with gateway.stranger.post("/api/v1/session", json=body) as answer:
+        assert (answer.status, (await answer.json())["reason"]) == (413, "BODY_TOO_LARGE")
+
+
+async def test_a_mark_of_a_browser_that_was_planted_is_not_kept(gateway: Any) -> None:
+    name = await new_user(gateway, "viewer")
+    async with browser(gateway) as one:
+        one.http.cookie_jar.update_cookies({"myx_device": "planted"})
+        await one.log_in(name)
+        mark = one.cookies()["myx_device"]
+        assert mark != "planted"
+        await one.log_in(name)
+        assert one.cookies()["myx_device"] == mark

@@ -1,6 +1,8 @@
 """Small judgements at the door: addresses, origins, cookies, secrets, passwords, grants."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +12,7 @@ import pytest
 from myx_gateway.access import passwords as passwords_module
 from myx_gateway.access.addresses import ClientAddresses, neighbourhood
 from myx_gateway.access.cookies import Cookies
+from myx_gateway.access.crowd import Crowd
 from myx_gateway.access.grants import is_full_admin, is_narrower, rights_of, rows_of
 from myx_gateway.access.origins import Origins
 from myx_gateway.access.passwords import Passwords, check_new_password
@@ -205,3 +208,23 @@ def test_grants_are_stored_once_and_the_greatest_first() -> None:
         user(("admin", "all"), kind=Kind.PROGRAM),
     ):
         assert not is_full_admin(other)
+
+
+async def test_one_address_cannot_fill_the_way_in() -> None:
+    crowd = Crowd()
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(crowd.turn("a"))
+        waiting = [asyncio.create_task(crowd.turn("a").__aenter__()) for _ in range(6)]
+        await asyncio.sleep(0)
+        with pytest.raises(ResourceExhausted, match="LOGIN_BUSY"):
+            async with crowd.turn("a"):
+                pass
+        other = asyncio.create_task(crowd.turn("b").__aenter__())
+        await asyncio.sleep(0)
+        assert not other.done(), "it waits like everybody, and is not sent away"
+        for task in (*waiting, other):
+            task.cancel()
+        await asyncio.gather(*waiting, other, return_exceptions=True)
+    async with crowd.turn("a"):
+        pass

@@ -25,6 +25,8 @@ log = get_logger()
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 # The one operation that needs no login: logging in. What a request has with it does not count there.
 _LOGIN: Final = ("POST", "/api/v1/session")
+# Enough for a name and a password: strangers must not make us hold more.
+_STRANGERS: Final = BodyLimits(held_bytes=16 << 10, timeout_s=10)
 _SECURITY_HEADERS: Final = [
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -63,7 +65,8 @@ class Door:
             if scope["path"] not in OPEN_PATHS:
                 await visit.identify()
             if scope["type"] == "http":
-                receive = await self._limits.admit(scope, receive)
+                limits = self._limits if visit.principal else _STRANGERS
+                receive = await limits.admit(scope, receive)
             await self._app(scope, receive, visit.send)
         except MyxError as error:
             await visit.fail(error, receive)

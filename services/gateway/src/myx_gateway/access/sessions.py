@@ -7,7 +7,9 @@ from typing import Final
 from uuid import UUID
 
 from myx_gateway.access import throttle
+from myx_gateway.access.addresses import neighbourhood
 from myx_gateway.access.belongings import check_logged_in, check_manages, check_sees, is_admin
+from myx_gateway.access.crowd import Crowd
 from myx_gateway.access.identities import Identities, session_principal
 from myx_gateway.access.names import id_in, is_name
 from myx_gateway.access.passwords import MAX_LENGTH, Passwords, check_new_password
@@ -65,6 +67,7 @@ class Sessions:
         self._passwords = passwords
         self._identities = identities
         self._lifetimes = lifetimes
+        self._crowd = Crowd()
 
     async def log_in(self, login: Login, known: Callable[[User], None]) -> LoggedIn:
         """A new session; what the browser had before ends. `known` is called when there is a user of this name.
@@ -73,7 +76,7 @@ class Sessions:
         time. ResourceExhausted `LOGIN_THROTTLED` (field `retry_after_s`), `LOGIN_BUSY`.
         """
         name = login.name.strip().lower()
-        async with self._database.begin() as connection:
+        async with self._crowd.turn(neighbourhood(login.address)), self._database.begin() as connection:
             # A query for a name that nobody can have too: it must take the same time.
             found = await access_users.find_with_password(connection, name if is_name(name) else "-")
             user = None if found is None else found[0]
@@ -152,7 +155,8 @@ class Sessions:
         self, user: User, password_hash: str, new_hash: str | None, login: Login, attempt: throttle.Attempt
     ) -> LoggedIn:
         secret, session_id = new_secret(), new_id()
-        device = login.device or new_secret()
+        # One that was not given to this user may be known to whoever planted it.
+        device = login.device if attempt.is_known_device else new_secret()
         async with self._database.begin() as connection:
             # Between the two transactions somebody may have disabled the user or set another password.
             now = await access_users.find_user(connection, user.id, lock=True)
@@ -169,7 +173,7 @@ class Sessions:
                 user_id=user.id,
                 secret_sha256=digest(secret),
                 address=login.address,
-                user_agent=login.user_agent[:_USER_AGENT],
+                user_agent="".join(sign for sign in login.user_agent[:_USER_AGENT] if sign.isprintable()),
                 lasts=self._lifetimes.longest,
             )
             await store.delete_oldest(connection, user.id, keep=_MOST)

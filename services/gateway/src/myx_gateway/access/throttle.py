@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
+from uuid import UUID
 
 from myx_gateway.access.addresses import neighbourhood
 from myx_gateway.store import access_logins as store
@@ -20,6 +21,7 @@ _FREE_OF_ADDRESS: Final = 20
 _LONGEST_S: Final = 60.0
 # After this time without a failure all is forgotten.
 _FORGET_S: Final = 3600.0
+_NOBODY: Final = UUID(int=0)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Attempt:
     of_address: bytes | None
     places: tuple[bytes, ...]
     known: bool
+    # The browser brings a mark that this user was given: it keeps it.
+    is_known_device: bool
 
     @property
     def counts(self) -> list[tuple[bytes, int]]:
@@ -46,11 +50,12 @@ async def begin(connection: Connection, user: User | None, name: str, address: s
     near = neighbourhood(address)
     by_address = _digest("address", near)
     places = (by_address, _digest("device", device)) if device else (by_address,)
-    known = await store.known_places(connection, user.id, places) if user is not None else set[bytes]()
+    # Asked for nobody too: it must take the same time.
+    known = await store.known_places(connection, user.id if user is not None else _NOBODY, places)
     # A browser that is known has its own count: behind one address with whoever tries names, it does not wait for them.
     place = next((place for place in reversed(places) if place in known), by_address)
     of_address = None if known else _digest("any", near)
-    attempt = Attempt(_digest("name", name, place.hex()), of_address, places, bool(known))
+    attempt = Attempt(_digest("name", name, place.hex()), of_address, places, bool(known), place != by_address)
     wait_s = await store.blocked_s(connection, [key for key, _ in attempt.counts])
     if wait_s > 0:
         seconds = ceil(wait_s)
