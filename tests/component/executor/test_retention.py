@@ -7,6 +7,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from executor_logs import DAY, NOW, World
+from prometheus_client import REGISTRY
 
 from myx.executor.v1 import command_service_pb2 as service
 from myx_executor.domain.retention import Kept
@@ -300,3 +301,19 @@ async def test_replicas_do_it_by_themselves_and_callers_are_told(postgres, repli
         )
         assert len(said) == 1
         assert day in said[0]
+
+
+async def test_what_goes_is_in_the_figures(world):
+    def figures():
+        names = ("myx_executor_dropped_log_partitions_total", "myx_executor_purged_logs_total")
+        return [REGISTRY.get_sample_value(name) for name in names] + [
+            REGISTRY.get_sample_value("myx_executor_removed_history_total", {"kind": "commands"}) or 0
+        ]
+
+    world.days_back(40)
+    world.command(NOW - 40 * DAY, LINE, LINE)
+    before = figures()
+    await world.retention(command_log_days=30, deployment_log_days=30, commands=Kept(35)).run_once()
+    days, logs, rows = (after - earlier for after, earlier in zip(figures(), before, strict=True))
+    assert days >= 1
+    assert (logs, rows) == (1, 1)

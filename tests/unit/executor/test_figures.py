@@ -4,17 +4,21 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from executor_samples import command
 from prometheus_client import REGISTRY
 
 from myx_executor.domain.cron import Cron
 from myx_executor.domain.log import LogBytes
 from myx_executor.domain.schedules import Missed, Overlap, Schedule, Work, WorkKind
+from myx_executor.store.commands import Owned
 from myx_executor.usecases import origins
 from myx_executor.usecases.census import Census
+from myx_executor.usecases.runner import Runner
 from myx_executor.usecases.schedules.slots import Slots
 from myx_executor.usecases.sink import LogSink, Pressure
 from myx_kit import correlation
 from myx_kit.ids import new_id
+from myx_testkit.wait import until
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HEADER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -119,3 +123,44 @@ async def test_work_that_waited_belongs_to_the_request_that_it_came_from():
     origins.recall(work_id)
     assert correlation.outgoing() == (("myx-request-id", "run-2"),)
     correlation.enter("", "")
+
+
+class Store:
+    """Gives what is asked for once, and renews nothing."""
+
+    def __init__(self, owned):
+        self.free = [owned]
+
+    async def claim(self, owner, lease_s, limit, held):
+        free, self.free = self.free, []
+        return free
+
+    async def cancelling(self, owner, held):
+        return []
+
+    async def renew(self, owner, lease_s, held):
+        return set()
+
+    async def give_up(self, held):
+        return len(held)
+
+
+class Endless:
+    dies_with_us = False
+
+    async def run(self):
+        await asyncio.Event().wait()
+
+
+async def test_commands_that_are_taken_and_lost_are_counted():
+    store = Store(Owned(command(), None))
+    runner = Runner("me", store, lambda _owned, _lease: Endless(), max_active=2, lease_s=10)
+    taken, lost = value("myx_executor_claimed_commands_total"), value("myx_executor_lost_leases_total")
+    await runner.sweep_once()
+    assert value("myx_executor_claimed_commands_total") == taken + 1
+    assert value("myx_executor_active_commands") == 1
+    await asyncio.sleep(0)
+    await runner.renew_once()
+    assert value("myx_executor_lost_leases_total") == lost + 1
+    await until(lambda: value("myx_executor_active_commands") == 0)
+    await runner.close(1)
