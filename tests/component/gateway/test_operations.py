@@ -2,16 +2,25 @@
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import pytest
 from fastapi import FastAPI
 
-from myx_gateway import openapi, openrpc
+from myx_gateway import errors, openapi, openrpc
+from myx_gateway.access.audit import NullAuditor
+from myx_gateway.access.guard import Guard
 from myx_gateway.access.operation import On
+from myx_gateway.access.principal import Principal
+from myx_gateway.access.rights import Grant, Rights, Role
+from myx_gateway.api.dependencies import AccessDep
 from myx_gateway.api.routes import BESIDE, OperationRouter, disagreements
 from myx_gateway.app import API_PREFIX, build_api
 from myx_gateway.operations import BY_NAME, OPERATIONS
 from myx_gateway.streams.sockets import SOCKETS
+from myx_kit.errors import MyxError
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 _ON = {
@@ -81,6 +90,52 @@ def test_websockets_are_streams_of_the_table() -> None:
 def test_what_is_json_is_a_method_and_no_two_of_its_parameters_have_one_name() -> None:
     methods = openrpc.methods_of(openapi.document(api()))
     assert set(methods) == {one.name for one in OPERATIONS if not one.bytes and one.on is not On.PUBLIC}
+
+
+@pytest.mark.parametrize(
+    ("name", "asks", "selector", "status"),
+    [
+        ("commands.list", False, "zone=in", 500),
+        ("commands.list", True, "zone=in", 200),
+        ("commands.list", False, "all", 200),
+        ("jobs.preview", False, "zone=in", 500),
+        ("playbooks.list", False, "zone=in", 200),
+        ("credentials.list", False, "zone=in", 403),
+    ],
+)
+async def test_a_handler_that_forgot_to_ask_answers_nothing(name: str, asks: bool, selector: str, status: int) -> None:
+    app, router = FastAPI(), OperationRouter(tags=["x"])
+
+    @router.operation(name)
+    async def handler(access: AccessDep) -> str:
+        """Everything."""
+        return "secret" + (access.selector if asks else "")
+
+    app.include_router(router)
+    app.state.guard, app.state.auditor = Guard(None), NullAuditor()  # type: ignore[arg-type]
+    errors.install(app)
+    operation = BY_NAME[name]
+    principal = Principal("user:x", Rights((Grant(Role.OPERATOR, selector),)))
+    scope = {
+        "type": "http",
+        "method": operation.verb,
+        "path": operation.path,
+        "query_string": b"",
+        "headers": [],
+        "state": {"principal": principal, "request_id": "r"},
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with suppress(MyxError):
+        await app(scope, receive, send)
+    assert sent[0]["status"] == status
+    assert (b"secret" in sent[1]["body"]) == (status == 200)
 
 
 def table() -> str:
