@@ -37,7 +37,7 @@ export function LanguageMenu() {
   return (
     <Menu position="bottom-end">
       <Menu.Target>
-        <UnstyledButton className={classes.button} aria-label={t('language')}>
+        <UnstyledButton className={classes.button} aria-label={`${i18n.language === 'zh-CN' ? '中' : 'EN'} ${t('language')}`}>
           {i18n.language === 'zh-CN' ? '中' : 'EN'}
         </UnstyledButton>
       </Menu.Target>
