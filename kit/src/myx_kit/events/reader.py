@@ -69,12 +69,16 @@ class EventReader:
 
     async def run(self) -> None:
         """Read until cancelled."""
+        said = ""
         while True:
             self._again.clear()
             try:
                 await self._read()
+                said = ""
             except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError, Unavailable) as error:
-                log.info("events_not_read", error=type(error).__name__)
+                # Once: until the first event of all there is no stream, which may be for days.
+                if said != (said := type(error).__name__):
+                    log.info("events_not_read", error=said)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_RETRY_S):
                         await self._again.wait()
