@@ -76,7 +76,7 @@ def test_a_playbook_is_run_from_its_page_and_shown_task_by_task(
 ) -> None:
     page.goto("/playbooks")
     page.get_by_role("listitem").filter(has_text="page.yml").get_by_role("link", name="Run it").click()
-    expect(page.get_by_label("Playbook", exact=True).last).to_have_value("site/page.yml", timeout=WITHIN_MS)
+    expect(page.locator("input[value='site/page.yml']:visible")).to_have_count(1, timeout=WITHIN_MS)
     page.get_by_label("Variables (JSON)").fill(f'{{"colour": "blue", "folder": "{folder}"}}')
     page.get_by_text("Show differences").click()
     page.locator("[data-selector-input]").fill("name=host")
@@ -99,8 +99,6 @@ def test_a_playbook_is_run_from_its_page_and_shown_task_by_task(
 def test_check_mode_says_what_would_change_and_changes_nothing(
     page: Page, rest: Rest, site: None, folder: Path
 ) -> None:
-    page.goto("/deployments/new?server=host&kind=caddy")
-    expect(page.get_by_text("Caddy").first).to_be_visible(timeout=WITHIN_MS)
     page.goto("/run?servers=host&playbook=site/page.yml")
     page.get_by_label("Variables (JSON)").fill(f'{{"folder": "{folder}"}}')
     page.get_by_text("Check mode").click()

@@ -32,7 +32,7 @@ def add(rest: Rest, name: str, **more: Any) -> None:
 
 def test_a_schedule_is_added_with_its_next_times_seen_before(page: Page, rest: Rest, name: str) -> None:
     page.goto("/schedules/new")
-    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("textbox", name="Name", exact=True).fill(name)
     cron = page.get_by_label("Time (cron)")
     cron.fill("61 2 * * *")
     expect(page.get_by_text("minute").first).to_be_visible(timeout=WITHIN_MS)

@@ -23,12 +23,14 @@ def work(rest: Rest) -> Iterator[dict[str, str]]:
     """Addresses of a job that failed, a command that succeeded, a deployment that ended and a schedule."""
     failed = job(rest, "echo broken; exit 3", "name=local")
     done = shell(rest, "local", "printf '\\033[31mred\\033[0m\\n'; echo side >&2")
-    deployment = rest.post("/deployments", {"server": "local", "kind": "upgrade_agent", "method": "agent"})["id"]
+    # Check mode: it changes nothing on this machine, however far it comes.
+    caddy = {"kind": "caddy", "method": "agent", "check": True, "extra_vars": {"caddy_config": ":0"}}
+    deployment = rest.post("/deployments", {"server": "local", **caddy})["id"]
     command = {"command": {"server": "local", "command": "true"}}
     rest.post("/schedules", {"name": NAME, "cron": "30 2 * * *", "work": command})
     wait_final(rest, f"/jobs/{failed}")
     wait_final(rest, f"/commands/{done}")
-    wait_final(rest, f"/deployments/{deployment}")
+    wait_final(rest, f"/deployments/{deployment}", 120)
     yield {
         "job": f"/jobs/{failed}",
         "command": f"/commands/{done}",
