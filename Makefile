@@ -18,7 +18,7 @@ WORKERS ?= 2
 MADE_FOR := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help up install dev test test-long check protos bench agent-bundle dashboard images clean
+.PHONY: help up install dev test test-long check protos bench agent-bundle dashboard screenshots images clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ agent-bundle: install ## Build what servers get installed: agent, its wheels, uv
 
 dashboard: install ## Build the dashboard into the gateway's package (make up does it too)
 	@$(BIN)/python dashboard/build.py
+
+screenshots: dev dashboard ## Make pictures of each page of the dashboard (build/screenshots; needs Chromium)
+	@$(BIN)/python tests/browser/screenshots.py $(ARGS)
 
 images: agent-bundle dashboard ## Build the services' container images (podman or docker; see deploy/docker/build)
 	deploy/docker/build $(SERVICES)
