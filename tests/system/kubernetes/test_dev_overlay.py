@@ -11,7 +11,6 @@ import json
 import os
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 import time
@@ -19,8 +18,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import yaml
 from kube_guest import KubeGuest
+from kube_render import K8S, rendered, workloads
 
 from myx_testkit.bundle import CHECKOUT
 from myx_testkit.rest import Rest
@@ -28,7 +27,6 @@ from myx_testkit.wait import until_sync
 
 pytestmark = pytest.mark.long
 
-K8S = CHECKOUT / "deploy/k8s"
 DASHBOARD = CHECKOUT / "services/gateway/src/myx_gateway/dashboard_files/index.html"
 SERVICES = ("registry", "heartbeat", "executor", "gateway")
 SERVERS = ("StatefulSet/postgres", "StatefulSet/nats")
@@ -45,12 +43,7 @@ READY = (
 
 @pytest.fixture(scope="module")
 def objects():
-    kubectl = shutil.which("kubectl", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if kubectl is None:
-        pytest.skip("no kubectl: `.venv/bin/python -m myx_testkit.kubectl` fetches one")
-    argv = [kubectl, "kustomize", str(K8S / "overlays/dev")]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
-    return list(yaml.safe_load_all(done.stdout))
+    return rendered("dev")
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +84,6 @@ def cluster(node, objects, secrets_folder):
     print(f"from Secrets to ready in {time.monotonic() - began:.0f} s")
     print(node.memory())
     return node
-
-
-def workloads(objects):
-    return [o for o in objects if o["kind"] in {"Deployment", "StatefulSet", "Job"}]
 
 
 def pod_of(workload):
