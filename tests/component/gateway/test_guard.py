@@ -274,6 +274,14 @@ def test_a_job_is_seen_and_done_again_only_by_who_has_all_of_its_targets(fleet: 
     assert refused(lambda: operator.post(f"/jobs/{mine}/retry")) == (404, "JOB_NOT_FOUND")
 
 
+def test_lists_of_nothing_are_empty(fleet: Fleet) -> None:
+    nobody = fleet.someone("viewer", "zone=nowhere")
+    for schedule in fleet.root.get("/schedules")["items"]:
+        fleet.root.call("DELETE", f"/schedules/{schedule['id']}")
+    for noun in ("servers", "agents", "commands", "jobs", "deployments", "schedules"):
+        assert nobody.get(f"/{noun}") == {"items": [], "next_page_token": None}
+
+
 def test_schedules_are_seen_by_their_owner_and_by_who_sees_all_that_they_match(fleet: Fleet) -> None:
     root, viewer, operator = fleet.root, fleet.someone("viewer"), fleet.someone("operator")
     names = {}

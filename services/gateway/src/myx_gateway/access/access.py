@@ -1,6 +1,6 @@
 """What one request may touch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from myx.executor.v1 import schedule_service_pb2
 from myx_gateway.access.guard import Guard, Params, Visible, forbidden
@@ -86,10 +86,13 @@ class Access:
             return False
         return True
 
-    async def sees_schedule(self, schedule: schedule_service_pb2.Schedule) -> bool:
-        """Whether it is the principal's own, or the role is held on all that it would be about now."""
+    async def seen_schedules(
+        self, schedules: Iterable[schedule_service_pb2.Schedule]
+    ) -> list[schedule_service_pb2.Schedule]:
+        """The principal's own, and those where the role is held on all that they would be about now."""
         self.used = True
-        return await self._guard.sees_schedule(self.principal, schedule, self.operation.role)
+        role = self.operation.role
+        return [one for one in schedules if await self._guard.sees_schedule(self.principal, one, role)]
 
     def need_all(self, role: Role = Role.ADMIN) -> None:
         """PermissionDenied `FORBIDDEN` unless `role` is held on all servers."""

@@ -63,7 +63,7 @@ async def list_schedules(
         answer = await clients.schedules.ListSchedules(
             executor.ListSchedulesRequest(page_size=page_size, page_token=page_token)
         )
-        found.extend([one for one in answer.schedules if await access.sees_schedule(one)])
+        found.extend(await access.seen_schedules(answer.schedules))
         page_token = answer.next_page_token
         if found or not page_token:
             break
