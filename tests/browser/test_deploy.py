@@ -78,7 +78,7 @@ def test_a_playbook_is_run_from_its_page_and_shown_task_by_task(
     page.get_by_role("listitem").filter(has_text="page.yml").get_by_role("link", name="Run it").click()
     expect(page.locator("input[value='site/page.yml']:visible")).to_have_count(1, timeout=WITHIN_MS)
     page.get_by_label("Variables (JSON)").fill(f'{{"colour": "blue", "folder": "{folder}"}}')
-    page.get_by_text("Show differences").click()
+    page.get_by_role("switch", name="Show differences").click()
     page.locator("[data-selector-input]").fill("name=host")
     page.get_by_role("button", name="Show who is meant").click()
     page.get_by_role("dialog").get_by_role("button", name="Run on 1 server").click()
@@ -101,7 +101,7 @@ def test_check_mode_says_what_would_change_and_changes_nothing(
 ) -> None:
     page.goto("/run?servers=host&playbook=site/page.yml")
     page.get_by_label("Variables (JSON)").fill(f'{{"folder": "{folder}"}}')
-    page.get_by_text("Check mode").click()
+    page.get_by_role("switch", name="Check mode").click()
     page.get_by_role("button", name="Show who is meant").click()
     page.get_by_role("dialog").get_by_role("button", name="Run on 1 server").click()
     page.wait_for_url("**/jobs/*", timeout=WITHIN_MS)

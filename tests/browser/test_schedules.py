@@ -33,11 +33,11 @@ def add(rest: Rest, name: str, **more: Any) -> None:
 def test_a_schedule_is_added_with_its_next_times_seen_before(page: Page, rest: Rest, name: str) -> None:
     page.goto("/schedules/new")
     page.get_by_role("textbox", name="Name", exact=True).fill(name)
-    cron = page.get_by_label("Time (cron)")
+    cron = page.get_by_role("combobox", name="Time (cron)")
     cron.fill("61 2 * * *")
     expect(page.get_by_text("minute").first).to_be_visible(timeout=WITHIN_MS)
     cron.fill("30 2 * * *")
-    page.get_by_label("Time zone").fill("Asia/Tokyo")
+    page.get_by_role("combobox", name="Time zone").fill("Asia/Tokyo")
     times = page.get_by_test_id("next-times")
     expect(times).to_contain_text("Next times (Asia/Tokyo)", timeout=WITHIN_MS)
     expect(times.get_by_role("listitem")).to_have_count(5)
@@ -63,7 +63,7 @@ def test_it_is_paused_changed_and_removed(page: Page, rest: Rest, name: str) -> 
     state(page, "enabled")
     page.get_by_role("button", name="Change the time").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Time (cron)").fill("0 4 * * MON")
+    dialog.get_by_role("combobox", name="Time (cron)").fill("0 4 * * MON")
     expect(dialog.get_by_test_id("next-times")).to_contain_text("Monday", timeout=WITHIN_MS)
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_have_count(0, timeout=WITHIN_MS)
@@ -79,7 +79,7 @@ def test_a_change_on_top_of_somebody_elses_is_refused_and_explained(page: Page, 
     page.goto(f"/schedules/{name}")
     page.get_by_role("button", name="Change the time").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Time (cron)").fill("0 5 * * *")
+    dialog.get_by_role("combobox", name="Time (cron)").fill("0 5 * * *")
     # Held, so that the page does not learn of it by itself meanwhile.
     page.route(
         "**/api/v1/schedules/*", lambda route: route.abort() if route.request.method == "GET" else route.continue_()

@@ -43,7 +43,7 @@ export function CommandPage() {
       description={
         <>
           {t('command.on')}{' '}
-          <TextLink to="/servers/$server" params={{ server: command.server_name }} size="sm">
+          <TextLink to="/servers/$server" params={{ server: command.server_name }} size="sm" underline="always">
             {command.server_name}
           </TextLink>
         </>

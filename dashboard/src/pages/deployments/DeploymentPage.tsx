@@ -42,7 +42,7 @@ export function DeploymentPage() {
       description={
         <>
           {t('command.on')}{' '}
-          <TextLink to="/servers/$server" params={{ server: thing.server_name }} size="sm">
+          <TextLink to="/servers/$server" params={{ server: thing.server_name }} size="sm" underline="always">
             {thing.server_name}
           </TextLink>
           {thing.check && ` · ${t('deploy.check_long')}`}
