@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from myx_kit.files import write_private
 from myx_testkit.wait import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -174,7 +175,10 @@ def run_gateway(tmp_path: Path, tls_dir: Path, *, action: str = "serve", **setti
         token.touch(mode=0o600)
         token.write_text("a" * 32)
     targets = {f"{name}_TARGET": "127.0.0.1:1" for name in ("REGISTRY", "HEARTBEAT", "EXECUTOR")}
-    values = {"TLS_DIR": str(tls_dir), "ADMIN_TOKEN_FILE": str(token), **targets, **settings}
+    url = tmp_path / "url"
+    write_private(url, "postgresql://nobody@127.0.0.1:1/none")
+    files = {"TLS_DIR": tls_dir, "ADMIN_TOKEN_FILE": token, "DATABASE_URL_FILE": url}
+    values = {**{name: str(file) for name, file in files.items()}, **targets, **settings}
     env = {"PATH": os.environ["PATH"], **{f"MYX_GATEWAY_{key}": value for key, value in values.items()}}
     command = [sys.executable, "-m", "myx_gateway", action]
     ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
@@ -209,9 +213,8 @@ async def test_a_token_that_is_exposed_or_weak_is_refused(
     assert not content or content not in text
 
 
-async def test_good_settings_are_accepted_and_there_is_nothing_to_migrate(tmp_path: Path, tls_dir: Path) -> None:
+async def test_good_settings_are_accepted(tmp_path: Path, tls_dir: Path) -> None:
     assert run_gateway(tmp_path, tls_dir, action="check-config") == (0, "")
-    assert run_gateway(tmp_path, tls_dir, action="migrate") == (0, "")
 
 
 async def test_an_inherited_socket_keeps_the_port_across_a_crash(backend: Any, tmp_path: Path) -> None:
@@ -225,6 +228,7 @@ async def test_an_inherited_socket_keeps_the_port_across_a_crash(backend: Any, t
         "MYX_GATEWAY_LISTEN_FD": str(listener.fileno()),
         "MYX_GATEWAY_TLS_DIR": str(backend.tls_dir),
         "MYX_GATEWAY_ADMIN_TOKEN_FILE": str(token),
+        "MYX_GATEWAY_DATABASE_URL_FILE": str(backend.database.url_file),
         **{f"MYX_GATEWAY_{name.upper()}_TARGET": address for name, address in backend.addresses.items()},
     }
 
