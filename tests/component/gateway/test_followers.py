@@ -82,6 +82,7 @@ async def next_event(socket: Any) -> str:
             return str(told["data"]["version"])
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("many_files")
 async def test_many_followers_cost_little_and_wait_for_nobody(start_gateway: Any, backend: Any, nats: Any) -> None:
     bus = await Bus.connect(nats.url, nats.tls_dir, "executor", wait_s=5)
@@ -105,7 +106,7 @@ async def test_many_followers_cost_little_and_wait_for_nobody(start_gateway: Any
                 log.write(PIECE)
             if number % 10 == 9:
                 # What was written is seen while the rest is not there yet.
-                await until(lambda number=number: all(log.given_bytes >= 10 * number * 4096 for _, log in loud), 60)
+                await until(lambda number=number: all(log.given_bytes >= BUSY // LOGS * number * 4096 for _, log in loud), 60)
         for id_, log in loud:
             log.finish(id=id_)
         assert set(await asyncio.gather(*reading)) == {PIECES * len(PIECE)}

@@ -16,7 +16,7 @@ from myx_gateway.convert import events as convert
 from myx_gateway.streams.event_feed import EventFeed, Sight, Wanted
 from myx_gateway.streams.event_ring import EventRing, Place, parse_place
 from myx_kit.errors import InvalidArgument, NotFound, Unavailable
-from myx_kit.events.reader import StoredEvent
+from myx_kit.events.reader import NO_STREAM, StoredEvent
 
 PAGE = Path(__file__).parents[3] / "docs/streams.md"
 
@@ -169,6 +169,19 @@ async def test_nothing_is_said_before_it_is_known_where_the_stream_begins() -> N
         ring.reached_end()
         assert (await first)["id"] == "e1-2"
         assert (await one.next())["id"] == "e1-3"
+
+
+async def test_the_first_event_ever_reaches_those_who_wait_for_it() -> None:
+    ring = EventRing(10)
+    ring.restart(NO_STREAM, 0)
+    ring.reached_end()
+    async with client(ring) as one, client(ring, after=Place(NO_STREAM, 0)) as other:
+        assert await one.next() == await other.next() == {"type": "start", "id": "0-0"}
+        ring.restart("e1", 0)
+        ring.add([stored(1)])
+        assert (await one.next())["id"] == (await other.next())["id"] == "e1-1"
+    async with client(ring, after=Place(NO_STREAM, 0)) as late:
+        assert [(await late.next())["id"] for _ in range(2)] == ["e1-0", "e1-1"]
 
 
 async def test_types_and_servers_are_chosen() -> None:

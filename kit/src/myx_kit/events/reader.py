@@ -21,6 +21,8 @@ from myx_kit.logging import get_logger
 
 log = get_logger()
 
+# The epoch of a stream that is not there yet: nothing was ever published.
+NO_STREAM: Final = "0"
 _HEARTBEAT_S: Final = 5.0
 # Without a heartbeat for so long the consumer is gone.
 _SILENT_S: Final = 12.0
@@ -87,7 +89,11 @@ class EventReader:
         """Read until the connection or the consumer is lost."""
         client = self._bus.client()
         jetstream = client.jetstream()
-        info = await jetstream.stream_info(EVENT_STREAM)
+        try:
+            info = await jetstream.stream_info(EVENT_STREAM)
+        except nats.js.errors.NotFoundError:
+            self._find_nothing()
+            raise
         end = self._place(_epoch_of(info), info.state.first_seq, info.state.last_seq)
         session = _Session(self._seq)
         inbox = client.new_inbox()
@@ -102,6 +108,12 @@ class EventReader:
             # NATS forgets a consumer whose inbox nobody listens to.
             with suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
+
+    def _find_nothing(self) -> None:
+        if not self._epoch:
+            self._epoch = NO_STREAM
+            self._sink.restart(NO_STREAM, 0)
+            self._sink.reached_end()
 
     def _place(self, epoch: str, first: int, last: int) -> int:
         """Settle behind which event to begin; the last one that is there."""

@@ -7,7 +7,7 @@ import pytest
 from myx.events.v1.events_pb2 import Event
 from myx_kit.errors import Unavailable
 from myx_kit.events.bus import Bus
-from myx_kit.events.reader import EventReader, StoredEvent
+from myx_kit.events.reader import NO_STREAM, EventReader, StoredEvent
 from myx_kit.events.subjects import event_subject
 from myx_kit.loops import TaskOwner
 from myx_testkit.wait import until
@@ -88,9 +88,11 @@ async def test_it_begins_with_the_last_that_are_kept_and_goes_on_live(bus, read)
 
 async def test_a_stream_that_does_not_exist_yet_is_waited_for(bus, read):
     told = await read()
+    await until(lambda: told.ends == 1, 10)
+    assert told.epochs == [NO_STREAM]
     await publish(bus, "first")
     await until(lambda: told.names == ["first"], 10)
-    assert told.ends == 1
+    assert (len(told.epochs), told.after) == (2, [0, 0])
 
 
 async def test_nothing_is_lost_or_repeated_while_nats_is_away(nats, bus, read):

@@ -11,6 +11,7 @@ from myx_gateway.operations import BY_NAME
 from myx_gateway.streams.event_ring import EventRing, Item, Place, Waiter
 from myx_gateway.streams.feed import Feed
 from myx_gateway.streams.outage import Outage
+from myx_kit.events.reader import NO_STREAM
 
 # Items that a client holds while it sends.
 _STEP: Final = 100
@@ -149,7 +150,8 @@ class EventFeed(Feed):
         """Where it starts, and the gap before that, if there is one."""
         ring, after = self._ring, self._wanted.after
         self._place = ring.oldest if self._wanted.from_oldest else ring.here
-        if after is None:
+        if after is None or after.epoch == NO_STREAM:
+            self._place = self._place if after is None else ring.oldest
             return [self._place]
         gap = self._gap_behind(after)
         # Another gateway may have read further than this one: then what is up to `after` is left out when it comes.
@@ -167,6 +169,9 @@ class EventFeed(Feed):
         """What has come since, as far as it is for this client."""
         while True:
             assert self._place is not None  # noqa: S101 - it has begun
+            if self._place.epoch == NO_STREAM:
+                # The first event ever makes the stream.
+                self._place = self._ring.oldest
             gap = self._gap_behind(self._place)
             if gap is not None:
                 self._place = gap.behind
