@@ -15,7 +15,7 @@ from myx_registry.rpc import READS as REGISTRY_READS
 from myx_testkit.standalone import Standalone
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / "examples/grpc_client/myx_client.py"
+PROGRAM = ROOT / "examples/grpc_client/run.py"
 PAGE = ROOT / "docs/grpc.md"
 BOTH = "echo out; echo err >&2; exit 7"
 LINES = 80

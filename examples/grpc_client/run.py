@@ -1,6 +1,6 @@
 """Another team's program: run a command on a server through MyX's gRPC and print what it says as it comes.
 
-    python myx_client.py --tls FOLDER --name ci --executor dns:///executor.myx:7000 web1 -- uname -a
+    python run.py --tls FOLDER --name ci --executor dns:///executor.myx:7000 web1 -- uname -a
 
 FOLDER holds ca.crt, ci.crt and ci.key. Needed: `pip install ./protos` of MyX (the stubs; grpcio comes with them).
 The exit code is the command's own, 1 when MyX could not run it.
