@@ -115,6 +115,19 @@ def test_the_agent_notes_the_trace_in_its_log_and_in_the_record_of_the_command(o
         observed.api().cancel(command, 1)
 
 
+def test_the_commands_of_a_job_are_in_the_trace_of_the_request_that_made_it(observed, collector):
+    trace_id = TRACE_ID.replace("0af7", "0df7")
+    body = {"selector": "all", "work": {"command": {"command": "true"}}, "options": {}}
+    job = observed.api().request("POST", "/jobs", body, {"traceparent": CALLER.replace("0af7", "0df7")})["id"]
+
+    def named() -> dict[str, SeenSpan]:
+        return {one.name: one for one in collector.trace(trace_id)}
+
+    until_sync(lambda: {"job", "command", "jobs.create"} <= named().keys(), 40)
+    assert named()["job"].attributes["myx.job_id"] == job
+    assert named()["command"].attributes["myx.command_id"]
+
+
 async def test_the_events_of_a_run_carry_its_trace(observed):
     command = run(observed, {"traceparent": CALLER})
     headers = await headers_of(observed, f"myx.events.command.finished.{command['id']}")

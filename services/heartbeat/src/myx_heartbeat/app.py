@@ -35,10 +35,11 @@ from myx_heartbeat.usecases.schedule import Schedule
 from myx_heartbeat.usecases.second_opinion import SecondOpinion
 from myx_heartbeat.usecases.status import ReplicaStatus
 from myx_kit.agent_rpc.client import AgentClient
-from myx_kit.db.engine import create_engine
+from myx_kit.db.engine import create_engine, used_connections
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.events.bus import Bus
 from myx_kit.loops import Loop, TaskOwner
+from myx_kit.metrics import watch_pool
 from myx_kit.observe import observe
 from myx_kit.retry import RetryPolicy
 from myx_kit.rpc.client import open_channel
@@ -139,6 +140,7 @@ def _membership(settings: HeartbeatSettings, stack: AsyncExitStack) -> Membershi
     if not url:
         return Alone()
     engine = create_engine(url, _DATABASE_CONNECTIONS)
+    watch_pool(NAME, _DATABASE_CONNECTIONS, lambda: used_connections(engine))
     stack.push_async_callback(engine.dispose)
     own_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     membership = Membership(Members(UnitOfWork(engine)), own_id, settings.member_lease_s)
