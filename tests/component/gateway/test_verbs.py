@@ -92,6 +92,8 @@ def test_a_lost_password_is_replaced_from_standard_input(
     assert hashed != before[0][2]
     with psycopg.connect(postgres.url) as connection:
         assert connection.execute("select count(*) from gateway.session").fetchone() == (0,)
+        noted = connection.execute("select principal, operation, resource, result from gateway.audit_entry").fetchall()
+        assert noted == [("local", "users.recover", "admin", "ok")]
     printed = "".join(capsys.readouterr())
     assert "admin has a new password" in printed
     assert NEW not in printed

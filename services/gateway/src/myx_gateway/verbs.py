@@ -7,9 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TextIO, TypeVar
 
 from myx_gateway.access import users
+from myx_gateway.access.audit import Entry
 from myx_gateway.access.passwords import Passwords
 from myx_gateway.access.token import TokenCheck
+from myx_gateway.access.trail import note
 from myx_gateway.settings import GatewaySettings
+from myx_gateway.store.access_records import User
+from myx_gateway.store.audit import AuditStore
 from myx_gateway.store.database import Database
 from myx_gateway.tls import read_certificate
 from myx_kit.db.engine import create_engine
@@ -42,8 +46,15 @@ def set_password(settings: GatewaySettings, name: str, source: TextIO) -> str:
     password = getpass.getpass("New password: ") if source.isatty() else source.readline().rstrip("\r\n")
     if not password:
         raise InvalidArgument("PASSWORD_WEAK", "no password was given on standard input")
+
+    async def recover(database: Database, hasher: Passwords) -> User:
+        user = await users.recover(database, hasher, name, password)
+        entry = Entry("users.recover", "local", resource=user.name, status=200, details={"password": "given"})
+        await note(AuditStore(database), entry)
+        return user
+
     try:
-        recovered = _with_database(settings, lambda database, hasher: users.recover(database, hasher, name, password))
+        recovered = _with_database(settings, recover)
     except InvalidArgument as error:
         raise InvalidArgument(error.reason, f"the password {error.message}") from None
     return recovered.name

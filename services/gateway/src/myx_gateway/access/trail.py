@@ -182,6 +182,11 @@ class _Record:
         }
 
 
+async def note(store: AuditStore, entry: Entry) -> None:
+    """Chain an entry about what was done beside the door, on the machine itself. Unavailable."""
+    await store.add(_Record(entry).concluded().document)
+
+
 def _targets(entry: Entry, path_params: Mapping[str, str]) -> list[str]:
     """The servers that a request names; the handler adds those that it finds."""
     named = [path_params.get("server"), entry.details.get("server"), *(entry.details.get("servers") or ())]

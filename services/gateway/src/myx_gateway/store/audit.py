@@ -131,6 +131,12 @@ class AuditStore:
             await _chain(connection, Head(row.seq, row.hash), documents)
             return len(documents)
 
+    async def add(self, document: Mapping[str, Any]) -> None:
+        """Chain an entry of what had no intent."""
+        async with self._uow.begin() as connection:
+            head, _ = await _locked(connection)
+            await _chain(connection, head, [document])
+
     async def conclude_dead(self, longest_lease_s: float, document_of: DocumentOf) -> int:
         """Chain an entry for each intent of processes whose lease has run out; how many, at most a batch."""
         async with self._uow.begin() as connection:
