@@ -58,6 +58,30 @@ def test_filters_stand_in_the_address_with_a_live_count(page: Any) -> None:
     expect(page.get_by_text("No server matches")).to_be_visible()
 
 
+def test_a_table_of_ten_thousand_servers_draws_the_rows_in_view(page: Any, rest: Rest) -> None:
+    real = rest.get("/servers/web-1")
+
+    def answer(route: Any) -> None:
+        # A fleet that no test machine can hold; all else is real.
+        first = int(re.findall(r"page_token=(\d*)", route.request.url + "&page_token=0")[0] or 0)
+        items = [{**real, "id": f"s{n}", "name": f"host-{n:05}"} for n in range(first, first + 1000)]
+        token = str(first + 1000) if first + 1000 < 10_000 else None
+        route.fulfill(json={"items": items, "next_page_token": token})
+
+    page.route(re.compile(r"/api/v1/servers\?page_size=1000"), answer)
+    page.goto("/servers")
+    expect(page.get_by_text("10,000 servers")).to_be_visible()
+    expect(page.get_by_role("link", name="host-00000")).to_be_visible()
+    assert page.get_by_role("row").count() < 80
+    page.get_by_role("table").evaluate("table => table.scrollTo(0, table.scrollHeight)")
+    expect(page.get_by_role("link", name="host-09999")).to_be_visible()
+    assert page.get_by_role("row").count() < 80
+    page.get_by_role("button", name="Name").click()
+    page.get_by_role("button", name="Name").click()
+    page.get_by_role("table").evaluate("table => table.scrollTo(0, 0)")
+    expect(page.get_by_role("row").nth(1)).to_contain_text("host-09999")
+
+
 def test_one_server_shows_facts_heartbeats_and_charts(page: Any) -> None:
     page.goto("/servers/web-1?tab=facts")
     expect(page.get_by_text("Kernel")).to_be_visible()

@@ -11,6 +11,7 @@ import { ErrorNote } from '@/ui/ErrorNote';
 import { ButtonLink, TextLink } from '@/ui/Link';
 import { Page } from '@/ui/Page';
 import { StateBadge } from '@/ui/StateBadge';
+import { isFinal } from '@/ui/states';
 import { Time } from '@/ui/Time';
 import { FleetBar } from './FleetBar';
 import { Troubles } from './Troubles';
@@ -114,55 +115,75 @@ interface Work {
 }
 
 const OPEN = ['pending', 'queued', 'running', 'cancelling'];
+const OPEN_JOB = ['pending', 'running', 'paused', 'stopping', 'cancelling'];
 
-/** What is not over, of every kind, the newest first. */
+/** What is not over, of every kind; then what was begun last. */
 function UnderWay() {
   const { t } = useTranslation('fleet');
-  const polling = usePolling(5);
-  const work = useQuery({
-    queryKey: ['commands', 'under-way'],
-    refetchInterval: polling,
-    queryFn: async ({ signal }): Promise<Work[]> => {
-      const [commands, jobs, deployments] = await Promise.all([
-        request<PageOf<Command>>('GET', '/commands', { query: { status: OPEN, page_size: 20 }, signal }),
-        request<PageOf<Job>>('GET', '/jobs', {
-          query: { status: ['pending', 'running', 'paused', 'stopping', 'cancelling'], page_size: 20 },
-          signal,
-        }),
-        request<PageOf<Deployment>>('GET', '/deployments', { query: { status: OPEN, page_size: 20 }, signal }),
-      ]);
-      return [
-        ...jobs.items.map((job) => fromJob(job)),
-        ...deployments.items.filter((one) => !one.job_id).map((one) => fromDeployment(one)),
-        ...commands.items.filter((one) => !one.job_id).map((one) => fromCommand(one)),
-      ];
-    },
-  });
+  const open = useWork('under-way', OPEN, OPEN_JOB, 20);
+  const lately = useWork('lately', undefined, undefined, 6);
+  const under = open.data ?? [];
+  const over = lately.data?.filter((one) => isFinal(one.status)).slice(0, 6) ?? [];
   return (
     <Card withBorder component="section" aria-labelledby="under-way">
       <Title order={2} size="h5" id="under-way" mb="xs">
         {t('under_way')}
       </Title>
-      <ErrorNote error={work.error} onRetry={() => void work.refetch()} />
-      {work.data?.length === 0 && (
+      <ErrorNote error={open.error} onRetry={() => void open.refetch()} />
+      {open.data && under.length === 0 && (
         <Text size="sm" c="dimmed">
           {t('nothing_under_way')}
         </Text>
       )}
-      <Stack gap={8}>
-        {work.data?.slice(0, 12).map((one) => (
-          <Group key={one.id} justify="space-between" wrap="nowrap" gap="sm">
-            <div style={{ minWidth: 0 }}>
-              <WorkLink work={one} />
-              <Text size="xs" c="dimmed" truncate>
-                {one.where} · <Time at={one.since} />
-              </Text>
-            </div>
-            <StateBadge state={one.status} since={one.since} next={one.next} />
-          </Group>
-        ))}
-      </Stack>
+      <WorkList work={under.slice(0, 12)} />
+      {over.length > 0 && (
+        <>
+          <Title order={3} size="h6" mt="md" mb="xs">
+            {t('lately')}
+          </Title>
+          <WorkList work={over} />
+        </>
+      )}
     </Card>
+  );
+}
+
+function useWork(name: string, states: string[] | undefined, jobStates: string[] | undefined, atOnce: number) {
+  const polling = usePolling(5);
+  return useQuery({
+    queryKey: ['commands', name],
+    refetchInterval: polling,
+    queryFn: async ({ signal }): Promise<Work[]> => {
+      const query = { status: states, page_size: atOnce };
+      const [commands, jobs, deployments] = await Promise.all([
+        request<PageOf<Command>>('GET', '/commands', { query, signal }),
+        request<PageOf<Job>>('GET', '/jobs', { query: { ...query, status: jobStates }, signal }),
+        request<PageOf<Deployment>>('GET', '/deployments', { query, signal }),
+      ]);
+      return [
+        ...jobs.items.map(fromJob),
+        ...deployments.items.filter((one) => !one.job_id).map(fromDeployment),
+        ...commands.items.filter((one) => !one.job_id).map(fromCommand),
+      ].sort((one, other) => (other.since ?? '').localeCompare(one.since ?? ''));
+    },
+  });
+}
+
+function WorkList({ work }: { work: readonly Work[] }) {
+  return (
+    <Stack gap={8}>
+      {work.map((one) => (
+        <Group key={one.id} justify="space-between" wrap="nowrap" gap="sm">
+          <div style={{ minWidth: 0 }}>
+            <WorkLink work={one} />
+            <Text size="xs" c="dimmed" truncate>
+              {one.where} · <Time at={one.since} />
+            </Text>
+          </div>
+          <StateBadge state={one.status} since={one.since} next={one.next} />
+        </Group>
+      ))}
+    </Stack>
   );
 }
 
@@ -188,7 +209,7 @@ function WorkLink({ work }: { work: Work }) {
 }
 
 function fromCommand(one: Command): Work {
-  const title = [one.command, ...one.args].join(' ');
+  const title = titleOfCommand(one);
   return { id: one.id, kind: 'command', title, where: one.server_name, status: one.status, since: one.created_at, next: one.next };
 }
 
@@ -197,8 +218,14 @@ function fromDeployment(one: Deployment): Work {
 }
 
 function fromJob(one: Job): Work {
-  const title = one.name || (one.work.command ? [one.work.command.command, ...one.work.command.args].join(' ') : (one.work.deployment?.kind ?? ''));
+  const title = one.name || (one.work.command ? titleOfCommand(one.work.command) : (one.work.deployment?.kind ?? ''));
   const done = one.target_count - (one.counts.waiting ?? 0) - (one.counts.running ?? 0);
   return { id: one.id, kind: 'job', title, where: `${done} / ${one.target_count}`, status: one.status, since: one.created_at, next: one.next };
 }
 
+
+/** `sh -c 'uptime'` is known by its script. */
+function titleOfCommand({ command, args }: { command: string; args: string[] }): string {
+  const script = args.length === 2 && args[0] === '-c' ? args[1] : undefined;
+  return (script ?? [command, ...args].join(' ')).trim().split('\n', 1)[0] ?? command;
+}

@@ -13,7 +13,7 @@ const SHOWN = 12;
 
 /** The servers that somebody should look at, the newest trouble first. */
 export function Troubles() {
-  const { t } = useTranslation('fleet');
+  const { t } = useTranslation(['fleet', 'states']);
   const polling = usePolling(10);
   const { data } = useQuery({
     queryKey: ['servers', 'troubles'],
@@ -52,6 +52,9 @@ export function Troubles() {
               </TextLink>
               <Text size="xs" c="dimmed" component="span" style={{ whiteSpace: 'nowrap' }}>
                 <Time at={since(server)} />
+              </Text>
+              <Text size="sm" component="span" truncate>
+                {t(`states:cause_of.${server.agent?.status_reason}`, { defaultValue: server.agent?.status_reason ?? '' })}
               </Text>
             </Group>
             <Group gap={4} wrap="nowrap">
