@@ -43,7 +43,7 @@ export function FleetBar({ counts, total }: { counts: Record<string, number>; to
           ))}
       </Group>
       <div className={classes.bar} aria-hidden="true">
-        {states.map((state) => (
+        {states.filter((state) => (counts[state] ?? 0) > 0).map((state) => (
           <span key={state} data-tone={toneOf(state)} style={{ flexGrow: counts[state] ?? 0 }} />
         ))}
       </div>

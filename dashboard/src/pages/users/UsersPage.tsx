@@ -21,7 +21,7 @@ export function UsersPage() {
     {
       key: 'name',
       header: t('column.name'),
-      width: 'minmax(8rem, 1.2fr)',
+      width: 'minmax(5rem, 1.2fr)',
       sort: (user) => user.name,
       render: (user) => (
         <Button variant="transparent" size="compact-sm" p={0} onClick={() => setEdited(user)}>
@@ -31,11 +31,11 @@ export function UsersPage() {
     },
     { key: 'display', header: t('column.display_name'), render: (user) => user.display_name, wide: true },
     { key: 'kind', header: t('column.kind'), width: '6rem', render: (user) => t(`kind.${user.kind}`), wide: true },
-    { key: 'grants', header: t('column.grants'), width: 'minmax(9rem, 2fr)', render: (user) => <Grants grants={user.grants} /> },
+    { key: 'grants', header: t('column.grants'), width: 'minmax(7rem, 2fr)', render: (user) => <Grants grants={user.grants} /> },
     {
       key: 'state',
       header: t('column.state'),
-      width: '7rem',
+      width: '6rem',
       render: (user) => <StateBadge state={user.disabled ? 'disabled' : 'enabled'} plain />,
     },
     { key: 'login', header: t('column.last_login'), width: '8rem', wide: true, render: (user) => <Time at={user.last_login_at} /> },
