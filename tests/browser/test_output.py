@@ -173,7 +173,7 @@ def test_a_long_log_begins_near_its_end_and_is_searched_jumped_into_and_download
     page: Page, rest: Rest, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
-    lines = [f"{number:07d} {'needle ' if number == 12_345 else ''}{'.' * 80}\n" for number in range(60_000)]
+    lines = [f"{number:07d} {'needle ' if number == 12_345 else ''}{'.' * 20}\n" for number in range(60_000)]
     source.write_text("".join(lines))
     command_id = shell(rest, "local", f"cat '{source}'")
     wait_final(rest, f"/commands/{command_id}")

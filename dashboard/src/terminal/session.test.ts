@@ -49,6 +49,8 @@ function session(start: Start, only: 'all' | 'stdout' | 'stderr' = 'all'): LogSe
     only,
     apart: false,
     view: {
+      columns: 80,
+      capacity: 2000,
       write: (data, done) => {
         written += new TextDecoder().decode(data);
         done();
@@ -122,4 +124,13 @@ it('says what is missing and keeps what the end brought', () => {
   paint();
   expect(plain()).toBe('a\n gap of 98 \r\nb\n');
   expect(state).toMatchObject({ offset: 102, document: { status: 'success' }, stream: { kind: 'ended' } });
+});
+
+it('ends an excerpt before its beginning is lost, and says where', () => {
+  session({ from: 0, to: 1_000_000, target: null });
+  socket.log(1, 0, 'x\n'.repeat(1500));
+  socket.log(2, 3000, `${'y'.repeat(160)}\n`.repeat(1000));
+  paint();
+  expect(plain().split('\n').length).toBeLessThanOrEqual(2001);
+  expect(state).toMatchObject({ stopped: true, offset: 3000 + 250 * 161 });
 });

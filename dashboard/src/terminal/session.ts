@@ -5,6 +5,7 @@ import { followLog, type Gap, type LogKind, type LogSink } from '@/streams/log';
 import type { ResumableSocket, StreamState, Surroundings } from '@/streams/socket';
 
 import { WriteQueue } from './queue';
+import { RowCount } from './rows';
 import { type Soon, soonOfBrowser } from './soon';
 
 export type Only = 'all' | 'stdout' | 'stderr';
@@ -48,6 +49,9 @@ export interface SessionState {
 
 /** The part of TerminalView that this needs. */
 export interface Viewer<Place> {
+  readonly columns: number;
+  /** Rows that can be scrolled to. */
+  readonly capacity: number;
   write(data: Uint8Array, done: () => void): void;
   marker(): Place | undefined;
   reveal(place: Place, length: number): void;
@@ -73,6 +77,7 @@ export class LogSession<Place> implements LogSink {
   private readonly wanted: number;
   private state: SessionState;
   private untilLine: boolean;
+  private readonly rows: RowCount;
   private marked = false;
   private place: Place | undefined;
   private cancel: (() => void) | null = null;
@@ -80,6 +85,7 @@ export class LogSession<Place> implements LogSink {
   constructor(private readonly options: SessionOptions<Place>) {
     const { start, only } = options;
     this.soon = options.soon ?? soonOfBrowser;
+    this.rows = new RowCount(options.view.columns, options.view.capacity);
     this.wanted = only === 'all' ? 0 : only === 'stdout' ? STDOUT : STDERR;
     // A log that is begun in its middle begins at a line.
     this.untilLine = start.from > 0;
@@ -104,12 +110,14 @@ export class LogSession<Place> implements LogSink {
 
   bytes(frame: LogFrame): void {
     const { to } = this.options.start;
-    const room = to === null ? frame.data.length : Math.min(frame.data.length, to - frame.offset);
-    if (room > 0) {
-      this.show({ ...frame, data: frame.data.subarray(0, room) });
-      this.change({ offset: frame.offset + room });
+    if (to === null) {
+      this.take(frame, frame.data.length);
+      return;
     }
-    if (to !== null && this.state.offset >= to) this.stop();
+    // An excerpt ends before its beginning would be lost.
+    const room = Math.max(0, Math.min(frame.data.length, to - frame.offset));
+    this.take(frame, this.rows.take(frame.data.subarray(0, room)));
+    if (this.state.offset >= to || this.rows.isFull) this.stop();
   }
 
   gap(gap: Gap): void {
@@ -131,6 +139,12 @@ export class LogSession<Place> implements LogSink {
     this.queue.close();
     this.cancel?.();
     this.cancel = null;
+  }
+
+  private take(frame: LogFrame, length: number): void {
+    if (length === 0) return;
+    this.show({ ...frame, data: frame.data.subarray(0, length) });
+    this.change({ offset: frame.offset + length });
   }
 
   private stop(): void {

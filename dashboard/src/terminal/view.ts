@@ -81,6 +81,14 @@ export class TerminalView implements Screen {
     this.resize();
   }
 
+  get columns(): number {
+    return this.terminal.cols;
+  }
+
+  get capacity(): number {
+    return SCROLLBACK;
+  }
+
   write(data: Uint8Array, done: () => void): void {
     this.terminal.write(data, done);
   }
