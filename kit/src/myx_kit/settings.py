@@ -84,7 +84,7 @@ class RpcServerSettings(Settings):
     tls_dir: Path
     # Seconds that open calls get to end after SIGTERM; below Kubernetes' grace period of 30 s with room for the rest.
     drain_s: float = Field(default=8, gt=0, le=300)
-    # Other teams' programs that may call, by the name in their certificate, and how far each goes: "reports=read x=run".
+    # Other teams' programs that may call, by the name in their certificate, and how far each: "reports=read ci=run".
     # They see and reach every server: there are no labels here (docs/grpc.md).
     rpc_clients: Annotated[str, AfterValidator(_clients)] = ""
 
