@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,3 +59,26 @@ def test_every_alert_has_a_runbook_that_is_there():
         assert anchor == alert["alert"].lower()
         assert alert["labels"]["severity"] in {"critical", "warning", "info"}
         assert alert["annotations"]["summary"].endswith(".")
+
+
+@pytest.fixture
+def promtool():
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("no promtool (Debian: prometheus)")
+
+    def run(*words: object) -> None:
+        done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run
+
+
+def test_prometheus_understands_alerts_and_dashboard_and_alerts_speak_up(promtool, tmp_path):
+    rule = yaml.safe_load((MONITORING / "prometheusrule.yaml").read_text())
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
+    shown = [{"record": f"x{number}", "expr": expression} for number, expression in enumerate(expressions())]
+    (tmp_path / "shown.yaml").write_text(yaml.safe_dump({"groups": [{"name": "shown", "rules": shown}]}))
+    promtool("check", "rules", tmp_path / "rules.yaml", tmp_path / "shown.yaml")
+    (tmp_path / "alerts.yaml").write_bytes(Path(__file__).with_name("alerts.yaml").read_bytes())
+    promtool("test", "rules", tmp_path / "alerts.yaml")
