@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from people import call, new_token, new_user
 
 from myx.events.v1.events_pb2 import Event
 from myx_kit.errors import Unavailable
@@ -24,6 +25,10 @@ async def bus(nats: Any) -> AsyncIterator[Bus]:
     bus = await Bus.connect(nats.url, nats.tls_dir, "executor", wait_s=5)
     yield bus
     await bus.close()
+
+
+# The one server that the registry here finds, whatever it is asked for.
+MATCHED = "0192e4a0-0000-7000-8000-0000000000a1"
 
 
 class Publisher:
@@ -70,10 +75,11 @@ async def socket(gateway: Any, query: str = "") -> AsyncIterator[Any]:
 
 async def told(opened: Any) -> dict[str, Any]:
     """The next message but pings."""
-    while True:
+    for _ in range(40):
         message: dict[str, Any] = await opened.receive_json(timeout=30)
         if message["type"] != "ping":
             return message
+    raise AssertionError("there were only pings")
 
 
 async def server_sent(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, str]]:
@@ -199,3 +205,27 @@ async def test_a_stopping_gateway_says_so_and_the_next_one_goes_on(start: Any, p
                 return False
 
         await until(again, 30)
+
+
+async def test_one_sees_what_one_may_see_for_as_long_as_one_may(start: Any, publish: Publisher, backend: Any) -> None:
+    await publish()
+    async with start(stream_recheck_s=1) as gateway:
+        user = await new_user(gateway, "viewer", "tier=web")
+        token = await new_token(gateway, user)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with gateway.stranger.ws_connect("/api/v1/events", headers=headers) as opened:
+            assert (await told(opened))["type"] == "start"
+            await publish("server_created", server_id="s2", name="hidden")
+            await publish(server_id=MATCHED, version="seen")
+            assert (await told(opened))["type"] == "agent.online"
+            assert (await call(gateway, "PATCH", f"/users/{user}", {"disabled": True}, If_Match="*"))[0] == 200
+            message = await opened.receive(timeout=60)
+            while message.type is aiohttp.WSMsgType.TEXT:
+                message = await opened.receive(timeout=60)
+            assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+            assert message.extra.startswith("FORBIDDEN")
+        async with gateway.stranger.get("/api/v1/events", headers=headers) as answer:
+            assert answer.status == 401
+        nobody = await new_token(gateway, await new_user(gateway))
+        async with gateway.stranger.get("/api/v1/events", headers={"Authorization": f"Bearer {nobody}"}) as answer:
+            assert answer.status == 403

@@ -71,8 +71,6 @@ from myx_kit.telemetry import serve_http
 log = get_logger()
 
 API_PREFIX = "/api/v1"
-# Seconds between two looks whether who follows a stream still may: with the 5 s of a revocation, 15.
-_RECHECK_S = 9.0
 _ROUTERS = (
     *(watching.router, servers.router, host_keys.router, credentials.router, agents.router, commands.router),
     *(jobs.router, schedules.router, searches.router, session.router, users.router, tokens.router),
@@ -187,7 +185,7 @@ class Gateway:
             audit_store=auditing.store,
             doorkeeper=doorkeeper,
             renew=doorkeeper.identities.renewed,
-            recheck_s=_RECHECK_S,
+            recheck_s=settings.stream_recheck_s,
         )
         await self._serve_services(stack, doorkeeper.identities, api.state.guard)
         door = build_door(api, settings, doorkeeper.gate)

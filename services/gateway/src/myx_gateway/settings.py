@@ -85,11 +85,11 @@ class GatewaySettings(DatabaseSettings, NatsSettings):
     stream_stall_s: float = Field(default=60, gt=0, le=100)
     # Seconds without output after which a stream says that it is alive.
     stream_ping_s: float = Field(default=15, gt=0, le=300)
-    # Seconds after which a stream asks again whether its client still has the right to it.
-    stream_recheck_s: float = Field(default=15, gt=0, le=300)
+    # Seconds after which a stream asks again whether its client still has the right to it; with the 5 s that a
+    # revocation may take, 15 by default.
+    stream_recheck_s: float = Field(default=9, gt=0, le=300)
     # Seconds for which a stream's source may be away (an executor restarts) before the client is told.
     stream_heal_s: float = Field(default=30, ge=0, le=600)
-
     # Seconds after which a gateway that says nothing counts as dead; what it was about is then `unknown` in the audit
     # trail.
     audit_lease_s: float = Field(default=20, ge=2, le=300)
