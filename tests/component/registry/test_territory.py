@@ -6,7 +6,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from myx.registry.v1 import server_pb2
 from myx.registry.v1 import server_service_pb2 as rpc
 from myx.registry.v1.credential_pb2 import CredentialSecret
-from myx_kit.errors import InvalidArgument, NotFound, PermissionDenied
+from myx_kit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 REQUIRED = "team=a"
@@ -112,3 +112,54 @@ async def test_a_wrong_selector_stops_everything(registry):
     server = await create(registry)
     with pytest.raises(InvalidArgument):
         await update(registry, server.id, "labels", required="team=", labels={"team": "a"})
+
+
+async def trust(registry, server, required=REQUIRED):
+    request = rpc.TrustHostKeyRequest(server=server, fingerprint="SHA256:" + "A" * 43, required_selector=required)
+    return (await registry.client("gateway").servers.TrustHostKey(request)).server
+
+
+async def test_the_way_to_others_does_not_change_under_them(registry):
+    jump = await create(registry, own_credential=CredentialSecret(password="x"))
+    credential = await registry.create_credential()
+    over = server_pb2.SshSettings(credential=credential.name, jump_servers=[jump.id])
+    behind = await create(registry, required="", labels={"team": "b"}, ssh=over)
+    before = await get(registry, jump.id)
+    await refused(update(registry, jump.id, "address", address="10.9.9.9"))
+    await refused(update(registry, jump.id, "ssh", ssh=server_pb2.SshSettings(port=2222)))
+    await refused(update(registry, jump.id, "own_credential", own_credential=CredentialSecret(password="mine")))
+    await refused(update(registry, jump.id, "own_credential"))
+    await refused(update(registry, jump.id, "accept_new_host_key", accept_new_host_key=True))
+    await refused(trust(registry, jump.id))
+    assert await get(registry, jump.id) == before
+    # What is no way stays theirs.
+    assert (await update(registry, jump.id, "labels", labels={"team": "a", "x": "y"})).labels["x"] == "y"
+    await update(registry, jump.id, "address", required="", address="10.0.0.9")
+    await update(registry, behind.id, "ssh", required="", ssh=server_pb2.SshSettings())
+    assert (await update(registry, jump.id, "address", address="10.0.0.3")).address == "10.0.0.3"
+
+
+async def test_no_other_host_is_trusted_with_a_shared_password(registry):
+    credential = await registry.create_credential()
+    shared = await create(registry, required="", ssh=server_pb2.SshSettings(credential=credential.name))
+    await refused(trust(registry, shared.id))
+    await refused(update(registry, shared.id, "accept_new_host_key", accept_new_host_key=True))
+    assert not (await get(registry, shared.id)).HasField("host_key")
+    assert (await trust(registry, shared.id, required="")).HasField("host_key")
+    others = await create(registry, required="", labels={"team": "b"})
+    await refused(trust(registry, others.id))
+    own = await create(registry)
+    assert (await trust(registry, own.id)).HasField("host_key")
+
+
+async def test_what_is_reached_through_a_server_is_named_only_to_who_administers_all(registry):
+    jump = await create(registry)
+    hidden = await create(
+        registry, required="", labels={"team": "b"}, ssh=server_pb2.SshSettings(jump_servers=[jump.id])
+    )
+    for required, is_named in ((REQUIRED, False), ("", True)):
+        request = rpc.DeleteServerRequest(server=jump.id, required_selector=required)
+        with pytest.raises(FailedPrecondition) as caught:
+            await registry.client("gateway").servers.DeleteServer(request)
+        assert caught.value.reason == "JUMP_SERVER_IN_USE"
+        assert (hidden.name in f"{caught.value.message} {caught.value.fields}") == is_named

@@ -150,7 +150,7 @@ class ServerServicer(server_service_pb2_grpc.ServerServiceServicer):
             checked_fingerprint(request.fingerprint, "fingerprint"),
             checked_actor(request.requested_by),
         )
-        view = await self._host_keys.trust(request.server, fingerprint, actor)
+        view = await self._host_keys.trust(request.server, fingerprint, actor, request.required_selector)
         return server_pb.TrustHostKeyResponse(server=server_message(view))
 
     async def RecordHostKey(

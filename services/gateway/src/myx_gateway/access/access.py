@@ -64,6 +64,10 @@ class Access:
         """The same of one."""
         return (await self.servers([reference]))[0]
 
+    async def need(self, role: Role, server_id: str) -> None:
+        """That `role`, greater than the operation's, is held on the server too. PermissionDenied `FORBIDDEN`."""
+        await self._guard.servers(self.principal, role, [server_id])
+
     async def visible(self) -> Visible:
         """The servers that the role is held on, for reading."""
         self.used = True

@@ -8,6 +8,7 @@ from myx_registry.domain.host_keys import HOW_ACCEPTED, HostKey, ShownKey, recog
 from myx_registry.domain.servers import ServerView
 from myx_registry.store import servers
 from myx_registry.usecases.references import server_not_found, the_server
+from myx_registry.usecases.territory import Territory
 
 _SELF = "myx"
 
@@ -19,12 +20,19 @@ class HostKeys:
         self._uow = uow
         self._now = now
 
-    async def trust(self, reference: str, fingerprint: str, requested_by: str) -> ServerView:
-        """The server that trusts this key from now on, and no other. Raises NotFound `SERVER_NOT_FOUND`."""
+    async def trust(self, reference: str, fingerprint: str, requested_by: str, required: str = "") -> ServerView:
+        """The server that trusts this key from now on, and no other.
+
+        Raises NotFound `SERVER_NOT_FOUND`, PermissionDenied `FORBIDDEN` for a server that the selector `required` does
+        not match, and with one, for a server whose way leads over what others share or to others.
+        """
+        territory = Territory(required)
         async with self._uow.begin() as connection:
             server = await the_server(connection, reference, lock=True)
+            await territory.holds(connection, server.id)
             key = trust(server.host_key, fingerprint, requested_by, self._now(), HOW_ACCEPTED)
             if key is not server.host_key:
+                await territory.allows_trust(connection, server)
                 await servers.update_host_key(connection, server.id, key)
             view = await servers.find_view(connection, str(server.id))
         if view is None:

@@ -114,7 +114,7 @@ class Servers:
             elif change.sets_own_credential:
                 touched = await self._own.remove(connection, before.id)
             server = before.changed(change.apply(before.spec, ssh), now, touched=touched)
-            territory.allows_way(before.spec, server.spec)
+            await territory.allows_change(connection, before, server, other_login=touched)
             if server is not before:
                 await self._store(connection, before, server)
                 await territory.holds(connection, server.id)
@@ -134,7 +134,7 @@ class Servers:
                 raise _changed_meanwhile(server)
             users = await servers.reached_through(connection, server.id, _NAMED_USERS + 1)
             if users:
-                raise _is_jump_server(server, users)
+                raise _is_jump_server(server, [] if territory.restricted else users)
             held = await maintenance.find_lease(connection, server.id)
             if held is not None:
                 raise maintenance_held(server.spec.name, held)
@@ -201,7 +201,11 @@ def _changed_meanwhile(server: Server) -> Aborted:
 
 
 def _is_jump_server(server: Server, users: list[str]) -> FailedPrecondition:
+    """`users` are named, as far as they may be known."""
     named = ", ".join(users[:_NAMED_USERS]) + (" and others" if len(users) > _NAMED_USERS else "")
     name = server.spec.name
+    if not users:
+        message = f"Other servers are reached through {name}."
+        return FailedPrecondition("JUMP_SERVER_IN_USE", message, server=name)
     message = f"{named} are reached through {name}: give them another way first."
     return FailedPrecondition("JUMP_SERVER_IN_USE", message, server=name, used_by=named)
