@@ -53,7 +53,7 @@ async def take_back_failure(connection: AsyncConnection, key: bytes) -> None:
     statement = sa.update(login_failure).where(login_failure.c.key_sha256 == key)
     await connection.execute(
         statement.values(
-            failures=sa.func.greatest(login_failure.c.failures - 1, 0), blocked_until=sa.func.clock_timestamp()
+            failures=sa.func.greatest(login_failure.c.failures - 1, 0), blocked_until=login_failure.c.last_at
         )
     )
 
