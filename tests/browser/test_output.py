@@ -188,7 +188,7 @@ def test_a_long_log_begins_near_its_end_and_is_searched_jumped_into_and_download
     expect(page.get_by_test_id("stream-state")).to_contain_text("An excerpt", timeout=WITHIN_MS)
     expect(page.locator(".xterm-rows")).to_contain_text("0012345 needle", timeout=WITHIN_MS)
     expect(page.locator(".xterm-rows")).not_to_contain_text("0017000")
-    expect(page.get_by_role("button", name="Follow")).to_be_visible()
+    expect(page.get_by_role("button", name="Follow ↓")).to_be_visible()
     assert page.locator(".xterm-selection div").count() > 0
     page.get_by_role("button", name="End, and follow").click()
     expect(page.locator(".xterm-rows")).to_contain_text("0059999", timeout=WITHIN_MS)
@@ -208,9 +208,9 @@ def test_the_keyboard_moves_through_output_and_out_of_it(page: Page, rest: Rest)
     page.locator(".xterm-helper-textarea").focus()
     page.keyboard.press("Home")
     expect(page.locator(".xterm-rows > div").first).to_have_text("1", timeout=WITHIN_MS)
-    expect(page.get_by_role("button", name="Follow")).to_be_visible()
+    expect(page.get_by_role("button", name="Follow ↓")).to_be_visible()
     page.keyboard.press("End")
-    expect(page.get_by_role("button", name="Follow")).to_have_count(0)
+    expect(page.get_by_role("button", name="Follow ↓")).to_have_count(0)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('.xterm')") is None
 
