@@ -52,6 +52,7 @@ from myx_executor.store.files import FileStore
 from myx_executor.store.locks import LockStore
 from myx_executor.store.logs import LogStore
 from myx_executor.store.pool import Pool
+from myx_executor.usecases.authority import Authority
 from myx_executor.usecases.commands import CancelCommand, ReadCommands
 from myx_executor.usecases.deployments.bell import Bells
 from myx_executor.usecases.deployments.create import CreateDeployment
@@ -73,6 +74,7 @@ from myx_executor.usecases.run_command import RunCommand
 from myx_executor.usecases.runner import Driver, Runner
 from myx_executor.usecases.schedules.manage import Schedules
 from myx_executor.usecases.sink import Pressure
+from myx_executor.wiring.access import open_access
 from myx_executor.wiring.jobs import JOBS, Around, Jobs, add_jobs, run_jobs
 from myx_executor.wiring.logs import search_log
 from myx_executor.wiring.schedules import Doors, add_schedules, run_schedules
@@ -182,7 +184,9 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     pressure = Pressure(log_bytes=settings.command_log_bytes_max)
     watch(pool, pressure, settings, stack)
     tools = Tools(
-        fleet, commands, logs, hub, box, pressure, _limits(settings, retry), on_final, locks, presence=registry
+        *(fleet, commands, logs, hub, box, pressure, _limits(settings, retry), on_final, locks),
+        presence=registry,
+        authority=Authority(open_access(settings, stack)),
     )
     deploying = _deployment_tools(settings, tools, fleet, registry, pool)
     runner = Runner(

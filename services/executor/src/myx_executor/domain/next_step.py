@@ -8,9 +8,14 @@ from myx_executor.domain.states import RULES, UNCLAIMED_NEXT, Status
 # Reasons of QUEUED.
 AGENT_OFFLINE = "agent_unreachable"
 LOCK_HELD = "lock_held"
+ACCESS_UNKNOWN = "access_unknown"
 
 _UNTIL = "; waits until "
-_WAITS = {AGENT_OFFLINE: "its agent to be back", LOCK_HELD: "the lock of its server"}
+_WAITS = {
+    AGENT_OFFLINE: "its agent to be back",
+    LOCK_HELD: "the lock of its server",
+    ACCESS_UNKNOWN: "the gateway's word whether it still may",
+}
 
 
 def next_sentence(command: Command) -> str:
@@ -25,10 +30,14 @@ def next_sentence(command: Command) -> str:
     )
 
 
+def has_waited(command: Command) -> bool:
+    """Whether it was claimed just now out of the queue."""
+    return bool(command.changes) and command.changes[-1].source == Status.QUEUED
+
+
 def has_waited_for(command: Command, reason: str) -> bool:
     """Whether it was claimed just now out of the queue, where it was for this reason."""
-    changes = command.changes
-    return len(changes) > 1 and changes[-1].source == Status.QUEUED and changes[-2].cause == reason
+    return has_waited(command) and len(command.changes) > 1 and command.changes[-2].cause == reason
 
 
 def until(why: str, deadline: datetime) -> str:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 from myx_executor.domain.command import Command, LeaseLost, OfflinePolicy, Outcome, Secrets
 from myx_executor.domain.log import LogBytes, LogEnd, LogGap, LogItem, Piece, gather
-from myx_executor.domain.next_step import AGENT_OFFLINE, LOCK_HELD, has_waited_for, until
+from myx_executor.domain.next_step import ACCESS_UNKNOWN, AGENT_OFFLINE, LOCK_HELD, has_waited, has_waited_for, until
 from myx_executor.domain.outcome import outcome_of, result_from_wire
 from myx_executor.domain.states import LOST_AFTER_S, OVERDUE_MARGIN_S, Status
 from myx_executor.store.commands import CommandStore, Owned
 from myx_executor.store.logs import LogStore
+from myx_executor.usecases.authority import RUN, Authority
 from myx_executor.usecases.deliver import SHORT_S, Attempts, CancelWish, Delivery, Order, not_delivered
 from myx_executor.usecases.fetch import Fetch
 from myx_executor.usecases.ledger import Lease, Ledger
@@ -67,6 +68,7 @@ class Tools:
     on_final: Callable[[Command, bool], None]
     locks: Locks
     presence: Presence
+    authority: Authority = field(default_factory=Authority)
 
 
 class Drive:
@@ -134,6 +136,8 @@ class Drive:
         queued = await self._wait_for_turn()
         if queued is not None:
             return queued
+        if has_waited(command) and not self._owned.maybe_sent and (refused := await self._refused()) is not None:
+            return refused
         try:
             secrets = open_secrets(tools.box, command.id, self._owned.sealed)
         except Internal as error:
@@ -185,6 +189,17 @@ class Drive:
         # Nothing is sent without the lock: who does not have it was never sent, whoever had it before.
         waits = await self._tools.locks.acquire(self._lease.command)
         return await self._queue(LOCK_HELD, waits) if waits else None
+
+    async def _refused(self) -> Command | None:
+        """What waited begins only if whoever ordered it still may: the final or again queued command; None: it may."""
+        command = self._owned.command
+        try:
+            why = await self._tools.authority.refusal(command.requested_by, RUN, [command.server_id])
+        except MyxError:
+            return await self._queue(ACCESS_UNKNOWN, "it cannot be told now whether who ordered it still may")
+        if why is None:
+            return None
+        return await self._finish(Outcome(Status.FAILED, "access_denied", why), known=False)
 
     async def _undelivered(self, outcome: Outcome) -> Command:
         policy = self._owned.command.offline_policy

@@ -84,6 +84,7 @@ def make_jobs(settings: ExecutorSettings, owner: str, around: Around) -> Jobs:
         ),
         proof_s,
         around.tell,
+        base.authority,
     )
 
     def make_drive(claimed: ClaimedJob) -> JobDrive:

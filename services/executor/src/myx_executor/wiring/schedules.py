@@ -4,8 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from myx.executor.v1.schedule_service_pb2_grpc import add_ScheduleServiceServicer_to_server
-from myx.gateway.v1.access_service_pb2_grpc import AccessServiceStub
-from myx_executor.adapters.access import GatewayAccess, NoAccess
+from myx_executor.adapters.access import NoAccess
 from myx_executor.adapters.scheduled_jobs import JobStarter
 from myx_executor.adapters.scheduled_work import CommandStarter, DeploymentStarter, ScheduledWork
 from myx_executor.domain.schedules import WorkKind
@@ -18,12 +17,10 @@ from myx_executor.usecases.deployments.create import CreateDeployment
 from myx_executor.usecases.jobs.create import CreateJob
 from myx_executor.usecases.run_command import RunCommand
 from myx_executor.usecases.schedules.manage import Schedules
-from myx_executor.usecases.schedules.ports import Access
 from myx_executor.usecases.schedules.slots import Slots
 from myx_executor.usecases.schedules.start import Starts
 from myx_executor.wiring.jobs import Around
 from myx_kit.loops import Loop, TaskOwner
-from myx_kit.rpc.client import open_channel
 from myx_kit.rpc.server import RpcServer
 
 SCHEDULES = "myx.executor.v1.ScheduleService"
@@ -36,7 +33,6 @@ METHODS = (
     "ListScheduleFires",
     "PreviewSchedule",
 )
-_OWN_NAME = "executor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,7 @@ def run_schedules(
         }
     )
     fires = FireStore(pool)
-    access = _access(settings, stack)
+    access = around.base.authority.access or NoAccess(allow=settings.schedules_unchecked)
     starts = Starts(fires, work, access, box, owner=owner, lease_s=settings.lease_s, on_event=around.tell)
     stack.push_async_callback(starts.close, settings.drain_s / 2)
     slots = Slots(fires, grace_s=settings.schedule_grace_s, on_made=starts.wake.set, on_event=around.tell)
@@ -82,11 +78,3 @@ def add_schedules(server: RpcServer, schedules: Schedules) -> None:
     """Serves them to the gateway, which says who asks (`requested_by`) and is believed."""
     server.add(add_ScheduleServiceServicer_to_server, ScheduleServicer(schedules), SCHEDULES)
     server.allow({f"/{SCHEDULES}/{method}": {"gateway", "standalone"} for method in METHODS})
-
-
-def _access(settings: ExecutorSettings, stack: AsyncExitStack) -> Access:
-    if not settings.gateway_target:
-        return NoAccess(allow=settings.schedules_unchecked)
-    channel = open_channel(settings.gateway_target, settings.tls_dir, _OWN_NAME, "gateway")
-    stack.push_async_callback(channel.close)
-    return GatewayAccess(AccessServiceStub(channel))

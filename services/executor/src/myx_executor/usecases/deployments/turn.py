@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from myx_executor.domain.command import Command, LockMode, OfflinePolicy, Outcome
 from myx_executor.domain.deployment import AGENT_KINDS, Deployment, Method
-from myx_executor.domain.next_step import AGENT_OFFLINE, LOCK_HELD, has_waited_for, until
+from myx_executor.domain.next_step import ACCESS_UNKNOWN, AGENT_OFFLINE, LOCK_HELD, has_waited, has_waited_for, until
 from myx_executor.domain.states import Status
+from myx_executor.usecases.authority import DEPLOY
 from myx_executor.usecases.deployments.run import DeploymentTools
 from myx_executor.usecases.drive import DISTRUST, LOOK_S
 from myx_executor.usecases.ledger import Ledger
@@ -32,10 +33,20 @@ class Turn:
                 return Outcome(Status.SKIPPED, AGENT_OFFLINE, f"skipped: {away}")
             if away:
                 return await self._queue(AGENT_OFFLINE, away)
-        if self._row.lock_mode is LockMode.NONE:
-            return None
-        waits = await self._tools.base.locks.acquire(self._ledger.command)
-        return await self._queue(LOCK_HELD, waits) if waits else None
+        if self._row.lock_mode is not LockMode.NONE:
+            waits = await self._tools.base.locks.acquire(self._ledger.command)
+            if waits:
+                return await self._queue(LOCK_HELD, waits)
+        return await self._refused() if has_waited(self._row) else None
+
+    async def _refused(self) -> Command | Outcome | None:
+        """What waited begins only if whoever ordered it still may."""
+        row = self._row
+        try:
+            why = await self._tools.base.authority.refusal(row.requested_by, DEPLOY, [row.server_id])
+        except MyxError:
+            return await self._queue(ACCESS_UNKNOWN, "it cannot be told now whether who ordered it still may")
+        return None if why is None else Outcome(Status.FAILED, "access_denied", why)
 
     async def _queue(self, reason: str, why: str) -> Command | Outcome:
         look_s = LOOK_S * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing

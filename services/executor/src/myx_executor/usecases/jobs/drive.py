@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from myx_executor.domain import job_plan as plan
@@ -12,12 +12,13 @@ from myx_executor.domain.job_states import JOB_FINAL, STOP_GRACE_S
 from myx_executor.domain.jobs import JobStatus
 from myx_executor.store.jobs_changes import JobChange
 from myx_executor.store.jobs_owner import ClaimedJob, JobBrief, JobHead, JobOwnerStore
+from myx_executor.usecases.authority import JOB, Authority
 from myx_executor.usecases.jobs import events
 from myx_executor.usecases.jobs.bells import JobBells
 from myx_executor.usecases.jobs.cancel import CancelUnderWay
 from myx_executor.usecases.jobs.metrics import FINISHED, MISCOUNTED, RECONCILED
 from myx_executor.usecases.jobs.start import Starter, StartTools, starter_for
-from myx_kit.errors import Aborted, Internal, Unavailable
+from myx_kit.errors import Aborted, Internal, MyxError, Unavailable
 from myx_kit.logging import get_logger
 
 log = get_logger()
@@ -28,6 +29,8 @@ _LOOK_AT_PAUSED_S = 2.0
 _AGAIN_S = 1.0
 _CANCEL_AGAIN_S = 5.0
 _RECONCILE_S = 15.0
+# How often whoever ordered it is looked at again while targets are started.
+_ASK_AGAIN_S = 30.0
 DEFAULT_GRACE_S = 10.0
 
 
@@ -43,6 +46,7 @@ class JobTools:
     proof_s: float
     # An event was stored.
     tell: Callable[[], None]
+    authority: Authority = field(default_factory=Authority)
 
 
 class JobDrive:
@@ -59,6 +63,8 @@ class JobDrive:
         self._broken: plan.Stop | None = None
         self._cancel_due = 0.0
         self._reconcile_due = 0.0
+        self._server_ids: list[str] = []
+        self._ask_due = 0.0
 
     async def run(self) -> None:
         """Turn by turn: look, decide, act; until it is final. A database that is away delays, nothing more."""
@@ -118,7 +124,7 @@ class JobDrive:
         """What stays as it is; a job whose list is not the frozen one starts nothing."""
         store, job_id = self._tools.store, self._claimed.job_id
         brief = await store.brief(job_id)
-        ids = await store.server_ids(job_id)
+        ids = self._server_ids = await store.server_ids(job_id)
         if plan.targets_sha256(ids) != brief.targets_sha256 or len(ids) != brief.target_count:
             self._broken = plan.Stop("targets_changed", "the targets are not those that were frozen")
             MISCOUNTED.inc()
@@ -163,9 +169,10 @@ class JobDrive:
                 await store.advance(job_id, head.fence, batch, hold_s)
                 self._tools.bells.note(job_id)
             case plan.Start(numbers) if self._starter is not None:
-                await self._starter.start(numbers)
-                await self._starter.go_on()
-                self._tools.bells.note(job_id)
+                if await self._still_allowed():
+                    await self._starter.start(numbers)
+                    await self._starter.go_on()
+                    self._tools.bells.note(job_id)
             case plan.Stop():
                 await self._stop(head, step)
             case plan.CancelRest():
@@ -173,6 +180,22 @@ class JobDrive:
             case plan.GiveUp():
                 count = await store.give_up_targets(job_id, head.fence)
                 log.error("job_ends_not_proved", job_id=str(job_id), count=count)
+
+    async def _still_allowed(self) -> bool:
+        """Whether whoever ordered the job still may; if not, the next turn stops it. Unavailable: not known now."""
+        now = asyncio.get_running_loop().time()
+        if now < self._ask_due:
+            return True
+        assert self._brief is not None  # noqa: S101 - opened by the first look
+        try:
+            why = await self._tools.authority.refusal(self._brief.requested_by, JOB, self._server_ids)
+        except MyxError as error:
+            raise Unavailable("ACCESS_UNKNOWN", "it cannot be told now whether who ordered it still may") from error
+        if why is not None:
+            self._broken = plan.Stop("access_denied", why)
+            return False
+        self._ask_due = now + _ASK_AGAIN_S
+        return True
 
     async def _begin(self, head: JobHead) -> None:
         job_id = self._claimed.job_id
