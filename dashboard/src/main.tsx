@@ -9,6 +9,7 @@ import { queryClient } from './api/queries';
 import { startI18n } from './i18n';
 import { nonce } from './nonce';
 import { router } from './router';
+import { renewAfterUpgrades } from './shell/renewal';
 import './ui/global.css';
 
 const theme = createTheme({
@@ -23,6 +24,7 @@ const theme = createTheme({
 });
 
 async function start(): Promise<void> {
+  renewAfterUpgrades();
   await startI18n();
   const root = document.getElementById('root');
   if (root === null) throw new Error('no #root');

@@ -30,11 +30,10 @@ SERVERS = {
     "db-2": {"role": "db", "env": "test"},
 }
 SHOWN_WITHIN_MS = 60_000
-COLOURFUL = """
-printf '\\033[1mChecking the disks\\033[0m\\n'
+COLOURFUL = """printf '\\033[1mChecking the disks\\033[0m\\n'
 for mount in / /var /home; do printf '  %-8s \\033[32mok\\033[0m\\n' $mount; done
 printf '\\033[33mwarning:\\033[0m /tmp is 71 %% full\\n' >&2
-uname -sr
+printf 'done\\n'
 """
 
 

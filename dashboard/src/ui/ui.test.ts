@@ -3,6 +3,7 @@ import { innerAddress } from '@/pages/login/address';
 import { parseLabels, formatLabels, requestOf, EMPTY } from '@/pages/servers/newServer';
 import { browserOf } from '@/pages/sessions/browser';
 import { nounsOf } from '@/api/live';
+import { mayRenew } from '@/shell/renewal';
 import { bandPath, linePath, nearest, niceTop, runs } from './chart';
 import { inOrder } from './DataTable';
 import { bytes, duration, percent, relativeTime } from './format';
@@ -101,6 +102,12 @@ describe('events', () => {
     expect(nounsOf('agent.offline')).toEqual(['servers', 'status']);
     expect(nounsOf('job.finished')).toEqual(['jobs']);
     expect(nounsOf('start')).toEqual([]);
+  });
+});
+
+describe('a page that is older than the gateway', () => {
+  it('is loaded anew once, and not over and over', () => {
+    expect([mayRenew(null, 1e6), mayRenew('990000', 1e6), mayRenew('900000', 1e6)]).toEqual([true, false, true]);
   });
 });
 

@@ -67,7 +67,8 @@ function RunButton({ total }: { total: number | null }) {
 function Doubt() {
   const { t } = useTranslation('fleet');
   const polling = usePolling(15);
-  const { data } = useQuery({ ...heartbeatQuery, refetchInterval: polling });
+  const mayAsk = useMay('viewer', true);
+  const { data } = useQuery({ ...heartbeatQuery, enabled: mayAsk, refetchInterval: polling });
   if (!data?.suspicion) return null;
   const { failing, agents, since, until, message } = data.suspicion;
   return (
