@@ -28,6 +28,8 @@ _HEARTBEAT_S: Final = 5.0
 _SILENT_S: Final = 12.0
 _RETRY_S: Final = 1.0
 _LOOK_S: Final = 1.0
+# Given on at once.
+_MOST: Final = 500
 # For how long NATS keeps a consumer that nobody listens to.
 _FORGOTTEN_AFTER_S: Final = 30.0
 _PENDING_BYTES: Final = 32 << 20
@@ -178,7 +180,9 @@ class _Session:
                 async with asyncio.timeout(_LOOK_S):
                     await self._stirred.wait()
         self._stirred.clear()
-        events, self._waiting = self._waiting, []
+        # Others have their turn between two helpings.
+        await asyncio.sleep(0)
+        events, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
         if not events and self._lost:
             raise Unavailable("EVENTS_LOST", "events were lost on the way")
         if time.monotonic() - self._heard_at > _SILENT_S:

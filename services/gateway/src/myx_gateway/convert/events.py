@@ -14,11 +14,10 @@ _FACTS: Final = events_pb2.Event.DESCRIPTOR.oneofs_by_name["fact"].fields
 TYPES: Final = {field.name: field.name.replace("_", ".", 1) for field in _FACTS}
 
 
-def event(id_: str, message: events_pb2.Event) -> Event | None:
-    """An event; None for one of a kind that is not known here yet."""
+def event(id_: str, message: events_pb2.Event) -> Event:
+    """An event of a kind that is known here."""
     kind = message.WhichOneof("fact")
-    if kind is None:
-        return None
+    assert kind is not None  # noqa: S101 - the caller has looked
     data = fields_of(getattr(message, kind))
     server_id = str(data.pop("server_id", ""))
     return Event(

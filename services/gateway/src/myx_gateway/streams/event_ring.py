@@ -17,7 +17,7 @@ _TRIM: Final = 1000
 _PLACE: Final = re.compile(r"([0-9a-z]{1,24})-(\d{1,18})", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Behind which event: of which stream (NATS makes a new one when its storage is lost), and its number there."""
 
@@ -39,17 +39,33 @@ def parse_place(text: str, name: str) -> Place | None:
     return Place(match[1], int(match[2]))
 
 
-@dataclass(frozen=True)
 class Item:
-    """An event, ready to be sent. `aggregate` and `aggregate_id`: what it is about where it is about no server."""
+    """An event that can be sent; made ready when the first client wants it.
 
-    seq: int
-    id: str
-    type: str
-    server_id: str
-    aggregate: str
-    aggregate_id: str
-    text: str
+    `aggregate` and `aggregate_id`: what it is about where it is about no server.
+    """
+
+    __slots__ = ("_message", "_text", "aggregate", "aggregate_id", "id", "seq", "server_id", "size", "type")
+
+    def __init__(self, place: Place, kind: str, message: Event) -> None:
+        fact = getattr(message, kind)
+        self.seq = place.seq
+        self.id = str(place)
+        self.type = convert.TYPES[kind]
+        self.aggregate = self.type.partition(".")[0]
+        self.server_id = str(getattr(fact, "server_id", ""))
+        self.aggregate_id = str(getattr(fact, f"{self.aggregate}_id", ""))
+        # About what its JSON takes beside the message itself.
+        self.size = 3 * message.ByteSize()
+        self._message = message
+        self._text = ""
+
+    @property
+    def text(self) -> str:
+        """The JSON of it."""
+        if not self._text:
+            self._text = convert.event(self.id, self._message).model_dump_json()
+        return self._text
 
 
 Wants = Callable[[Item], bool]
@@ -119,10 +135,10 @@ class EventRing:
 
     def add(self, events: Sequence[StoredEvent]) -> None:
         """Keep events, and wake who wants one of them."""
-        new = [item for one in events if one.event is not None and (item := self._item(one.seq, one.event))]
+        new = [item for one in events if (item := self._item(one)) is not None]
         self._items += new
         self._seqs += [item.seq for item in new]
-        self._bytes += sum(len(item.text) for item in new)
+        self._bytes += sum(item.size for item in new)
         self.end = events[-1].seq
         self._trim()
         for waiter in self._waiters:
@@ -141,13 +157,10 @@ class EventRing:
         while self._items and (len(self._items) >= self._keep + _TRIM or self._bytes > self._max_bytes):
             dropped = self._items[:_TRIM]
             del self._items[:_TRIM], self._seqs[:_TRIM]
-            self._bytes -= sum(len(item.text) for item in dropped)
+            self._bytes -= sum(item.size for item in dropped)
             self.begin = dropped[-1].seq
 
-    def _item(self, seq: int, message: Event) -> Item | None:
-        event = convert.event(str(Place(self.epoch, seq)), message)
-        if event is None:
-            return None
-        aggregate = event.type.partition(".")[0]
-        aggregate_id = str(event.data.get(f"{aggregate}_id") or "")
-        return Item(seq, event.id, event.type, event.server_id or "", aggregate, aggregate_id, event.model_dump_json())
+    def _item(self, stored: StoredEvent) -> Item | None:
+        """None for what is no event, or of a kind that is not known here yet."""
+        kind = stored.event.WhichOneof("fact") if stored.event is not None else None
+        return Item(Place(self.epoch, stored.seq), kind, stored.event) if kind and stored.event is not None else None
