@@ -114,3 +114,8 @@ async def test_without_a_build_the_page_says_so(tmp_path: Path) -> None:
     assert not dashboard.is_built
     assert answer.status == 200
     assert "make dashboard" in answer.body.decode()
+
+
+async def test_over_tls_browsers_are_told_to_stay_with_it(tmp_path: Path) -> None:
+    assert "strict-transport-security" in (await ask(Dashboard(behind, tmp_path, secure=True), "/")).headers
+    assert "strict-transport-security" not in (await ask(Dashboard(behind, tmp_path), "/")).headers

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import mimetypes
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,7 @@ _COMMON: Final = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+_HSTS: Final = {"strict-transport-security": "max-age=31536000"}
 # Scripts only from our own files. <style> elements only with the nonce, which Mantine and xterm put on theirs;
 # attributes `style="…"` are let in because xterm sets some that way: they can be made by a script or by markup of ours
 # only, since the dashboard inserts no HTML.
@@ -79,8 +81,10 @@ class _File:
 class Dashboard:
     """In front of the application: answers GET and HEAD of the dashboard's addresses, passes everything else on."""
 
-    def __init__(self, app: ASGIApp, folder: Path = BUILT) -> None:
+    def __init__(self, app: ASGIApp, folder: Path = BUILT, *, secure: bool = False) -> None:
+        """`secure`: people reach us over TLS only."""
         self._app = app
+        self._common = {**_COMMON, **_HSTS} if secure else _COMMON
         self._files = _read(folder)
 
     @property
@@ -103,7 +107,7 @@ class Dashboard:
         headers = dict(scope["headers"])
         file = self._files.get(path)
         if file is not None and path != f"/{_INDEX}":
-            return _file(file, headers)
+            return _file(file, headers, self._common)
         if path == "/" or (b"text/html" in headers.get(b"accept", b"") and "." not in path.rpartition("/")[2]):
             return self._page()
         return None
@@ -112,7 +116,7 @@ class Dashboard:
         nonce = secrets.token_urlsafe(16)
         index = self._files.get(f"/{_INDEX}")
         body = _NOT_BUILT if index is None else index.body.replace(_NONCE, nonce.encode())
-        headers = {**_COMMON, "content-security-policy": _POLICY.format(nonce=nonce), "cache-control": "no-store"}
+        headers = {**self._common, "content-security-policy": _POLICY.format(nonce=nonce), "cache-control": "no-store"}
         return Response(body, media_type="text/html", headers=headers)
 
 
@@ -120,8 +124,8 @@ def _is_for_programs(path: str) -> bool:
     return any(path == prefix or path.startswith(f"{prefix}/") for prefix in _PROGRAMS)
 
 
-def _file(file: _File, headers: dict[bytes, bytes]) -> Response:
-    own = {**_COMMON, "cache-control": file.caching, "etag": file.etag, "vary": "accept-encoding"}
+def _file(file: _File, headers: dict[bytes, bytes], common: Mapping[str, str]) -> Response:
+    own = {**common, "cache-control": file.caching, "etag": file.etag, "vary": "accept-encoding"}
     if headers.get(b"if-none-match", b"").decode("latin-1") == file.etag:
         return Response(status_code=304, headers=own)
     own["content-security-policy"] = "default-src 'none'; frame-ancestors 'none'"
