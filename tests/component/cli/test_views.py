@@ -192,3 +192,13 @@ def test_followed_logs_end_with_the_commands_exit_code(gateway, myx):
     lines = [json.loads(line) for line in myx("logs", command["id"], "-o", "json").stdout.splitlines()]
     assert [line["type"] for line in lines] == ["log", "final"]
     assert myx("logs", "nope").stderr == b"myx: there is no such command\n"
+
+
+def test_top_shows_their_servers_to_those_who_may_not_see_the_whole_fleet(gateway, myx):
+    refusal = {"status": 403, "reason": "FORBIDDEN", "detail": "this needs the role viewer on all servers"}
+    gateway.answers.append(("GET /heartbeat", (403, refusal)))
+    done = myx("top", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["heartbeat"] == {}
+    assert told["items"]

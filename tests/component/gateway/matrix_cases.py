@@ -26,6 +26,11 @@ class Person:
     grants: tuple[tuple[Role, str], ...] = ()
     cap: tuple[Role, str] = (Role.ADMIN, "all")
 
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the token is less than its user."""
+        return self.cap != (Role.ADMIN, "all")
+
     def anywhere(self, role: Role) -> bool:
         """Whether the role is held at all."""
         return self.cap[0] >= role and any(held >= role for held, _ in self.grants)

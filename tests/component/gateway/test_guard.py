@@ -1,6 +1,7 @@
 """The guard as an attacker sees it, on a whole MyX: ways around a right, and rights that are withdrawn meanwhile."""
 
 import asyncio
+import base64
 import http.client
 import json
 import secrets
@@ -295,10 +296,140 @@ def test_schedules_are_seen_by_their_owner_and_by_who_sees_all_that_they_match(f
         for method, body in (("GET", None), ("PATCH", {"paused": False}), ("DELETE", None)):
             assert refused(lambda m=method, w=what, b=body: operator.call(m, f"/schedules/{names[w]}", b))[0] == 404
     assert refused(lambda: viewer.call("PATCH", f"/schedules/{names['in']}", {"paused": True})) == (403, "FORBIDDEN")
-    assert operator.call("PATCH", f"/schedules/{names['in']}", {"paused": True})["paused"]
-    work = {"command": {"server": "elsewhere", "command": "true"}}
-    taken = {"work": work}
-    assert refused(lambda: operator.call("PATCH", f"/schedules/{names['in']}", taken)) == (404, "SERVER_NOT_FOUND")
+    # What a selector matches is a matter of labels, which others may change: it gives nobody a hand in it.
+    for method, body in (("PATCH", {"paused": True}), ("DELETE", None)):
+        for one in (operator, fleet.someone("admin")):
+            path = f"/schedules/{names['in']}"
+            assert refused(lambda o=one, m=method, p=path, b=body: o.call(m, p, b)) == (403, "FORBIDDEN")
+    named = f"named-{secrets.token_hex(5)}"
+    work = {"command": {"server": "local", "command": "true"}}
+    root.post("/schedules", {"name": named, "cron": "0 0 1 1 *", "work": work})
+    assert operator.call("PATCH", f"/schedules/{named}", {"paused": True})["paused"]
+    taken = {"work": {"command": {"server": "elsewhere", "command": "true"}}}
+    assert refused(lambda: operator.call("PATCH", f"/schedules/{named}", taken)) == (404, "SERVER_NOT_FOUND")
+
+
+def test_labels_bring_no_schedule_of_others_into_reach(fleet: Fleet) -> None:
+    root, admin, name = fleet.root, fleet.someone("admin"), secrets.token_hex(6)
+    work = {"job": {"selector": f"tier={name}", "work": WORK}}
+    root.post("/schedules", {"name": name, "cron": "0 0 1 1 *", "paused": True, "work": work})
+    assert refused(lambda: admin.get(f"/schedules/{name}")) == (404, "SCHEDULE_NOT_FOUND")
+    admin.call("PATCH", "/servers/local", {"labels": {"zone": "in", "tier": name}})
+    try:
+        assert refused(lambda: admin.call("PATCH", f"/schedules/{name}", {"paused": False})) == (403, "FORBIDDEN")
+        assert refused(lambda: admin.call("DELETE", f"/schedules/{name}")) == (403, "FORBIDDEN")
+    finally:
+        root.call("PATCH", "/servers/local", {"labels": {"zone": "in"}})
+    assert refused(lambda: admin.call("DELETE", f"/schedules/{name}")) == (404, "SCHEDULE_NOT_FOUND")
+
+
+def test_whoever_takes_a_freed_name_gets_no_work_that_was_for_another_server(fleet: Fleet) -> None:
+    root, admin, victim = fleet.root, fleet.someone("admin"), f"v-{secrets.token_hex(5)}"
+    server = root.post("/servers", {"name": victim, "address": "192.0.2.8", "labels": {"zone": "other"}})
+    command = {"server": victim, "command": "true", "secret_env": {"PW": "secret"}}
+    works = [
+        {"command": command},
+        {"deployment": {"server": victim, "kind": "caddy"}},
+        {"job": {"servers": [victim, "local"], "work": WORK}},
+    ]
+    paths = []
+    for work in works:
+        body = {"name": secrets.token_hex(6), "cron": "0 0 1 1 *", "paused": True, "work": work}
+        paths.append(f"/schedules/{root.post('/schedules', body)['id']}")
+    # Shown by the names of now.
+    shown = [root.get(path)["work"] for path in paths]
+    assert shown[0]["command"]["server"] == shown[1]["deployment"]["server"] == victim
+    assert shown[2]["job"]["servers"] == [victim, "local"]
+    assert victim in str(root.get("/schedules?page_size=1000")["items"])
+    root.call("DELETE", f"/servers/{victim}")
+    admin.call("PATCH", "/servers/local", {"name": victim})
+    try:
+        for path in paths:
+            assert refused(lambda p=path: admin.get(p)) == (404, "SCHEDULE_NOT_FOUND")
+        shown = [root.get(path)["work"] for path in paths]
+        assert shown[0]["command"]["server"] == shown[1]["deployment"]["server"] == server["id"]
+        assert shown[2]["job"]["servers"] == [server["id"], victim]
+        changed = root.call("PATCH", paths[0], {"work": {"command": {"server": victim, "command": "true"}}})
+        assert changed["work"]["command"]["server"] == victim
+        assert admin.get(paths[0])["work"]["command"]["server"] == victim
+    finally:
+        root.call("PATCH", f"/servers/{victim}", {"name": "local"})
+
+
+def test_a_narrow_token_makes_no_schedules_that_outlive_it(fleet: Fleet) -> None:
+    name = f"p-{secrets.token_hex(5)}"
+    fleet.root.post("/users", {"name": name, "kind": "program", "grants": [{"role": "operator", "selector": "all"}]})
+    whole, part, lesser = (
+        Rest(fleet.port, fleet.root.post("/tokens", {"name": f"key{number}", "user": name, **cap})["token"])
+        for number, cap in enumerate(({}, {"selector": "zone=in"}, {"role": "operator"}))
+    )
+    work = {"command": {"server": "local", "command": "true"}}
+    body = {"name": secrets.token_hex(6), "cron": "0 0 1 1 *", "paused": True, "work": work}
+    for narrow in (part, lesser):
+        assert refused(lambda n=narrow: n.post("/schedules", body)) == (403, "TOKEN_NARROWED")
+    path = f"/schedules/{whole.post('/schedules', body)['id']}"
+    for narrow in (part, lesser):
+        for change in ({"paused": False}, {"work": work}):
+            assert refused(lambda n=narrow, c=change: n.call("PATCH", path, c)) == (403, "TOKEN_NARROWED")
+        assert narrow.get(path)["paused"]
+    assert whole.call("PATCH", path, {"cron": "0 0 2 1 *"})["cron"] == "0 0 2 1 *"
+
+
+def test_the_token_of_a_page_does_not_tell_what_is_hidden(fleet: Fleet) -> None:
+    names = sorted(f"{letter}-{secrets.token_hex(6)}" for letter in "aaaabbb")
+    for name in names:
+        work = {"command": {"server": "elsewhere", "command": "true"}}
+        fleet.root.post("/schedules", {"name": name, "cron": "0 0 1 1 *", "paused": True, "work": work})
+    viewer, other = fleet.someone("viewer"), fleet.someone("viewer")
+    token, seen, looks = "", [], 0
+    while looks == 0 or token:
+        page = viewer.get(f"/schedules?page_size=1&page_token={token}")
+        seen += [one["name"] for one in page["items"]]
+        token, looks = page["next_page_token"] or "", looks + 1
+        if token:
+            told = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            assert not any(name.encode() in told for name in names)
+            assert refused(lambda t=token: other.get(f"/schedules?page_token={t}")) == (400, "PAGE_TOKEN_INVALID")
+    assert looks > 1
+    assert seen == sorted(set(seen))
+    assert set(seen) == {one["name"] for one in viewer.get("/schedules?page_size=1000")["items"]}
+    for wrong in ("x", "WyJhIl0", "%C3%B6"):
+        assert refused(lambda w=wrong: viewer.get(f"/schedules?page_token={w}")) == (400, "PAGE_TOKEN_INVALID")
+
+
+def test_a_viewer_has_nobody_connect_to_a_host(fleet: Fleet) -> None:
+    viewer, operator = fleet.someone("viewer"), fleet.someone("operator")
+    assert viewer.get("/servers/local/host-key")["shown"] is None
+    assert refused(lambda: viewer.get("/servers/local/host-key?scan=true")) == (403, "FORBIDDEN")
+    assert refused(lambda: viewer.get("/servers/elsewhere/host-key?scan=true")) == (404, "SERVER_NOT_FOUND")
+    # Let in: that there is no SSH server is another matter.
+    fleet.root.call("PATCH", "/servers/local", {"ssh": {"port": 1}})
+    assert refused(lambda: operator.get("/servers/local/host-key?scan=true"))[1] != "FORBIDDEN"
+
+
+def test_another_host_is_not_trusted_on_the_way_to_others(fleet: Fleet) -> None:
+    root, admin, jump = fleet.root, fleet.someone("admin"), f"j-{secrets.token_hex(5)}"
+    root.post("/servers", {"name": jump, "address": "192.0.2.3", "labels": {"zone": "in"}})
+    over = {"jump_servers": [jump]}
+    behind = root.post(
+        "/servers", {"name": f"b{jump}", "address": "192.0.2.4", "labels": {"zone": "other"}, "ssh": over}
+    )
+    key, login = {"fingerprint": "SHA256:" + "A" * 43}, {"credential": {"user": "u", "password": "mine"}}
+    assert refused(lambda: admin.call("PUT", f"/servers/{jump}/host-key", key)) == (403, "FORBIDDEN")
+    for change in ({"address": "192.0.2.5"}, {"ssh": {"port": 2222}}, login, {"accept_new_host_key": True}):
+        assert refused(lambda c=change: admin.call("PATCH", f"/servers/{jump}", c)) == (403, "FORBIDDEN")
+    with pytest.raises(Refused) as caught:
+        admin.call("DELETE", f"/servers/{jump}")
+    assert caught.value.reason == "JUMP_SERVER_IN_USE"
+    assert behind["name"] not in str(caught.value.problem)
+    root.call("DELETE", f"/servers/{behind['id']}")
+    assert admin.call("PUT", f"/servers/{jump}/host-key", key)["trusted"]["fingerprint"] == key["fingerprint"]
+    root.call("DELETE", f"/servers/{jump}")
+
+
+def test_the_size_of_the_fleet_is_told_to_who_sees_all_of_it(fleet: Fleet) -> None:
+    assert refused(lambda: fleet.someone("admin").get("/heartbeat")) == (403, "FORBIDDEN")
+    assert fleet.someone("viewer", "all").get("/heartbeat")["agents"] is not None
 
 
 def test_a_token_for_some_servers_has_no_hand_in_its_users_work_on_others(fleet: Fleet) -> None:

@@ -117,6 +117,8 @@ def expected(person: Person, operation: Operation, case: Case) -> tuple[int, str
     if on in {On.ANY, On.LIST}:
         return None
     assert case.zone is not None
+    if person.is_narrowed and (operation.name == "schedules.create" or is_theirs(person, operation, case)):
+        return 403, "TOKEN_NARROWED"
     # A server whose name is another one would not be among those that this one administers.
     is_misnamed = operation.name == "servers.create" and person.name == "pattern"
     if person.on(role, case.zone) and not is_misnamed:
@@ -124,6 +126,11 @@ def expected(person: Person, operation: Operation, case: Case) -> tuple[int, str
     if operation.name == "servers.create" or person.on(Role.VIEWER, case.zone):
         return 403, "FORBIDDEN"
     return 404, DENIED[on]
+
+
+def is_theirs(person: Person, operation: Operation, case: Case) -> bool:
+    """Whether it is a change of a schedule that they may change, but for the narrow token."""
+    return operation.name == "schedules.update" and person.on(operation.role, case.zone or "")
 
 
 async def by_rest(http: aiohttp.ClientSession, token: str, operation: Operation, case: Case) -> Said:

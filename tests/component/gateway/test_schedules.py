@@ -9,6 +9,8 @@ from myx_kit.errors import Aborted, InvalidArgument
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+# The id of the one server of the fake registry: schedules keep ids.
+MATCHED = "0192e4a0-0000-7000-8000-0000000000a1"
 COMMAND = {"server": "web-1", "command": "uptime"}
 SCHEDULE = {"name": "nightly", "cron": "0 3 * * *", "work": {"command": COMMAND}}
 
@@ -29,7 +31,7 @@ async def test_a_schedule_reaches_the_executor_as_it_was_sent(gateway: Any, back
     assert (request.name, request.cron, request.time_zone) == ("nightly", "0 3 * * *", "Europe/Berlin")
     assert (request.missed, request.overlap) == (executor.MISSED_POLICY_RUN_ONCE, executor.OVERLAP_POLICY_WAIT)
     assert (request.missed_within.seconds, request.paused) == (90, True)
-    assert (request.work.command.server, request.work.command.command) == ("web-1", "uptime")
+    assert (request.work.command.server, request.work.command.command) == (MATCHED, "uptime")
     assert (request.requested_by, len(request.request_id)) == ("token:admin", 64)
 
 
@@ -41,7 +43,7 @@ async def test_each_kind_of_work_is_passed_on(gateway: Any, backend: Any) -> Non
             assert answer.status == 201
         assert backend.last("CreateSchedule").work.WhichOneof("work") == kind
     sent = backend.requests["CreateSchedule"]
-    assert (sent[0].work.deployment.server, sent[0].work.deployment.extra_vars["port"]) == ("web-1", 80)
+    assert (sent[0].work.deployment.server, sent[0].work.deployment.extra_vars["port"]) == (MATCHED, 80)
     assert (sent[1].work.job.selector, sent[1].work.job.work.command.command) == ("all", "true")
     assert sent[1].work.job.options.concurrency.percent == 10
 

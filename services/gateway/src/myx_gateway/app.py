@@ -15,6 +15,7 @@ from myx_gateway import errors, openapi
 from myx_gateway.access.audit import Auditor, NullAuditor
 from myx_gateway.access.guard import Guard
 from myx_gateway.access.identities import Identities
+from myx_gateway.access.page_seal import PageSeal
 from myx_gateway.access.standing import Renew, as_it_came
 from myx_gateway.api import (
     agents,
@@ -88,6 +89,7 @@ def build_api(
     doorkeeper: Doorkeeper | None = None,
     renew: Renew = as_it_came,
     recheck_s: float = 15,
+    page_seal: PageSeal | None = None,
 ) -> FastAPI:
     """The routes, without the door in front of them."""
     app = FastAPI(
@@ -106,6 +108,7 @@ def build_api(
     app.state.doorkeeper = doorkeeper
     app.state.renew = renew
     app.state.recheck_s = recheck_s
+    app.state.page_seal = page_seal
     app.state.stream_parts = streams
     app.state.upload_entry = streams.book.entry if streams is not None else None
     app.include_router(health.router)
@@ -186,13 +189,16 @@ class Gateway:
             doorkeeper=doorkeeper,
             renew=doorkeeper.identities.renewed,
             recheck_s=settings.stream_recheck_s,
+            page_seal=PageSeal.from_file(settings.admin_token_file),
         )
         await self._serve_services(stack, doorkeeper.identities, api.state.guard)
         door = build_door(api, settings, doorkeeper.gate)
         owner = TaskOwner("gateway")
         stack.push_async_callback(owner.close)
         tls = supervised_certificate(settings.tls_cert_file, settings.tls_key_file, owner)
-        server = HttpServer(Observed(Dashboard(door)), listener, drain_s=settings.drain_s, tls=tls)
+        server = HttpServer(
+            Observed(Dashboard(door, secure=settings.secure)), listener, drain_s=settings.drain_s, tls=tls
+        )
         await doorkeeper.supervise(owner, settings.first_admin_password_file)
         serving = owner.start(server.run(), name="http", critical=True)
         stack.push_async_callback(self._stop, server, serving)

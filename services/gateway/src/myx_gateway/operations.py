@@ -92,7 +92,7 @@ OPERATIONS: Final = (
     Operation("artifacts.push", "POST", "/artifacts", O, On.ANY, 201, bytes=True),
     Operation("artifacts.delete", "DELETE", "/artifacts/{sha256}", A, On.ALL, 204),
     Operation("status.get", "GET", "/status", V, On.LIST),
-    Operation("heartbeat.get", "GET", "/heartbeat", V, On.ANY),
+    Operation("heartbeat.get", "GET", "/heartbeat", V, On.ALL),
 )
 
 BY_NAME: Final = {operation.name: operation for operation in OPERATIONS}

@@ -1,12 +1,12 @@
 """What one request may touch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from myx.executor.v1 import schedule_service_pb2
 from myx_gateway.access.guard import Guard, Params, Visible, forbidden
 from myx_gateway.access.operation import Operation
 from myx_gateway.access.principal import Principal
-from myx_gateway.access.rights import EVERYWHERE, Role, closed
+from myx_gateway.access.rights import EVERYWHERE, Grant, Role, closed
 from myx_kit.errors import NotFound, PermissionDenied
 
 
@@ -64,6 +64,16 @@ class Access:
         """The same of one."""
         return (await self.servers([reference]))[0]
 
+    async def kept(self, references: Sequence[str]) -> list[str]:
+        """The same, always as ids: for what is kept until later, when another server may have the name."""
+        self.used = True
+        self.meant.extend(references)
+        return await self._guard.servers(self.principal, self.operation.role, references, by_id=True)
+
+    async def names(self, ids: Iterable[str]) -> Mapping[str, str]:
+        """By id the names of those servers that may be seen, for showing them."""
+        return await self._guard.names(self.principal, set(ids))
+
     async def need(self, role: Role, server_id: str) -> None:
         """That `role`, greater than the operation's, is held on the server too. PermissionDenied `FORBIDDEN`."""
         await self._guard.servers(self.principal, role, [server_id])
@@ -97,6 +107,17 @@ class Access:
         self.used = True
         role = self.operation.role
         return [one for one in schedules if await self._guard.sees_schedule(self.principal, one, role)]
+
+    def need_whole(self) -> None:
+        """PermissionDenied `TOKEN_NARROWED` for a token that is narrower than its user: what it made would outlive it,
+        and act with all that the user may.
+        """
+        self.used = True
+        if self.principal.rights.cap != Grant(Role.ADMIN):
+            message = (
+                "schedules act with all rights of their owner: a token with a narrower role or selector makes none"
+            )
+            raise PermissionDenied("TOKEN_NARROWED", message)
 
     def need_all(self, role: Role = Role.ADMIN) -> None:
         """PermissionDenied `FORBIDDEN` unless `role` is held on all servers."""

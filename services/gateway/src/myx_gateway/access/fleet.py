@@ -51,7 +51,7 @@ class Fleet:
 
     async def within(self, selector: str, ids: Collection[str], *, fresh: bool = True) -> frozenset[str]:
         """Those of `ids` that the selector matches."""
-        wanted = sorted(one for one in set(ids) if _as_id(one) == one)
+        wanted = sorted(one for one in set(ids) if is_id(one))
         few = f"({selector}) and id in ({', '.join(wanted)})"
         if not wanted:
             return frozenset()
@@ -67,22 +67,40 @@ class Fleet:
     async def named(self, selector: str, references: Collection[str]) -> dict[str, str]:
         """The ids of those among `references` (ids or names) that name a server that the selector matches."""
         ids = {reference: one for reference in references if (one := _as_id(reference))}
-        names = [f"'{one}'" for one in references if _NAME.fullmatch(one) and one not in ids]
-        if not ids and not names:
-            return {}
-        terms = [f"{key} in ({', '.join(values)})" for key, values in (("id", ids.values()), ("name", names)) if values]
-        few = f"({selector}) and ({' or '.join(terms)})"
-        is_few = len(ids) + len(names) <= _MAX_NAMED and len(few) <= _MAX_SELECTOR
-        found = await self._resolve(few if is_few else selector)
+        names = [one for one in references if _NAME.fullmatch(one) and one not in ids]
+        found = await self._among(selector, list(ids.values()), names)
         known = {server.name: server.id for server in found} | {server.id: server.id for server in found}
         wanted = {reference: ids.get(reference, reference) for reference in references}
         return {reference: known[one] for reference, one in wanted.items() if one in known}
+
+    async def names(self, selector: str, ids: Collection[str]) -> dict[str, str]:
+        """By id the names of those servers among `ids` that the selector matches."""
+        wanted = {one for one in ids if is_id(one)}
+        found = await self._among(selector, sorted(wanted), [])
+        return {server.id: server.name for server in found if server.id in wanted}
+
+    async def _among(
+        self, selector: str, ids: Collection[str], names: Collection[str]
+    ) -> list[registry.ResolvedServer]:
+        """What the selector matches: of these, and perhaps more, when they are many."""
+        quoted = [f"'{name}'" for name in names]
+        terms = [f"{key} in ({', '.join(values)})" for key, values in (("id", ids), ("name", quoted)) if values]
+        if not terms:
+            return []
+        few = f"({selector}) and ({' or '.join(terms)})"
+        is_few = len(ids) + len(names) <= _MAX_NAMED and len(few) <= _MAX_SELECTOR
+        return await self._resolve(few if is_few else selector)
 
     async def _resolve(self, selector: str) -> list[registry.ResolvedServer]:
         with translate_errors("registry"):
             request = registry.ResolveServersRequest(selector=selector)
             call = self._clients.servers.ResolveServers(request, timeout=_DEADLINE_S, metadata=stream_metadata())
             return [server async for piece in call for server in piece.servers]
+
+
+def is_id(text: str) -> bool:
+    """Whether it is an id as services write it, and so no name."""
+    return bool(text) and _as_id(text) == text
 
 
 def _as_id(text: str) -> str:

@@ -12,7 +12,7 @@ from myx_gateway.access.principal import Principal
 from myx_gateway.access.rights import Role
 from myx_gateway.access.targets import JobTargets, ScheduledTargets
 from myx_gateway.clients import Clients
-from myx_kit.errors import NotFound, PermissionDenied
+from myx_kit.errors import DeadlineExceeded, NotFound, PermissionDenied, Unavailable
 
 Params = Mapping[str, str]
 
@@ -63,12 +63,16 @@ class Guard:
             return dict(params)
         return {**params, **await self._places[on](principal, role, params)}
 
-    async def servers(self, principal: Principal, role: Role, references: Sequence[str]) -> list[str]:
-        """The ids of servers that are named, `role` being held on each of them; as they came where it is held on all.
+    async def servers(
+        self, principal: Principal, role: Role, references: Sequence[str], *, by_id: bool = False
+    ) -> list[str]:
+        """The ids of servers that are named, `role` being held on each of them.
 
-        NotFound `SERVER_NOT_FOUND`, also for one that the principal may not see; PermissionDenied `FORBIDDEN`.
+        Where it is held on all they stay as they came, unless `by_id`: for what is kept, since a name may be another
+        server's by the time. NotFound `SERVER_NOT_FOUND`, also for one that the principal may not see; PermissionDenied
+        `FORBIDDEN`.
         """
-        if principal.rights.everywhere(role):
+        if principal.rights.everywhere(role) and not by_id:
             return list(references)
         if not principal.rights.anywhere(role):
             raise forbidden(role)
@@ -80,6 +84,13 @@ class Guard:
     async def seen(self, principal: Principal, reference: str) -> str:
         """The id of a server that the principal may see. NotFound `SERVER_NOT_FOUND`."""
         return (await self._seen(principal, [reference]))[0]
+
+    async def names(self, principal: Principal, ids: Collection[str]) -> Mapping[str, str]:
+        """By id the names of those servers that the principal may see; of none while the registry is away."""
+        try:
+            return await self.fleet.names(principal.rights.selector(Role.VIEWER) or "not all", ids)
+        except (Unavailable, DeadlineExceeded):
+            return {}
 
     async def visible(self, principal: Principal, role: Role = Role.VIEWER) -> Visible:
         """The servers that `role` is held on, as they were within the last two seconds: for reading."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from myx.executor.v1 import job_service_pb2, schedule_service_pb2
-from myx_gateway.access.fleet import Fleet
+from myx_gateway.access.fleet import Fleet, is_id
 from myx_gateway.access.principal import Principal
 from myx_gateway.access.rights import EVERYWHERE, Role, closed
 from myx_gateway.clients import Clients
@@ -62,7 +62,11 @@ class ScheduledTargets:
         self._fleet = fleet
 
     async def within(self, principal: Principal, schedule: schedule_service_pb2.Schedule, role: Role) -> bool:
-        """Whether it is the principal's own, or `role` is held on every server, of one at least, that it is about."""
+        """Whether it is the principal's own, or `role` is held on every server, of one at least, that it is about.
+
+        Who sees all that a selector matches now sees the schedule, but has no hand in it: the match is made of labels,
+        which others change. A name counts for nothing, since the server that has it may be another one tomorrow.
+        """
         held = principal.rights.selector(role)
         if held is None:
             return False
@@ -72,13 +76,15 @@ class ScheduledTargets:
             return True
         selector, named = _meant(schedule.work)
         try:
-            return await (self._names(held, named) if named else self._matches(held, selector))
+            if named:
+                return await self._holds(held, named)
+            return role is Role.VIEWER and await self._matches(held, selector)
         except InvalidArgument:
             # Too long together, for example: seen by nobody but its owner and who has all.
             return False
 
-    async def _names(self, held: str, named: Sequence[str]) -> bool:
-        return set(await self._fleet.named(held, named)) == set(named)
+    async def _holds(self, held: str, named: Sequence[str]) -> bool:
+        return all(map(is_id, named)) and set(await self._fleet.within(held, named)) == set(named)
 
     async def _matches(self, held: str, selector: str) -> bool:
         outside = f"({closed(selector)}) and not ({held})"

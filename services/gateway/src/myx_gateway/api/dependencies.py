@@ -7,6 +7,7 @@ from pydantic import AfterValidator
 
 from myx.executor.v1.command_pb2 import ServerSet
 from myx_gateway.access.access import Access
+from myx_gateway.access.page_seal import PageSeal
 from myx_gateway.access.principal import Principal
 from myx_gateway.clients import Clients
 from myx_gateway.schemas.common import plain
@@ -25,6 +26,11 @@ async def _principal(request: Request) -> Principal:
 async def _access(request: Request) -> Access:
     access: Access = request.state.access
     return access
+
+
+async def _page_seal(request: Request) -> PageSeal:
+    seal: PageSeal = request.app.state.page_seal
+    return seal
 
 
 async def within(access: Access) -> ServerSet | None:
@@ -59,6 +65,7 @@ ClientsDep = Annotated[Clients, Depends(_clients)]
 PrincipalDep = Annotated[Principal, Depends(_principal)]
 # What the request may touch; every handler of a body or a list asks it.
 AccessDep = Annotated[Access, Depends(_access)]
+PageSealDep = Annotated[PageSeal, Depends(_page_seal)]
 RequestIdDep = Annotated[str, Depends(_request_id)]
 PageSize = Annotated[int, Query(ge=1, le=1000)]
 PageToken = Annotated[str, Query(max_length=4096, description="`next_page_token` of the page before.")]

@@ -20,11 +20,28 @@ async def narrow_targets(
 
 
 async def narrow_work(work: schedule_service_pb2.ScheduledWork, access: Access) -> None:
-    """The same of what a schedule will start."""
+    """The same of what a schedule will start, servers by their ids: a name that gets free may be taken by another one,
+    which would get the work and its secrets.
+    """
     match work.WhichOneof("work"):
         case "command":
-            work.command.server = await access.server(work.command.server)
+            (work.command.server,) = await access.kept([work.command.server])
         case "deployment":
-            work.deployment.server = await access.server(work.deployment.server)
+            (work.deployment.server,) = await access.kept([work.deployment.server])
+        case _ if work.job.servers:
+            ids = await access.kept(work.job.servers)
+            del work.job.servers[:]
+            work.job.servers.extend(ids)
         case _:
             await narrow_targets(work.job, access)
+
+
+def servers_of(work: schedule_service_pb2.ScheduledWork) -> list[str]:
+    """The servers that are named in it, as they are stored."""
+    match work.WhichOneof("work"):
+        case "command":
+            return [work.command.server]
+        case "deployment":
+            return [work.deployment.server]
+        case _:
+            return list(work.job.servers)

@@ -1,14 +1,24 @@
 """/schedules"""
 
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Final
 
 from fastapi import Response
 
 from myx.executor.v1 import schedule_service_pb2 as executor
-from myx_gateway.api.dependencies import AccessDep, ClientsDep, PageSize, PageToken, RequestIdDep, SchedulePath
+from myx_gateway.access.access import Access
+from myx_gateway.api.dependencies import (
+    AccessDep,
+    ClientsDep,
+    PageSealDep,
+    PageSize,
+    PageToken,
+    RequestIdDep,
+    SchedulePath,
+)
 from myx_gateway.api.etags import IfMatch, etag_in, put_etag
-from myx_gateway.api.narrowing import narrow_work
+from myx_gateway.api.narrowing import narrow_work, servers_of
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import schedules as convert
 from myx_gateway.schemas.schedules import (
@@ -32,14 +42,18 @@ router = OperationRouter(tags=["schedules"])
 async def create_schedule(
     clients: ClientsDep, access: AccessDep, request_id: RequestIdDep, body: NewSchedule, response: Response
 ) -> Schedule:
-    """Add a schedule; it fires under the authority of who adds it."""
+    """Add a schedule; it fires under the authority of who adds it.
+
+    Servers that are named are kept by their ids. A token that is narrower than its user makes none.
+    """
+    access.need_whole()
     request = convert.wire_schedule(body)
     await narrow_work(request.work, access)
     request.request_id, request.requested_by = request_id, access.principal.name
     answer = await clients.schedules.CreateSchedule(request)
     response.headers["Location"] = f"/api/v1/schedules/{answer.schedule.id}"
     put_etag(answer.schedule.etag, response)
-    return convert.schedule(answer.schedule)
+    return (await _shown(access, [answer.schedule]))[0]
 
 
 @router.operation("schedules.preview")
@@ -55,10 +69,12 @@ async def preview_schedule(clients: ClientsDep, body: SchedulePreview) -> Schedu
 
 @router.operation("schedules.list")
 async def list_schedules(
-    clients: ClientsDep, access: AccessDep, page_size: PageSize = 100, page_token: PageToken = ""
+    clients: ClientsDep, access: AccessDep, seal: PageSealDep, page_size: PageSize = 100, page_token: PageToken = ""
 ) -> SchedulePage:
     """All schedules by name: one's own, and those whose servers now are all within one's right. A page may be short."""
     found: list[executor.Schedule] = []
+    if not access.everywhere:
+        page_token = seal.opened(page_token, access.principal)
     for _ in range(_MOST_LOOKS):
         answer = await clients.schedules.ListSchedules(
             executor.ListSchedulesRequest(page_size=page_size, page_token=page_token)
@@ -67,15 +83,17 @@ async def list_schedules(
         page_token = answer.next_page_token
         if found or not page_token:
             break
-    return SchedulePage(items=[convert.schedule(item) for item in found], next_page_token=page_token or None)
+    if not access.everywhere:
+        page_token = seal.sealed(page_token, access.principal)
+    return SchedulePage(items=await _shown(access, found), next_page_token=page_token or None)
 
 
 @router.operation("schedules.get")
-async def get_schedule(clients: ClientsDep, schedule: SchedulePath, response: Response) -> Schedule:
+async def get_schedule(clients: ClientsDep, access: AccessDep, schedule: SchedulePath, response: Response) -> Schedule:
     """One schedule with its next times."""
     answer = await clients.schedules.GetSchedule(executor.GetScheduleRequest(schedule=schedule))
     put_etag(answer.schedule.etag, response)
-    return convert.schedule(answer.schedule)
+    return (await _shown(access, [answer.schedule]))[0]
 
 
 @router.operation("schedules.update")
@@ -89,13 +107,14 @@ async def update_schedule(
     if_match: IfMatch = None,
 ) -> Schedule:
     """Change, pause or resume a schedule; with `If-Match` only if nobody else has since."""
+    access.need_whole()
     request = convert.wire_changes(body)
     if request.HasField("work"):
         await narrow_work(request.work, access)
     request.schedule, request.requested_by, request.etag = schedule, access.principal.name, etag_in(if_match)
     answer = await clients.schedules.UpdateSchedule(request)
     put_etag(answer.schedule.etag, response)
-    return convert.schedule(answer.schedule)
+    return (await _shown(access, [answer.schedule]))[0]
 
 
 @router.operation("schedules.delete")
@@ -115,3 +134,9 @@ async def list_schedule_fires(
     return ScheduleFirePage(
         items=[convert.fire(item) for item in answer.fires], next_page_token=answer.next_page_token or None
     )
+
+
+async def _shown(access: Access, schedules: Sequence[executor.Schedule]) -> list[Schedule]:
+    """Schedules with the names that their servers have now."""
+    names = await access.names(server for one in schedules for server in servers_of(one.work))
+    return [convert.schedule(one, names) for one in schedules]

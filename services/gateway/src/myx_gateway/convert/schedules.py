@@ -1,5 +1,6 @@
 """Schedules, what they start and what became of it."""
 
+from collections.abc import Mapping
 from datetime import UTC
 
 from myx.executor.v1 import schedule_service_pb2 as executor
@@ -73,17 +74,20 @@ def wire_changes(body: ScheduleChanges) -> executor.UpdateScheduleRequest:
     return request
 
 
-def _work(message: executor.ScheduledWork) -> ScheduledWork:
+def _work(message: executor.ScheduledWork, names: Mapping[str, str]) -> ScheduledWork:
+    def named(server: str) -> str:
+        return names.get(server, server)
+
     work = ScheduledWork(command=None, deployment=None, job=None)
     kind = message.WhichOneof("work")
     if kind == "command":
-        work.command = ScheduledCommand(server=message.command.server, **commands.content(message.command))
+        work.command = ScheduledCommand(server=named(message.command.server), **commands.content(message.command))
     elif kind == "deployment":
         content = jobs.deployment_content(message.deployment)
-        work.deployment = ScheduledDeployment(server=message.deployment.server, **content)
+        work.deployment = ScheduledDeployment(server=named(message.deployment.server), **content)
     elif kind == "job":
         work.job = ScheduledJob(
-            servers=list(message.job.servers),
+            servers=[named(server) for server in message.job.servers],
             expected_targets_sha256=message.job.expected_targets_sha256,
             **jobs.content(message.job),
         )
@@ -103,8 +107,8 @@ def fire(message: executor.ScheduleFire) -> ScheduleFire:
     )
 
 
-def schedule(message: executor.Schedule) -> Schedule:
-    """A schedule."""
+def schedule(message: executor.Schedule, names: Mapping[str, str]) -> Schedule:
+    """A schedule; `names` of servers by their ids, as far as they are known."""
     return Schedule(
         id=message.id,
         name=message.name,
@@ -114,7 +118,7 @@ def schedule(message: executor.Schedule) -> Schedule:
         missed_within_s=seconds_of(message, "missed_within"),
         overlap=_OVERLAP.get(message.overlap, OverlapPolicy.SKIP),
         paused=message.paused,
-        work=_work(message.work),
+        work=_work(message.work, names),
         owner=message.owner,
         next_times=[item.ToDatetime(tzinfo=UTC) for item in message.next_times],
         last_fire=fire(message.last_fire) if message.HasField("last_fire") else None,
