@@ -122,3 +122,48 @@ async def test_a_few_pipelined_requests_are_all_answered(gateway: Any) -> None:
     await writer.wait_closed()
 
     assert answer.count(b"HTTP/1.1 200") == 16
+
+
+UPGRADE = (
+    b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+EVENTS = b"GET /api/v1/events HTTP/1.1\r\n" + UPGRADE
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        EVENTS + b"Content-Length: 2\r\n\r\n{}",
+        EVENTS + b"Content-Length: 2\r\n\r\n",
+        EVENTS + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /api/v1/events HTTP/1.1\r\n" + UPGRADE + b"\r\n",
+        b"POST /api/v1/commands HTTP/1.1\r\n" + UPGRADE + b"Content-Length: 2\r\n\r\n{}",
+        EVENTS + b"X-A: " + b"a" * 9_000 + b"\r\n\r\n",
+        EVENTS + b"X: 1\r\n" * 150 + b"\r\n",
+        b"GET /api/v1/\xc3\xa9 HTTP/1.1\r\n" + UPGRADE + b"\r\n",
+    ],
+    ids=["body", "promised", "chunked", "post", "post with body", "long header", "many headers", "path"],
+)
+async def test_what_cannot_become_a_websocket_is_refused_at_once(gateway: Any, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(sent)
+    answer = await rest_of(reader)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b'"NOT_HTTP"' in answer
+
+
+async def test_a_websocket_that_is_refused_is_answered_and_is_no_error(gateway: Any) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(EVENTS + b"\r\n")
+    answer = await rest_of(reader)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert "handshake" not in gateway.program.output()

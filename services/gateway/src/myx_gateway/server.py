@@ -16,7 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from myx_gateway.problems import MEDIA_TYPE, body_of, status_of
 from myx_gateway.streams.outlet import ABORT_EXTENSION, HANG_UP_EXTENSION
-from myx_kit.errors import FailedPrecondition, InvalidArgument
+from myx_kit.errors import FailedPrecondition, InvalidArgument, MyxError
 
 # Request line, headers and trailers together; sent before anything is authenticated.
 MAX_HEAD_BYTES: Final = 64 << 10
@@ -153,6 +153,20 @@ class _HttpProtocol(HttpToolsProtocol):
         if self._stalled_bytes > MAX_HEAD_BYTES:
             self._too_large = True
             self._refuse()
+        elif self._waits:
+            self._await_head()
+
+    @property
+    def _waits(self) -> bool:
+        """Whether a request is to come, and what arrived has taken away the time that an idle connection has."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return self._part is _Part.NOTHING and answered and self.timeout_keep_alive_task is None
+
+    def handle_websocket_upgrade(self) -> None:
+        # From now on the connection is another protocol's, with its own time limits.
+        self._deaf = True
+        self._cancel_head_timer()
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
@@ -177,9 +191,20 @@ class _HttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade() and self._should_upgrade() and not self._is_handshake():
+            raise _RefusedError
         self._move(_Part.BODY)
         self._cancel_head_timer()
         super().on_headers_complete()
+
+    def _is_handshake(self) -> bool:
+        """Whether the WebSocket protocol can make something of it: RFC 6455 4.1, alone and without a body."""
+        if self.parser.get_method() != b"GET" or not self.url.isascii():
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        lengths = {value for name, value in self.headers if name == b"content-length"}
+        return lengths <= {b"0"} and all(name != b"transfer-encoding" for name, _ in self.headers)
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
@@ -215,14 +240,7 @@ class _HttpProtocol(HttpToolsProtocol):
             error = InvalidArgument("HEAD_TOO_LARGE", text)
         else:
             error = InvalidArgument("NOT_HTTP", "this is not a valid HTTP request")
-        body = body_of(error, "")
-        status = status_of(error)
-        head = f"HTTP/1.1 {status} \r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
-        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
-        if self.transport.can_write_eof():  # TLS has no half-closed connections
-            self.transport.write_eof()
-        # What is still on its way is read and thrown away: closing now would reset the connection under our answer.
-        self.loop.call_later(_LINGER_S, self.transport.abort)
+        _send_away(self.loop, self.transport, error)
 
     def _await_head(self) -> None:
         if self._head_timer is None:
@@ -239,10 +257,38 @@ class _HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
+def _send_away(loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, error: MyxError) -> None:
+    body = body_of(error, "")
+    status = status_of(error)
+    head = f"HTTP/1.1 {status} \r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+    transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+    if transport.can_write_eof():  # TLS has no half-closed connections
+        transport.write_eof()
+    # What is still on its way is read and thrown away: closing now would reset the connection under our answer.
+    loop.call_later(_LINGER_S, transport.abort)
+
+
 class _WebSocketProtocol(WebSocketsSansIOProtocol):
     """Can be closed past what its client has not read, and then goes away for certain."""
 
     _hanging_up = False
+    _deaf = False
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        super().data_received(data)
+        if not self.handshake_initiated and not self.transport.is_closing():
+            # The first data is the whole handshake. What its parser does not like it would wait behind for ever.
+            self._deaf = True
+            _send_away(self.loop, self.transport, InvalidArgument("NOT_HTTP", "this is not a valid handshake"))
+
+    async def send(self, message: Any) -> None:
+        """Pass on; a refusal before the handshake is an answer too."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            # Else the server logs an error for each of them, that no answer was given.
+            self.handshake_complete = True
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
