@@ -106,7 +106,8 @@ async def test_many_followers_cost_little_and_wait_for_nobody(start_gateway: Any
                 log.write(PIECE)
             if number % 10 == 9:
                 # What was written is seen while the rest is not there yet.
-                await until(lambda number=number: all(log.given_bytes >= BUSY // LOGS * number * 4096 for _, log in loud), 60)
+                given = BUSY // LOGS * number * len(PIECE)
+                await until(lambda given=given: all(log.given_bytes >= given for _, log in loud), 60)
         for id_, log in loud:
             log.finish(id=id_)
         assert set(await asyncio.gather(*reading)) == {PIECES * len(PIECE)}
