@@ -131,6 +131,30 @@ async def test_what_is_no_request_object_is_said_to_be_none(gateway: Any, sent: 
     assert (await post(gateway, sent))["error"]["code"] == -32600
 
 
+@pytest.mark.parametrize("id_", ["1e400", "-1e400", r'"\ud800"'])
+async def test_an_id_that_cannot_be_sent_back_costs_the_other_calls_nothing(
+    gateway: Any, backend: Any, id_: str
+) -> None:
+    wrong = f'{{"jsonrpc": "2.0", "method": "servers.get", "params": {{"server": "not-done"}}, "id": {id_}}}'
+    said = await post(gateway, wrong)
+    assert (said["error"]["code"], said["id"]) == (-32600, None)
+    right = '{"jsonrpc": "2.0", "method": "servers.get", "params": {"server": "done"}, "id": 1}'
+    said = await post(gateway, f"[{right}, {wrong}, {right}]")
+    assert [(one["id"], "result" in one) for one in said] == [(1, True), (None, False), (1, True)]
+    assert [request.server for request in backend.requests["GetServer"]] == ["done", "done"]
+
+
+async def test_names_that_no_utf_8_can_say_cost_the_other_calls_nothing(gateway: Any, backend: Any) -> None:
+    def wrong(params: str) -> str:
+        return f'{{"jsonrpc": "2.0", "method": "commands.run", "params": {params}, "id": 2}}'
+
+    right = '{"jsonrpc": "2.0", "method": "servers.get", "params": {"server": "done"}, "id": 1}'
+    calls = [right, wrong(r'{"\ud800": 1}'), wrong(r'{"server": "a", "command": "b", "env": {"\ud800": "\ud800"}}')]
+    said = await post(gateway, f"[{', '.join(calls)}]")
+    assert "result" in said[0]
+    assert [one["error"]["code"] for one in said[1:]] == [-32602, -32602]
+
+
 @pytest.mark.parametrize("sent", ["", "{", "nonsense", "[1,", '{"id": NaN}', "[" * 100_000, "\ufeff{}"])
 async def test_what_is_no_json_is_a_parse_error(gateway: Any, sent: str) -> None:
     said = await post(gateway, sent)

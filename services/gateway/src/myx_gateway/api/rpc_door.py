@@ -8,18 +8,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import isfinite
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Scope
 
 from myx_gateway import openapi, openrpc
+from myx_gateway.access.audit import Auditor
+from myx_gateway.access.audit_details import bounded
 from myx_gateway.openrpc import Method, Parameter, Place
-from myx_gateway.problems import body_of
+from myx_gateway.problems import body_of, status_of
 from myx_kit.errors import Internal, InvalidArgument, MyxError
 from myx_kit.logging import get_logger
 
@@ -85,15 +88,15 @@ class RpcDoor:
         try:
             sent = _parsed(await request.body())
         except (ValueError, RecursionError):
-            return JSONResponse(_failure(None, RpcError(PARSE_ERROR)))
+            return _answer(_rendered(_failure(None, RpcError(PARSE_ERROR))))
         if not isinstance(sent, list):
             said = await self._one(request, sent)
-            return Response(status_code=204) if said is None else JSONResponse(said)
+            return Response(status_code=204) if said is None else _answer(_rendered(said))
         if not 1 <= len(sent) <= MAX_CALLS:
             message = "" if not sent else f"Invalid Request: more than {MAX_CALLS} calls"
-            return JSONResponse(_failure(None, RpcError(INVALID_REQUEST, message)))
-        answers = [said for one in sent if (said := await self._one(request, one)) is not None]
-        return JSONResponse(answers) if answers else Response(status_code=204)
+            return _answer(_rendered(_failure(None, RpcError(INVALID_REQUEST, message))))
+        answers = [_rendered(said) for one in sent if (said := await self._one(request, one)) is not None]
+        return _answer(b"[" + b",".join(answers) + b"]") if answers else Response(status_code=204)
 
     async def _one(self, request: Request, sent: Any) -> dict[str, Any] | None:
         """The response object to one request object; None to a notification."""
@@ -105,6 +108,12 @@ class RpcDoor:
             result = await self._result(request, call)
         except RpcError as error:
             return _failure(call.id, error) if call.answered else None
+        except MyxError as error:
+            return _failure(call.id, _said(error, request)) if call.answered else None
+        except Exception as error:
+            # The other calls of a batch, some of them done already, must not lose their answers.
+            log.error("request_failed", request_id=request.state.request_id, exc_info=error)
+            return _failure(call.id, RpcError(INTERNAL)) if call.answered else None
         return {"jsonrpc": "2.0", "result": result, "id": call.id} if call.answered else None
 
     async def _result(self, request: Request, call: Call) -> Any:
@@ -112,7 +121,10 @@ class RpcDoor:
         if method is None and call.method != openrpc.DISCOVER:
             raise RpcError(NO_METHOD)
         if isinstance(call.params, list) and call.params:
-            raise RpcError(INVALID_PARAMS, "Invalid params: parameters are given by name")
+            text = "parameters are given by name"
+            if method is not None:
+                await _note_refused(request, method, {}, InvalidArgument("REQUEST_INVALID", text))
+            raise RpcError(INVALID_PARAMS, f"Invalid params: {text}")
         if method is None:
             if call.params:
                 raise RpcError(INVALID_PARAMS, f"Invalid params: {openrpc.DISCOVER} takes none")
@@ -120,7 +132,8 @@ class RpcDoor:
         try:
             scope, body = _request_of(method, call.params or {}, request.scope, self._prefix)
         except MyxError as error:
-            raise _problem_error(json.loads(body_of(error, request.state.request_id))) from None
+            await _note_refused(request, method, call.params or {}, error)
+            raise _said(error, request) from None
         status, answer = await self._ask(scope, body)
         log.info("rpc_call", request_id=request.state.request_id, operation=call.method, status=status)
         if status < 300:
@@ -156,6 +169,36 @@ class RpcDoor:
         return status, bytes(answer)
 
 
+async def _note_refused(request: Request, method: Method, params: Mapping[str, Any], error: MyxError) -> None:
+    """The entry of a call that does not get as far as its route, where every other one leaves its own."""
+    if not method.operation.audited:
+        return
+    auditor: Auditor = request.app.state.auditor
+    places = {name: str(params[name]) for name, one in method.parameters.items() if _is_named(one, params.get(name))}
+    async with auditor.entry(
+        operation=method.operation.name,
+        principal=request.state.principal,
+        address=request.state.address,
+        request_id=request.state.request_id,
+        path_params=places,
+        body=params,
+    ) as entry:
+        entry.result(status_of(error), error.reason)
+
+
+def _is_named(parameter: Parameter, value: Any) -> bool:
+    return parameter.place is Place.PATH and isinstance(value, str | int)
+
+
+def _answer(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+def _rendered(said: dict[str, Any]) -> bytes:
+    # What a caller has sent comes back in problems, also what no UTF-8 can say.
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
 def _parsed(body: bytes) -> Any:
     return json.loads(body.decode(), parse_constant=_refuse_constant)
 
@@ -169,7 +212,7 @@ def _call(sent: Any) -> Call:
     if not isinstance(sent, dict) or sent.get("jsonrpc") != "2.0" or not isinstance(sent.get("method"), str):
         raise RpcError(INVALID_REQUEST)
     if "id" in sent and not _is_id(sent["id"]):
-        raise RpcError(INVALID_REQUEST, "Invalid Request: id must be a string, a number or null")
+        raise RpcError(INVALID_REQUEST, "Invalid Request: id must be a string in UTF-8, a finite number or null")
     params = sent.get("params", {})
     if not isinstance(params, dict | list):
         raise RpcError(INVALID_REQUEST, "Invalid Request: params must be an object")
@@ -177,7 +220,20 @@ def _call(sent: Any) -> Call:
 
 
 def _is_id(value: Any) -> bool:
-    return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
+    if isinstance(value, str):
+        return _is_unicode(value)
+    if isinstance(value, float):
+        return isfinite(value)
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether UTF-8 can say it: JSON can name half a pair of surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _id_in(sent: Any) -> Any:
@@ -188,6 +244,10 @@ def _id_in(sent: Any) -> Any:
 
 def _failure(id_: Any, error: RpcError) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "error": error.document(), "id": id_}
+
+
+def _said(error: MyxError, request: Request) -> RpcError:
+    return _problem_error(json.loads(body_of(error, request.state.request_id)))
 
 
 def _problem_error(problem: dict[str, Any]) -> RpcError:
@@ -203,7 +263,7 @@ def _problem_error(problem: dict[str, Any]) -> RpcError:
 
 def _request_of(method: Method, params: Mapping[str, Any], outer: Scope, prefix: str) -> tuple[Scope, bytes]:
     """The request to the route of a method. InvalidArgument `REQUEST_INVALID` for parameters that cannot be put in."""
-    wrong = {name: "is not known here" for name in params if name not in method.parameters}
+    wrong = {bounded(name, 100): "is not known here" for name in params if name not in method.parameters}
     wrong |= {
         name: "is required"
         for name, one in method.parameters.items()
@@ -265,10 +325,8 @@ def _text(name: str, value: Any) -> str:
     if not isinstance(value, str | int | float):
         raise _refused(name, "must be a text, a number or a truth")
     text = str(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise _refused(name, "must be valid Unicode") from None
+    if not _is_unicode(text):
+        raise _refused(name, "must be valid Unicode")
     return text
 
 
