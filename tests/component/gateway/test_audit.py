@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
+from yarl import URL
 
 from myx_gateway.operations import BY_NAME, OPERATIONS
 from myx_kit.errors import NotFound
@@ -102,6 +103,29 @@ async def test_a_json_rpc_call_leaves_the_same_entry(gateway: Any, backend: Any)
         assert "result" in await answer.json()
     new = [one for one in await trail(gateway) if one["seq"] > before]
     assert [(one["operation"], one["result"], one["targets"]) for one in new] == [("commands.run", "ok", ["web-1"])]
+
+
+async def test_a_json_rpc_call_that_no_route_is_asked_for_leaves_an_entry(gateway: Any, backend: Any) -> None:
+    before = (await trail(gateway))[0]["seq"] if await trail(gateway) else 0
+    calls: list[dict[str, Any]] = [
+        {"method": "servers.delete", "params": {}},
+        {"method": "servers.delete", "params": {"server": "web-1", SECRET: 1}},
+        {"method": "users.delete", "params": {"user": "bob", "if_match": "\n"}},
+        {"method": "commands.run", "params": ["web-1"]},
+        {"method": "servers.get", "params": {}},
+    ]
+    sent = [{"jsonrpc": "2.0", "id": number, **call} for number, call in enumerate(calls)]
+    async with gateway.http.post("/rpc", json=sent) as answer:
+        assert [one["error"]["code"] for one in await answer.json()] == [-32602] * 5
+    new = [one for one in await trail(gateway) if one["seq"] > before][::-1]
+    assert [(one["operation"], one["status"], one["targets"], one["resource"]) for one in new] == [
+        ("servers.delete", 400, [], ""),
+        ("servers.delete", 400, ["web-1"], ""),
+        ("users.delete", 400, [], "bob"),
+        ("commands.run", 400, [], ""),
+    ]
+    assert {one["principal"] for one in new} == {"token:admin"}
+    assert SECRET not in json.dumps(new)
 
 
 async def test_logins_failed_logins_and_logouts(gateway: Any, backend: Any) -> None:
@@ -226,6 +250,19 @@ async def test_no_secret_gets_into_the_trail_by_any_operation(gateway: Any, back
     for text in (str(kept), gateway.program.output()):
         assert SECRET not in text
         assert BASE64_SECRET not in text
+
+
+async def test_the_text_of_a_token_gets_into_no_entry_and_no_log(gateway: Any, backend: Any) -> None:
+    secret = "a-secret_of_a_token" * 3
+    token = f"myx_{'0b' * 16}_{secret}"
+    for path in (f"/tokens/{token}", f"/servers/{token}", f"/tokens/{token.replace('_', '%5f')}"):
+        async with gateway.http.delete(URL(f"{gateway.url}/api/v1{path}", encoded=True)) as answer:
+            await answer.read()
+    entries = (await trail(gateway))[:3]
+    assert [one["resource"] or one["targets"][0] for one in entries] == [f"myx_{'0b' * 16}_***"] * 3
+    assert secret not in json.dumps(entries)
+    assert "0b" * 16 in gateway.program.output()
+    assert secret not in gateway.program.output()
 
 
 async def test_a_gateway_killed_in_the_middle_leaves_one_entry_that_says_unknown(

@@ -63,6 +63,40 @@ BODIES: dict[str, Any] = {
 }
 
 
+TOKEN = f"myx_{'0a' * 16}_{'s3cr3t-_' * 5}abc"
+
+
+@pytest.mark.parametrize(
+    ("ssh", "shown"),
+    [
+        ({"user": "deploy", "credential": "ops.db_1"}, {"user": "deploy", "credential": "ops.db_1"}),
+        ({"credential": "My Password!"}, {"credential": "given"}),
+        ({"credential": {"password": SECRET}}, {"credential": "given"}),
+    ],
+)
+def test_a_credential_is_shown_where_it_is_a_name(ssh: dict[str, Any], shown: dict[str, Any]) -> None:
+    assert details_of("servers.create", {"ssh": ssh}) == {"ssh": shown}
+
+
+def test_a_credential_of_the_servers_own_is_never_shown() -> None:
+    assert details_of("servers.create", {"credential": "mypassword"}) == {"credential": "given"}
+    options = {"credential": "mypassword", "ssh": [{"credential": "ops"}]}
+    assert details_of("jobs.create", {"options": options}) == {
+        "options": {"credential": "given", "ssh": [{"credential": "ops"}]}
+    }
+
+
+@pytest.mark.parametrize(
+    "text", [TOKEN, TOKEN[:-5], TOKEN.upper(), f"Authorization: Bearer {TOKEN}", f"{TOKEN}{TOKEN}"]
+)
+def test_the_text_of_a_token_is_masked(text: str) -> None:
+    shown = details_of("commands.run", {"command": "curl", "args": ["-H", text]})
+    assert "s3cr3t" not in json.dumps(shown).lower()
+    assert "0a" * 16 in json.dumps(shown).lower()
+    # Wherever a long text is cut.
+    assert all("s3cr3t" not in bounded(text, length).lower() for length in range(120))
+
+
 @pytest.mark.parametrize("operation", BODIES)
 def test_no_secret_is_shown(operation: str) -> None:
     assert SECRET not in json.dumps(details_of(operation, BODIES[operation]))

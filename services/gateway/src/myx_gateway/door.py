@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from myx_gateway.access.addresses import ClientAddresses
 from myx_gateway.access.identities import Identities
 from myx_gateway.access.origins import Origins
+from myx_gateway.access.secrets import masked
 from myx_gateway.bodies import BodyLimits
 from myx_gateway.problems import response_for
 from myx_kit.errors import Internal, MyxError, NotFound, Unavailable
@@ -132,14 +133,14 @@ class _Visit:
             log.info("client_gone", request_id=self.request_id, error="before_answer")
 
     def note(self) -> None:
-        """Write the line of the access log. Never the query: people put secrets there."""
+        """Write the line of the access log. Never the query: people put secrets there; of tokens in the path the id."""
         log.info(
             "request",
             request_id=self.request_id,
             principal=self.principal,
             client=self.state["address"],
             method=self._scope.get("method", "WEBSOCKET"),
-            path=self._scope["path"],
+            path=masked(self._scope["path"]),
             status=self._status,
             duration_ms=round((time.monotonic() - self._started) * 1000, 1),
         )

@@ -4,8 +4,11 @@ The body is not validated yet. Whatever is not named here is left out, so that a
 carry a secret into the trail.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+from myx_gateway.access.secrets import masked
 
 # Characters of one text, items and characters of one list, and characters of all details together.
 _MAX_TEXT: Final = 500
@@ -26,7 +29,6 @@ _SHOWN: Final = frozenset(
         "command",
         "concurrency",
         "count",
-        "credential",
         "cron",
         "cwd",
         "deadline_s",
@@ -84,6 +86,8 @@ _NAMED: Final = frozenset({"env", "secret_env", "extra_vars", "secret_vars", "se
 _GIVEN: Final = frozenset(
     {"credential", "secret", "stdin", "password", "old_password", "new_password", "private_key", "passphrase"}
 )
+# How a shared credential can be called (its id too); below `ssh` it is named, elsewhere a `credential` is a secret.
+_CREDENTIAL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 def details_of(operation: str, body: object) -> dict[str, Any]:
@@ -95,8 +99,8 @@ def details_of(operation: str, body: object) -> dict[str, Any]:
 
 
 def bounded(text: object, limit: int = _MAX_TEXT) -> str:
-    """`text`, of bounded length and such as PostgreSQL and every reader of UTF-8 can hold it."""
-    clean = str(text)[: limit + 1].replace("\0", "\ufffd").encode(errors="replace").decode()
+    """`text`, of bounded length, without API tokens, and such as PostgreSQL and every reader of UTF-8 can hold it."""
+    clean = masked(str(text)[: limit + 1]).replace("\0", "\ufffd").encode(errors="replace").decode()
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
@@ -104,10 +108,13 @@ class _Summary:
     def __init__(self) -> None:
         self._left = _MAX_ALL
 
-    def of(self, body: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    def of(self, body: Mapping[Any, Any], depth: int, within: str = "") -> dict[str, Any]:
+        """What is shown of an object, which is the value of the field `within`."""
         shown: dict[str, Any] = {}
         for name, value in body.items():
             told = self._told(name, value, depth) if isinstance(name, str) else None
+            if within == "ssh" and name == "credential" and _is_credential_name(value):
+                told = value
             if told is None:
                 continue
             self._left -= len(name) + len(str(told))
@@ -122,7 +129,7 @@ class _Summary:
         if isinstance(value, Mapping):
             return self._told_map(name, value, depth)
         if name in _OPENED and isinstance(value, list) and depth < _MAX_DEPTH:
-            return [self.of(item, depth + 1) for item in value[:_MAX_ITEMS] if isinstance(item, Mapping)]
+            return [self.of(item, depth + 1, name) for item in value[:_MAX_ITEMS] if isinstance(item, Mapping)]
         if name in _SHOWN:
             return _plain(value)
         return "given" if name in _GIVEN and value is not None else None
@@ -136,8 +143,12 @@ class _Summary:
             pairs = list(value.items())[:_MAX_ITEMS]
             return {bounded(key, 100): bounded(item, 100) for key, item in pairs if isinstance(item, str)}
         if name in _OPENED | _SHOWN and depth < _MAX_DEPTH:
-            return self.of(value, depth + 1)
+            return self.of(value, depth + 1, name)
         return None
+
+
+def _is_credential_name(value: object) -> bool:
+    return isinstance(value, str) and _CREDENTIAL_NAME.fullmatch(value) is not None
 
 
 def _plain(value: object) -> Any:

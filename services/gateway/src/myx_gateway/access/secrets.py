@@ -8,6 +8,8 @@ from typing import Final
 from uuid import UUID
 
 _TOKEN: Final = re.compile(rb"myx_([0-9a-f]{32})_[A-Za-z0-9_-]{43}")
+# Also one that was cut off, or has something behind it.
+_LIKE_TOKEN: Final = re.compile(r"(myx_[0-9a-f]{32}_)[A-Za-z0-9_-]+", re.IGNORECASE)
 
 
 def new_secret() -> str:
@@ -29,6 +31,11 @@ def token_id_in(token: bytes) -> UUID | None:
     """Which API token this claims to be; None when it has not the form of one."""
     found = _TOKEN.fullmatch(token)
     return None if found is None else UUID(found[1].decode())
+
+
+def masked(text: str) -> str:
+    """`text` without the secrets of the API tokens in it; which tokens they are can still be read."""
+    return _LIKE_TOKEN.sub(r"\1***", text)
 
 
 def csrf_token(session_secret: str | bytes) -> str:
