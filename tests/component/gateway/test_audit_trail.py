@@ -23,7 +23,7 @@ from myx_gateway.chain import Head, Result
 from myx_gateway.store.audit import AuditStore, Filter
 from myx_gateway.store.database import Database as Units
 from myx_kit.db.engine import create_engine
-from myx_kit.errors import NotFound, Unavailable
+from myx_kit.errors import NotFound, ResourceExhausted, Unavailable
 from myx_kit.loops import TaskOwner
 from myx_testkit.postgres import Database
 
@@ -98,6 +98,18 @@ async def test_an_act_leaves_one_entry_that_says_who_did_what(store: AuditStore,
         "reason": "",
         "details": {"server": "web-1", "command": "uptime", "stdin": "given"},
     }
+    assert count(database, "audit_intent") == 0
+
+
+async def test_what_is_not_kept_leaves_neither_an_entry_nor_an_intent(store: AuditStore, database: Database) -> None:
+    async with gateway(store) as trail:
+        await act(trail, request_id="before")
+        with pytest.raises(ResourceExhausted):
+            async with trail.entry(**{**CALL, "request_id": "not-kept"}) as entry:
+                entry.is_kept = False
+                raise ResourceExhausted("LOGIN_THROTTLED", "wait")
+        await act(trail, request_id="after")
+    assert [one["request_id"] for one in await all_entries(store)] == ["before", "after"]
     assert count(database, "audit_intent") == 0
 
 

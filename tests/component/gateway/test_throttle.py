@@ -89,6 +89,16 @@ async def test_the_pauses_grow_and_end(proxied: Any) -> None:
     await fail(proxied, name, here, 5)
 
 
+async def test_logins_that_must_wait_do_not_fill_the_audit_trail(proxied: Any) -> None:
+    name, here = await new_user(proxied, "viewer"), address()
+    await fail(proxied, name, here, 6)
+    for _ in range(5):
+        assert await waits(proxied, name, here)
+    async with proxied.http.get("/api/v1/audit", params={"operation": "session.create"}) as answer:
+        entries = [one for one in (await answer.json())["items"] if one["address"] == here]
+    assert [one["status"] for one in entries] == [401] * 6
+
+
 async def test_many_at_once_get_no_more_tries(proxied: Any) -> None:
     name, here = await new_user(proxied, "viewer"), address()
     answers = await asyncio.gather(*(attempt(proxied, name, here) for _ in range(30)))

@@ -33,6 +33,8 @@ class Entry:
     details: dict[str, Any] = field(default_factory=dict)
     status: int = 0
     reason: str = ""
+    # Of a call that could be repeated without end, and of which nothing is to be remembered: no entry is made.
+    is_kept: bool = True
 
     def result(self, status: int, reason: str = "") -> None:
         """The HTTP status of the answer and, of an error, its reason."""

@@ -141,9 +141,10 @@ class Trail:
                 break
         left = sum(record.is_left for record in records)
         self._doubtful -= left
-        if chained < len(records) - left:
+        missing = sum(record.entry.is_kept and not record.is_left for record in records) - chained
+        if missing > 0:
             # After a commit whose answer was lost, or because somebody took this process for dead.
-            log.warning("audit_entries_were_there", entries=len(records) - chained)
+            log.warning("audit_entries_were_there", entries=missing)
 
 
 class _Record:
@@ -159,7 +160,7 @@ class _Record:
         return Intent(self._id, self._document(Result.UNKNOWN))
 
     def concluded(self) -> Intent:
-        return Intent(self._id, self._document(_result(self.entry.status)))
+        return Intent(self._id, self._document(_result(self.entry.status)), self.entry.is_kept)
 
     def _document(self, result: Result) -> dict[str, Any]:
         entry = self.entry

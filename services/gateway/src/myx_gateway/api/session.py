@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Path, Request, Response
 
+from myx_gateway.access.audit import Entry
 from myx_gateway.access.secrets import csrf_token
 from myx_gateway.access.sessions import Login as LoginAttempt
 from myx_gateway.api.dependencies import PageSize, PageToken, PrincipalDep
@@ -13,6 +14,7 @@ from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import access as convert
 from myx_gateway.schemas.access import CurrentSession, LoggedIn, Login, PasswordChange, SessionPage
 from myx_gateway.store.access_records import User
+from myx_kit.errors import ResourceExhausted
 
 router = OperationRouter(tags=["session"])
 
@@ -23,23 +25,27 @@ _KIND = "sessions"
 async def create_session(keeper: DoorkeeperDep, body: Login, request: Request, response: Response) -> LoggedIn:
     """Log in: begins a session, whose cookie comes with the answer. A session that the browser had ends."""
     headers = request.scope["headers"]
+    entry: Entry | None = getattr(request.state, "audit_entry", None)
 
     def known(user: User) -> None:
-        entry = getattr(request.state, "audit_entry", None)
         if entry is not None:
             entry.principal = user.principal
 
-    made = await keeper.sessions.log_in(
-        LoginAttempt(
-            name=body.name,
-            password=body.password,
-            address=request.state.address,
-            user_agent=request.headers.get("user-agent", ""),
-            device=keeper.cookies.device_in(headers),
-            old_secrets=keeper.cookies.session_in(headers)[:4],
-        ),
-        known,
+    attempt = LoginAttempt(
+        name=body.name,
+        password=body.password,
+        address=request.state.address,
+        user_agent=request.headers.get("user-agent", ""),
+        device=keeper.cookies.device_in(headers),
+        old_secrets=keeper.cookies.session_in(headers)[:4],
     )
+    try:
+        made = await keeper.sessions.log_in(attempt, known)
+    except ResourceExhausted:
+        # Nothing was tried. A flood of these would stay in the trail for ever; a metric and the access log have them.
+        if entry is not None:
+            entry.is_kept = False
+        raise
     response.headers.append("Set-Cookie", keeper.cookies.set_session(made.secret))
     response.headers.append("Set-Cookie", keeper.cookies.set_device(made.device))
     return LoggedIn(

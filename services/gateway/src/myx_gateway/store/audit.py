@@ -73,6 +73,8 @@ class Intent:
     # UUIDv7, so that what was begun first is first.
     id: str
     document: Mapping[str, Any]
+    # Else it is dropped without an entry when it is concluded.
+    is_kept: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class AuditStore:
         """
         async with self._uow.begin() as connection:
             row = (await connection.execute(_TAKE, {"ids": [one.id for one in entries]})).one()
-            documents = [one.document for one in entries if one.id in row.taken]
+            documents = [one.document for one in entries if one.is_kept and one.id in row.taken]
             await _chain(connection, Head(row.seq, row.hash), documents)
             return len(documents)
 
