@@ -147,6 +147,27 @@ async def test_with_a_public_url_only_pages_from_there_may_use_a_session(start_g
             assert answer.status == 204
 
 
+async def test_a_page_of_a_name_that_leads_here_is_not_ours(gateway: Any, start_gateway: Any) -> None:
+    async def log_in(at: Any, host: str, name: str) -> tuple[int, str]:
+        headers = {"Host": host, "Origin": f"http://{host}"}
+        body = {"name": name, "password": PASSWORD}
+        async with at.stranger.post("/api/v1/session", json=body, headers=headers) as answer:
+            at.stranger.cookie_jar.clear()
+            return answer.status, (await answer.json()).get("reason", "")
+
+    name = await new_user(gateway, "viewer")
+    assert await log_in(gateway, "rebound.example", name) == (403, "HOST_UNKNOWN")
+    assert (await log_in(gateway, f"localhost:{gateway.port}", name))[0] == 200
+    async with browser(gateway, name) as one:
+        assert await refused(one, {"Host": "rebound.example"}, "GET") == "HOST_UNKNOWN"
+    headers = {"Host": "rebound.example", "Origin": "http://rebound.example"}
+    async with gateway.http.get("/api/v1/session", headers=headers) as answer:
+        assert answer.status == 200
+    async with start_gateway(host_names="myx.internal") as named:
+        assert (await log_in(named, "myx.internal:8470", name))[0] == 200
+        assert await log_in(named, "rebound.example", name) == (403, "HOST_UNKNOWN")
+
+
 async def test_no_page_of_others_may_read_answers(gateway: Any) -> None:
     for method in ("GET", "OPTIONS"):
         headers = {"Origin": EVIL, "Access-Control-Request-Method": "POST"}

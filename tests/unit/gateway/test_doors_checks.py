@@ -88,16 +88,48 @@ def test_who_has_a_network_is_one_neighbour() -> None:
 )
 def test_an_origin_is_ours_when_it_is_where_we_are(public: str, host: str, origin: str, ours: bool) -> None:
     visit = scope("websocket", host=host, origin=origin)
+    origins = Origins(public, ["a"])
     if ours:
-        Origins(public).check_session(visit, "")
+        origins.check_session(visit, "")
     else:
-        with pytest.raises(PermissionDenied):
-            Origins(public).check_session(visit, "")
+        with pytest.raises(PermissionDenied, match="CSRF_REFUSED" if host else "HOST_UNKNOWN"):
+            origins.check_session(visit, "")
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("127.0.0.1:8470", True),
+        ("10.0.0.5", True),
+        ("[::1]:8470", True),
+        ("localhost:8470", True),
+        ("MyX.example.com", True),
+        ("evil.example:8470", False),
+        ("127.0.0.1.evil.example", False),
+        ("evil.example@127.0.0.1", False),
+        ("localhost.evil.example", False),
+        ("", False),
+    ],
+)
+def test_a_name_that_leads_to_us_is_not_ours_because_of_that(host: str, known: bool) -> None:
+    origins = Origins("", ["myx.example.com"])
+    origin = f"http://{host}"
+    login = scope("http", host=host, origin=origin) | {"method": "POST"}
+    page = scope("http", host=host) | {"method": "GET"}
+    for check in (lambda: origins.check_login(login), lambda: origins.check_session(page, "")):
+        if known:
+            check()
+        else:
+            with pytest.raises(PermissionDenied, match=r"MYX_GATEWAY_PUBLIC_URL.*MYX_GATEWAY_HOST_NAMES"):
+                check()
+    # Programs log in under any name; and over TLS the browser has looked at the certificate.
+    origins.check_login(scope("http", host=host) | {"method": "POST"})
+    origins.check_session(page | {"scheme": "https"}, "")
 
 
 def test_a_plain_page_is_not_ours_where_we_speak_tls() -> None:
     visit = scope("websocket", host="a", origin="http://a") | {"scheme": "wss"}
-    with pytest.raises(PermissionDenied):
+    with pytest.raises(PermissionDenied, match="CSRF_REFUSED"):
         Origins().check_session(visit, "")
 
 

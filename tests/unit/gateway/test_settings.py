@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from myx_gateway.settings import GatewaySettings, parse_networks
+from myx_gateway.settings import GatewaySettings, parse_names, parse_networks
 from myx_gateway.tls import read_certificate
 from myx_kit.errors import FailedPrecondition
 from myx_kit.tls import certificate_path, ensure_tls, key_path
@@ -32,6 +32,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **more: str) -> GatewaySettings:
         ({"PUBLIC_URL": "myx.example.com"}, "PUBLIC_URL: must be https://host"),
         ({"PUBLIC_URL": "https://myx.example.com/path"}, "PUBLIC_URL: must be https://host"),
         ({"TRUSTED_PROXIES": "10.0.0.0/33"}, "TRUSTED_PROXIES: must be networks"),
+        ({"HOST_NAMES": "myx, myx.example.com:8470"}, "HOST_NAMES: must be names"),
         ({"SESSION_IDLE_S": "0"}, "SESSION_IDLE_S"),
     ],
 )
@@ -49,6 +50,10 @@ def test_people_come_over_tls_by_our_certificate_or_by_a_public_url(monkeypatch:
     assert load(monkeypatch, PUBLIC_URL="HTTPS://MyX.example.com/").public_url == "https://myx.example.com"
     assert load(monkeypatch, PUBLIC_URL="https://myx.example.com").secure
     assert load(monkeypatch, PUBLIC_URL="", TLS_CERT_FILE="/a", TLS_KEY_FILE="/b").secure
+
+
+def test_host_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_names(load(monkeypatch, HOST_NAMES="MyX, myx.example.com,").host_names) == ("myx", "myx.example.com")
 
 
 def test_networks() -> None:

@@ -24,7 +24,7 @@ from myx_gateway.access.tokens import Tokens
 from myx_gateway.access.users import Users
 from myx_gateway.clients import Clients
 from myx_gateway.door import Gate
-from myx_gateway.settings import GatewaySettings, parse_networks
+from myx_gateway.settings import GatewaySettings, parse_names, parse_networks
 from myx_gateway.store import access_logins, access_sessions, access_tokens
 from myx_gateway.store.database import Database
 from myx_kit.errors import MyxError, Unavailable
@@ -114,7 +114,7 @@ def open_doorkeeper(
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
     stack.callback(pool.shutdown, wait=False, cancel_futures=True)
     passwords = Passwords(pool)
-    cookies, origins = Cookies(settings.secure), Origins(settings.public_url)
+    cookies, origins = Cookies(settings.secure), Origins(settings.public_url, parse_names(settings.host_names))
     lifetimes = Lifetimes(timedelta(seconds=settings.session_idle_s), timedelta(seconds=settings.session_max_s))
     root = TokenCheck.from_file(settings.admin_token_file)
     identities = Identities(database, root, cookies, origins, lifetimes.idle)

@@ -1,14 +1,17 @@
 """Settings of the gateway."""
 
 import ipaddress
+import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from myx_kit.settings import DatabaseSettings, HostPort, NatsSettings
+
+_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?")
 
 
 def _networks(text: str) -> str:
@@ -22,6 +25,17 @@ def _networks(text: str) -> str:
 def parse_networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     """The networks in "10.0.0.0/8, ::1"; ValueError when one is none."""
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _names(text: str) -> str:
+    if not all(_NAME.fullmatch(name) for name in parse_names(text)):
+        raise ValueError("must be names like myx.example.com, without ports and with commas between them")
+    return text
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """The names in "myx, myx.example.com", in lower case."""
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
 def _origin(text: str) -> str:
@@ -58,8 +72,11 @@ class GatewaySettings(DatabaseSettings, NatsSettings):
     # File of mode 600 with the password of the user `admin`, who is made with it when there is no user at all.
     first_admin_password_file: Path | None = None
     # Where people reach this door, for example https://myx.example.com. With https, cookies are sent over TLS only; and
-    # only pages from there may use a session. Empty: whatever address a request names.
+    # only pages from there may use a session. Empty: the address that a request names.
     public_url: Annotated[str, AfterValidator(_origin)] = ""
+    # Without `public_url` and TLS at the door: the names, with commas between them, under which browsers may come
+    # besides `localhost` and addresses like 10.0.0.5. Programs with a token may come under any.
+    host_names: Annotated[str, AfterValidator(_names)] = ""
     # Networks of the proxies in front, with commas between them; only what these say in X-Forwarded-For is believed.
     trusted_proxies: Annotated[str, AfterValidator(_networks)] = ""
     # PEM files of a certificate chain and its key (mode 600), to speak TLS at the door; read again when they change.

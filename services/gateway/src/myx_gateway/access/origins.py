@@ -1,6 +1,7 @@
 """From where in a browser a request comes."""
 
 import hmac
+import ipaddress
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,21 +12,29 @@ from myx_kit.errors import PermissionDenied
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PORTS: Final = {"http": 80, "https": 443}
+# Every browser sends one of these with a POST, and no page can keep it from that.
+_OF_BROWSERS: Final = (b"origin", b"sec-fetch-site", b"sec-fetch-mode")
 
 
 class Origins:
-    """Knows our own origin: `public_url` ("https://host[:port]"), or else the host that each request names."""
+    """Knows our own origin: `public_url` ("https://host[:port]"), or else the host that each request names.
 
-    def __init__(self, public_url: str = "") -> None:
+    That host must be an address, `localhost` or one of `host_names` (in lower case): else it could be a name of
+    somebody else that leads to us (DNS rebinding), whose pages would be ours. Over TLS the browser has checked it.
+    """
+
+    def __init__(self, public_url: str = "", host_names: Iterable[str] = ()) -> None:
         self._public = _origin(public_url) if public_url else None
+        self._names = frozenset({"localhost", *host_names})
 
     def check_session(self, scope: Scope, csrf_token: str) -> None:
-        """That a page of ours sends this, and no other; PermissionDenied `CSRF_REFUSED`.
+        """That a page of ours sends this, and no other; PermissionDenied `CSRF_REFUSED`, `HOST_UNKNOWN`.
 
         Safe methods change nothing and need no proof. A WebSocket is not held back by CORS and cannot carry a header of
         its own: its `Origin` must be ours. Everything else needs the session's token and a sign of the browser that the
         page is ours.
         """
+        self._check_host(scope)
         if scope["type"] == "websocket":
             if not self._is_ours(scope, needs_sign=True):
                 raise _refused("this page may not open a stream with your session")
@@ -39,9 +48,25 @@ class Origins:
             raise _refused("send an Origin that is this server's own, as browsers do")
 
     def check_login(self, scope: Scope) -> None:
-        """That no page of somebody else's sends this; programs may. PermissionDenied `CSRF_REFUSED`."""
+        """That no page of somebody else's sends this; programs may.
+
+        PermissionDenied `CSRF_REFUSED`, `HOST_UNKNOWN`.
+        """
+        if any(_header(scope["headers"], name) for name in _OF_BROWSERS):
+            self._check_host(scope)
         if not self._is_ours(scope, needs_sign=False):
             raise _refused("this page may not log you in")
+
+    def _check_host(self, scope: Scope) -> None:
+        if self._public is not None or scope.get("scheme") in {"https", "wss"}:
+            return
+        named = _host(_header(scope["headers"], b"host").decode("latin-1"), _PORTS["http"])
+        if named is None or not (named[0] in self._names or _is_address(named[0])):
+            text = (
+                "browsers are not expected under this name: set MYX_GATEWAY_PUBLIC_URL to the address that people"
+                " use, or add the name to MYX_GATEWAY_HOST_NAMES"
+            )
+            raise PermissionDenied("HOST_UNKNOWN", text)
 
     def _is_ours(self, scope: Scope, *, needs_sign: bool) -> bool:
         """Whether `Origin` and `Sec-Fetch-Site`, as far as they are there, are those of our own pages."""
@@ -92,6 +117,14 @@ def _host(text: str, default_port: int) -> tuple[str, int] | None:
         return (url.hostname, url.port or default_port) if url.hostname and "@" not in text else None
     except ValueError:
         return None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _refused(text: str) -> PermissionDenied:
