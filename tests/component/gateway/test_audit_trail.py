@@ -101,13 +101,17 @@ async def test_an_act_leaves_one_entry_that_says_who_did_what(store: AuditStore,
     assert count(database, "audit_intent") == 0
 
 
+async def throttled(trail: Trail) -> None:
+    async with trail.entry(**{**CALL, "request_id": "not-kept"}) as entry:
+        entry.is_kept = False
+        raise ResourceExhausted("LOGIN_THROTTLED", "wait")
+
+
 async def test_what_is_not_kept_leaves_neither_an_entry_nor_an_intent(store: AuditStore, database: Database) -> None:
     async with gateway(store) as trail:
         await act(trail, request_id="before")
         with pytest.raises(ResourceExhausted):
-            async with trail.entry(**{**CALL, "request_id": "not-kept"}) as entry:
-                entry.is_kept = False
-                raise ResourceExhausted("LOGIN_THROTTLED", "wait")
+            await throttled(trail)
         await act(trail, request_id="after")
     assert [one["request_id"] for one in await all_entries(store)] == ["before", "after"]
     assert count(database, "audit_intent") == 0

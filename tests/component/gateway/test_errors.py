@@ -69,9 +69,7 @@ async def test_a_fault_behind_tells_nothing(gateway: Any, backend: Any) -> None:
     assert "hunter2" not in json.dumps(problem)
 
 
-@pytest.mark.parametrize(
-    "path", ["/api", "/api/v1/nothing", "/api/v1/servers/", "/docs", "/api/v1/commands/a/log/"]
-)
+@pytest.mark.parametrize("path", ["/api", "/api/v1/nothing", "/api/v1/servers/", "/docs", "/api/v1/commands/a/log/"])
 async def test_an_unknown_address_is_404(gateway: Any, path: str) -> None:
     problem = await gateway.problem("GET", path)
     assert (problem["status"], problem["reason"]) == (404, "ROUTE_NOT_FOUND")
