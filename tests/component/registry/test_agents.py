@@ -313,6 +313,26 @@ async def test_the_life_of_a_server_is_told(registry, events) -> None:
         assert "192.0.2" not in str(event)
 
 
+async def test_pauses_and_accepted_machines_are_told_with_the_time_of_the_act(registry, events) -> None:
+    server, agent = await new_agent(registry)
+    client = registry.client("gateway").agents
+    until_then = Timestamp()
+    until_then.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
+    begun = []
+    for act in (
+        lambda: client.PauseChecks(pb.PauseChecksRequest(servers=[server], until=until_then, requested_by="token:x")),
+        lambda: client.ResumeChecks(pb.ResumeChecksRequest(servers=[server], requested_by="token:x")),
+        lambda: client.AcceptMachine(pb.AcceptMachineRequest(server=server, requested_by="token:x")),
+    ):
+        begun.append(datetime.now(UTC))
+        await act()
+    begun.append(datetime.now(UTC))
+    told = [event for event in await events.of(agent.server_id) if event.HasField("server_updated")]
+    times = [event.occurred_at.ToDatetime(UTC) for event in told]
+    assert len(times) == 3
+    assert sorted(begun + times) == [begun[0], times[0], begun[1], times[1], begun[2], times[2], begun[3]]
+
+
 async def test_the_endpoints_revision_grows_with_what_it_tells(registry) -> None:
     server, agent = await new_agent(registry)
     revisions = [(await endpoint(registry, server)).revision]

@@ -128,7 +128,7 @@ def _serve(server: RpcServer, uow: UnitOfWork, outbox: Outbox, vault: Vault, key
             heartbeats=Heartbeats(uow, outbox, _utc_now),
             histories=Histories(uow, _utc_now),
             pauses=Pauses(uow, outbox, _utc_now),
-            machines=Machines(uow, outbox),
+            machines=Machines(uow, outbox, _utc_now),
         )
     )
     credentials = CredentialServicer(Credentials(uow, vault, own, _utc_now))

@@ -17,9 +17,9 @@ def server_created(server: Server) -> events_pb2.Event:
     return event
 
 
-def server_updated(server: Server) -> events_pb2.Event:
-    """A server's settings changed."""
-    event = _event(server.updated_at, server.revision)
+def server_updated(server: Server, at: datetime | None = None) -> events_pb2.Event:
+    """A server's settings changed, or `at` that time something about it that is no setting."""
+    event = _event(at or server.updated_at, server.revision)
     event.server_updated.server_id = str(server.id)
     event.server_updated.name = server.spec.name
     return event

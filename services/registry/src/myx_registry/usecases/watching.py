@@ -107,16 +107,17 @@ class Pauses:
         if server_ids:
             server = await servers.find_server(connection, str(server_ids[0]))
             if server is not None:
-                event = events.server_updated(server)
+                event = events.server_updated(server, self._now())
                 await self._outbox.add(connection, "server", "updated", str(server.id), event)
 
 
 class Machines:
     """Which machine is the right one."""
 
-    def __init__(self, uow: UnitOfWork, outbox: Outbox) -> None:
+    def __init__(self, uow: UnitOfWork, outbox: Outbox, now: Callable[[], datetime]) -> None:
         self._uow = uow
         self._outbox = outbox
+        self._now = now
 
     async def accept(self, reference: str) -> Agent:
         """The agent; the machine that answers next is the right one. Raises NotFound."""
@@ -124,7 +125,8 @@ class Machines:
             server = await the_server(connection, reference)
             await agents.accept_machine(connection, server.id)
             agent = await _the_agent(connection, str(server.id))
-            await self._outbox.add(connection, "server", "updated", str(server.id), events.server_updated(server))
+            event = events.server_updated(server, self._now())
+            await self._outbox.add(connection, "server", "updated", str(server.id), event)
         return agent
 
 
