@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -50,7 +51,8 @@ def find(options: Namespace) -> Endpoint:
     here.
 
     A token found in a file is only ever sent to the address in the same file. Failure when nothing is found, or when
-    the file could be read or was written by somebody else; UsageError when what was given says two things.
+    the file could be read or was written by somebody else; UsageError when what was given says two things, among
+    them MYX_HOME beside a context that is merely in use.
     """
     url = options.url or os.environ.get("MYX_URL") or None
     token, origin = _given_token(options.token_file)
@@ -66,6 +68,8 @@ def find(options: Namespace) -> Endpoint:
     found = _from_context(named)
     if found is None:
         return _from_standalone(token, origin)
+    if not named:
+        refuse_other_home(found)
     if token:
         raise UsageError(
             f"the token from {origin} would go to {found.origin}, which has its own: give the address it belongs to "
@@ -86,6 +90,20 @@ def _from_context(named: str) -> Endpoint | None:
         return None
     context = contexts.known(book, name)
     return endpoint_of(context.url, context.token, f"the context {name}", context.ca)
+
+
+def refuse_other_home(used: Endpoint) -> None:
+    """UsageError when MYX_HOME names a MyX that is elsewhere than `used`, which nobody named."""
+    if not os.environ.get("MYX_HOME"):
+        return
+    path = standalone_file()
+    with suppress(Failure):
+        if path is not None and endpoint_of(read_standalone(path)[0], "", "").shown == used.shown:
+            return
+    raise UsageError(
+        f"MYX_HOME and {used.origin}, which is in use, say different places: give --context NAME, or "
+        "myx context use --none for that of MYX_HOME"
+    )
 
 
 def _from_standalone(token: str, origin: str) -> Endpoint:

@@ -152,6 +152,22 @@ def test_two_places_at_once_are_refused_rather_than_guessed(gateway, bare):
     assert len(gateway.requests) == count
 
 
+def test_a_myx_that_is_named_by_its_home_is_never_another_one_that_is_in_use(gateway, bare):
+    log_in(bare, gateway, "--context", "prod")
+    write(bare.cwd / "home/standalone.json", "http://127.0.0.1:1", "myx_home_1")
+    count = len(gateway.requests)
+    for folder in ("home", "not started yet"):
+        home = {"MYX_HOME": str(bare.cwd / folder)}
+        for command in (["run", "local", "--", "true"], ["login", "--user", "alice", "--password-stdin"]):
+            done = bare(*command, env=home, given=PASSWORD.encode())
+            assert done.returncode == 2
+            assert b"MYX_HOME and the context prod, which is in use, say different places" in done.stderr
+    assert len(gateway.requests) == count
+    assert bare("--context", "prod", "status", env=home).returncode == 0
+    assert bare("status", env={**home, "MYX_CONTEXT": "prod"}).returncode == 0
+    assert bare("status", env={**home, "MYX_URL": gateway.url, "MYX_TOKEN": "tok-3f9a71c0de"}).returncode == 0
+
+
 def test_contexts_are_listed_shown_and_forgotten_without_their_tokens(gateway, bare):
     log_in(bare, gateway, "--context", "prod")
     gateway.access.tokens["myx_given_4711"] = {"id": "given"}
@@ -183,6 +199,15 @@ def test_a_logout_revokes_the_token_and_forgets_it(gateway, bare):
     assert gateway.access.revoked == ["t1"]
     assert book(bare) == {"current": "", "contexts": {}}
     assert bare("logout").returncode == 125
+
+
+def test_a_logout_says_what_counts_from_then_on(gateway, bare):
+    log_in(bare, gateway, "--context", "prod")
+    log_in(bare, gateway, "--context", "test")
+    done = bare("logout", "prod")
+    assert done.stderr.decode() == f"myx: from now on: {gateway.url} with the token from the context test\n"
+    path = write(bare.cwd / ".myx/standalone.json", gateway.url, "myx_home_1")
+    assert f"{gateway.url} with the token from {path}" in bare("logout").stderr.decode()
 
 
 def test_a_logout_from_a_myx_that_is_away_keeps_the_token_unless_forced(gateway, bare):

@@ -10,7 +10,7 @@ from myx_cli import contexts
 from myx_cli.api import Client, Document, segment
 from myx_cli.asking import can_ask
 from myx_cli.contexts import Book, Context
-from myx_cli.endpoint import Endpoint, endpoint_of, find, read_standalone, standalone_file
+from myx_cli.endpoint import Endpoint, endpoint_of, find, read_standalone, refuse_other_home, standalone_file
 from myx_cli.errors import ApiError, Failure, UsageError
 from myx_cli.output import note, print_line, tell
 from myx_cli.private_files import LIMIT_BYTES, why_unreadable
@@ -59,7 +59,9 @@ def _place(arguments: Namespace, book: Book) -> _Place:
         return _Place(book.contexts[named].url, named, book.contexts[named])
     url = url or os.environ.get("MYX_URL") or ""
     if not url and not named and book.current in book.contexts:
-        return _Place(book.contexts[book.current].url, book.current, book.contexts[book.current])
+        used = book.contexts[book.current]
+        refuse_other_home(endpoint_of(used.url, "", f"the context {book.current}"))
+        return _Place(used.url, book.current, used)
     if not url:
         path = standalone_file()
         if path is None:
@@ -152,7 +154,17 @@ def logout(arguments: Namespace) -> int:
     rest = {key: value for key, value in book.contexts.items() if key != name}
     contexts.save(Book(rest, "" if book.current == name else book.current))
     print_line(f"context {clean(name)} is forgotten; {told}")
+    note(f"from now on: {_what_counts()}")
     return 0
+
+
+def _what_counts() -> str:
+    """Where the next command of this shell goes, and by which token."""
+    try:
+        endpoint = find(Namespace(url=None, context=None, token_file=None))
+    except Failure as failure:
+        return failure.message
+    return f"{clean(endpoint.shown)} with the token from {clean(endpoint.origin)}"
 
 
 def _revoke(context: Context, name: str, *, force: bool) -> str:
