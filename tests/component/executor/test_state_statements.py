@@ -1,14 +1,17 @@
 """The statements that change a state, on a row in every state: they make only changes that the table allows."""
 
 import asyncio
+import math
 import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
 import pytest_asyncio
 from psycopg.types.json import Jsonb
 
+from myx.events.v1.events_pb2 import Event
 from myx_executor.app import MIGRATIONS
 from myx_executor.domain.command import Completeness, Outcome
 from myx_executor.domain.states import FINAL, OPEN, TRANSITIONS, Status
@@ -17,6 +20,7 @@ from myx_executor.store.commands import CommandStore
 from myx_executor.store.logs import LogStore, Write
 from myx_executor.store.outbox import OutboxEvent
 from myx_executor.store.pool import Pool
+from myx_executor.usecases.ledger import Lease, Ledger
 from myx_kit.db import migrate
 from myx_kit.ids import new_id
 
@@ -156,6 +160,25 @@ def check(before, after):
     assert last.at == after.status_since
     assert (after.deadline_at is None) == (after.status in FINAL)
     assert (after.ended_at is not None) == (after.status in FINAL)
+
+
+class NoFollowers:
+    async def publish(self, command_id, pieces, rows):
+        pass
+
+
+async def test_a_command_that_ended_before_it_was_seen_running_is_told_in_order(world):
+    one = await world.row(Status.PENDING)
+    lease = Lease(await world.read(one), math.inf)
+    ledger = Ledger(lease, world.commands, world.logs, NoFollowers(), on_cancelling=lambda: None)
+    now = datetime.now(UTC)
+    outcome = Outcome(Status.SUCCESS, exit_code=0, started_at=now, ended_at=now, completeness=Completeness.COMPLETE)
+    await ledger.finish(outcome, [], release_pending=False)
+    rows = await world.pool.rows("select payload from executor.outbox order by seq", {})
+    told = [Event.FromString(payload) for (payload,) in rows]
+    assert [event.WhichOneof("fact") for event in told] == ["command_started", "command_finished"]
+    assert told[0].occurred_at.ToNanoseconds() <= told[1].occurred_at.ToNanoseconds()
+    assert told[0].revision < told[1].revision
 
 
 async def test_what_was_never_sent_is_cancelled_at_once_and_anything_else_when_it_is_proved(world):

@@ -112,7 +112,10 @@ def _statement(
             " (command_id, offset_bytes, length, kind, encoding, segments, data, gap_reason)"
             f" select c.id, v.* from c, (values {values}) as v)"
         )
-    parts += [f"o{number} as ({insert_event(number)} from c)" for number in range(events)]
+    # Each reads from the one before it: beside each other, the last would be inserted and published first.
+    for number in range(events):
+        source: LiteralString = f"o{number - 1}" if number else "c"
+        parts.append(f"o{number} as ({insert_event(number)} from {source} returning seq)")
     return ", ".join(parts) + last + " select * from c"
 
 

@@ -121,9 +121,9 @@ class Ledger:
             pieces = pieces[_LAST_PIECES:]
         rows = await self._encoded(pieces)
         write = self._write(rows)
-        new_events = [self._facts.finished(self.command, outcome)]
-        if self.command.started_at is None and outcome.started_at is not None:
-            new_events.insert(0, self._facts.started(self.command))
+        unseen = self.command.started_at is None and outcome.started_at is not None
+        new_events = [self._facts.started(self.command)] if unseen else []
+        new_events.append(self._facts.finished(self.command, outcome))
         self._lease.done = True
         stored = await self._land(
             lambda: self._logs.finish(write, outcome, attempts, new_events, release_pending=release_pending),
