@@ -10,6 +10,11 @@ _PAGE_SIZE = 200
 
 def all_items(client: Client, path: str, limit: int | None = None, **query: Any) -> list[Document]:
     """The items of all pages, the first `limit` of them where one is given."""
+    return first_items(client, path, limit, **query)[0]
+
+
+def first_items(client: Client, path: str, limit: int | None, **query: Any) -> tuple[list[Document], bool]:
+    """The first `limit` items, and whether there are more."""
     items: list[Document] = []
     token: str | None = None
     while True:
@@ -21,5 +26,5 @@ def all_items(client: Client, path: str, limit: int | None = None, **query: Any)
         items += new
         following = page.get("next_page_token")
         if not following or following == token or (limit is not None and len(items) >= limit):
-            return items[:limit]
+            return items[:limit], bool(following) or (limit is not None and len(items) > limit)
         token = str(following)

@@ -93,6 +93,10 @@ def test_an_export_that_broke_off_is_no_file(gateway, myx, tmp_path):
         assert target.exists() == whole
         assert not list(tmp_path.glob(".trail*"))
     assert target.stat().st_mode & 0o777 == 0o600
+    before, count = target.read_bytes(), len(gateway.requests)
+    done = myx("audit", "export", "--to", str(target))
+    assert (done.returncode, b"exists already and is not overwritten" in done.stderr) == (2, True)
+    assert (target.read_bytes(), len(gateway.requests)) == (before, count)
     gateway.answers.append(("GET /audit/export", (200, entry)))
     done = myx("audit", "export")
     assert (done.returncode, done.stdout) == (125, entry)
@@ -124,3 +128,19 @@ def test_the_trail_is_asked_for_by_what_was_done(gateway, myx):
     assert query["to"][0] < "9"
     assert myx("audit", "list", "--since", "yesterday").returncode == 2
     assert myx("audit", "verify", "--expect", "1:zz").returncode == 2
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_list_of_the_trail_that_is_not_all_says_so(gateway, myx, form):
+    for following, said in (("t1", b"there are older ones than the 1 shown: --limit N shows more"), (None, b"")):
+        gateway.answers.append(("GET /audit", (200, {"items": [{"seq": 7}], "next_page_token": following})))
+        done = myx("audit", "list", "--limit", "1", "-o", form)
+        assert done.returncode == 0
+        assert (said in done.stderr) if said else not done.stderr
+
+
+@pytest.mark.parametrize("between", [":", " "])
+def test_an_entry_that_is_expected_may_be_written_as_the_dashboard_shows_it(gateway, myx, between):
+    gateway.answers.append(("POST /audit/verify", (200, {"ok": True, "count": 88})))
+    assert myx("audit", "verify", "--expect", f"88{between}{'a' * 64}").returncode == 0
+    assert gateway.requests[-1].json() == {"expected": {"seq": 88, "hash": "a" * 64}}

@@ -176,6 +176,24 @@ async def test_pages_and_filters(gateway: Any, backend: Any) -> None:
     assert (await gateway.problem("GET", "/api/v1/audit?result=maybe"))["reason"] == "REQUEST_INVALID"
 
 
+async def test_a_filter_takes_the_bare_name_of_a_user_and_no_operation_that_there_is_not(
+    gateway: Any, backend: Any
+) -> None:
+    user = {"name": "filtered", "password": f"{SECRET}-filtered", "grants": [{"role": "admin", "selector": "all"}]}
+    assert (await post(gateway, "/users", user))[0] == 201
+    (made,) = await of(gateway, "filtered")
+    assert (made["operation"], made["targets"]) == ("users.create", ["filtered"])
+    await post(gateway, "/session", {"name": "filtered", "password": user["password"]})
+    (login,) = await trail(gateway, principal="filtered")
+    assert (login["operation"], login["principal"]) == ("session.create", "user:filtered")
+    for wrong, like in (("command.run", "commands.run"), ("recover", "users.recover"), ("zzz", "no such operation")):
+        refused = await gateway.problem("GET", f"/api/v1/audit?operation={wrong}")
+        assert (refused["status"], refused["reason"]) == (400, "REQUEST_INVALID")
+        assert like in refused["detail"]
+    for name in ("users.recover", "audit.seal"):
+        assert await trail(gateway, operation=name) == []
+
+
 async def test_an_export_is_checked_by_the_program_of_the_docs(gateway: Any, backend: Any, tmp_path: Path) -> None:
     await post(gateway, "/commands", {"server": "größe", "command": "ünïcode \u2028 \U0001f600", "args": ["\\", '"']})
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

@@ -9,7 +9,7 @@ from myx_cli.audit_trail import Ending, check_export
 from myx_cli.endpoint import find
 from myx_cli.errors import Failure, UsageError
 from myx_cli.output import STDOUT, note, write
-from myx_cli.pages import all_items
+from myx_cli.pages import first_items
 from myx_cli.sinks import print_json
 from myx_cli.tables import Status, When, print_facts, print_table
 from myx_cli.text import clean
@@ -23,16 +23,18 @@ def list_(arguments: Namespace) -> int:
     names = ("principal", "operation", "target", "result")
     wanted = {name: getattr(arguments, name) for name in names}
     wanted |= {"from": arguments.since, "to": arguments.until}
-    items = all_items(Client(find(arguments)), "/audit", arguments.limit, **wanted)
+    items, more = first_items(Client(find(arguments)), "/audit", arguments.limit, **wanted)
     if arguments.output == "json":
         print_json({"items": items})
-        return 0
-    print_table(
-        ("#", "When", "Who", "From", "Did", "Result", "Why", "With"),
-        [_row(item) for item in items],
-        "nothing was done that matches",
-        droppable=("From", "Why", "#"),
-    )
+    else:
+        print_table(
+            ("#", "When", "Who", "From", "Did", "Result", "Why", "With"),
+            [_row(item) for item in items],
+            "nothing was done that matches",
+            droppable=("From", "Why", "#"),
+        )
+    if more:
+        note(f"there are older ones than the {len(items)} shown: --limit N shows more, myx audit export all of them")
     return 0
 
 
@@ -62,6 +64,8 @@ def export(arguments: Namespace) -> int:
     target = Path(arguments.to).expanduser()
     if target.is_dir():
         raise UsageError(f"--to {clean(target)} is a folder: name a file in it")
+    if os.path.lexists(target):
+        raise UsageError(f"--to: {clean(target)} exists already and is not overwritten")
     part = target.with_name(f".{target.name}.{os.urandom(8).hex()}.part")
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -169,7 +169,8 @@ def moment(text: str) -> str:
 
 def head(text: str) -> dict[str, object]:
     """An entry of the audit trail by number and hash."""
-    number, _, digest = text.partition(":")
+    # The dashboard shows them with a space in between.
+    number, _, digest = text.strip().replace(":", " ", 1).partition(" ")
     if not number.isascii() or not number.isdigit() or not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise ArgumentTypeError(f"{text!r} is not NUMBER:HASH, as myx audit verify tells it")
     return {"seq": int(number), "hash": digest}

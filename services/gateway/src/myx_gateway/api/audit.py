@@ -7,6 +7,7 @@ from pydantic import AfterValidator, AwareDatetime
 
 from myx.registry.v1 import server_service_pb2 as registry
 from myx_gateway.access import audit_check
+from myx_gateway.api.audit_filters import check_operation, full_name
 from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.chain import Head, Result
@@ -38,8 +39,12 @@ async def list_entries(
     *,
     store: StoreDep,
     clients: ClientsDep,
-    principal: Annotated[_Word, Query(description="Only of this one, for example `user:alice`.")] = "",
-    operation: Annotated[_Word, Query(description="Only these, for example `commands.run`.")] = "",
+    principal: Annotated[
+        _Word, Query(description="Only of this one, for example `user:alice`; `alice` is the same.")
+    ] = "",
+    operation: Annotated[
+        _Word, Query(description="Only these, for example `commands.run`; the name of an operation that there is.")
+    ] = "",
     target: Annotated[_Word, Query(description="A server by id or name, or the id of what was meant or made.")] = "",
     result: Annotated[Result | None, Query(description="Only with this result.")] = None,
     since: Annotated[AwareDatetime | None, Query(alias="from", description="Not before.")] = None,
@@ -48,7 +53,9 @@ async def list_entries(
     page_token: PageToken = "",
 ) -> AuditPage:
     """Who did what, newest first."""
-    wanted = Filter(principal, operation, await _names(clients, target), result, since, until)
+    if operation:
+        check_operation(operation)
+    wanted = Filter(full_name(principal), operation, await _names(clients, target), result, since, until)
     entries = await store.page(wanted, _below(page_token), page_size + 1)
     more = entries[page_size:]
     items = [convert.entry(one) for one in entries[:page_size]]
