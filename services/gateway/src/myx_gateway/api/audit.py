@@ -39,12 +39,8 @@ async def list_entries(
     *,
     store: StoreDep,
     clients: ClientsDep,
-    principal: Annotated[
-        _Word, Query(description="Only of this one, for example `user:alice`; `alice` is the same.")
-    ] = "",
-    operation: Annotated[
-        _Word, Query(description="Only these, for example `commands.run`; the name of an operation that there is.")
-    ] = "",
+    principal: Annotated[_Word, Query(description="Only of this one, for example `user:alice`.")] = "",
+    operation: Annotated[_Word, Query(description="Only these, for example `commands.run`.")] = "",
     target: Annotated[_Word, Query(description="A server by id or name, or the id of what was meant or made.")] = "",
     result: Annotated[Result | None, Query(description="Only with this result.")] = None,
     since: Annotated[AwareDatetime | None, Query(alias="from", description="Not before.")] = None,
