@@ -123,7 +123,8 @@ def _cell(value: object) -> Any:
     if isinstance(value, When):
         return _plain(ago(value) or clean(value), "")
     text = "" if value is None else clean(value)
-    return _plain(text, _COLOURS.get(text, "") if isinstance(value, Status) else "")
+    # What stands in brackets behind a state does not change what it is.
+    return _plain(text, _COLOURS.get(text.partition(" (")[0], "") if isinstance(value, Status) else "")
 
 
 def _plain(text: str, style: str) -> Any:

@@ -46,13 +46,17 @@ def test_what_is_kept_is_shown_up_to_now_without_what_is_not_wanted(gateway, myx
             {"type": "start", "id": "e-3"},
             event(4),
             event(5, type="job.finished", server_id=None),
+            event(6, data={"counts": {"success": 1, "not_started": 2}, "fields": ["a", "b"], "x": {"y": "z"}}),
             event(7, server_id="other"),
             {"type": "ping", "id": "e-9"},
         ],
     ]
     done = myx("events", "--type", "agent", "--server", "local")
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == b"2026-01-01T00:00:00Z\tagent.online\tlocal\tversion=1\n"
+    assert done.stdout == (
+        b"2026-01-01T00:00:00Z\tagent.online\tlocal\tversion=1\n"
+        b"2026-01-01T00:00:00Z\tagent.online\tlocal\tcounts=(1 success, 2 not started) fields=(a, b) x=(y: z)\n"
+    )
     assert asked == [{}, {"after": ["0"]}]
 
 

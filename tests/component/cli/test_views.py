@@ -39,6 +39,22 @@ def test_a_server_without_an_agent_has_empty_fields(gateway, myx):
     assert myx("server", "list").stdout == b"web-1\tno agent\t\t10.0.0.1\t\t\t0190\ta=b\n"
 
 
+def test_servers_that_are_paused_say_so(gateway, myx):
+    server = {
+        "name": "web-1",
+        "agent": {"status": "online"},
+        "pause": {"until": "2026-01-01T00:00:00Z", "actor": "user:alice"},
+    }
+    gateway.answers += [("GET /servers", (200, {"items": [server], "next_page_token": None}))] * 2
+    assert myx("server", "list").stdout.split(b"\t")[1] == b"online (paused)"
+    assert b"\x1b[32monline (paused)" in on_a_terminal(myx, "server", "list")[1]
+    document = {"version": "1", "services": {}, "servers": {"online": 2, "no_agent": 1, "lost": 0}, "paused": 1}
+    gateway.answers.append(("GET /status", (200, document)))
+    assert b"servers\t1 no agent, 2 online (1 paused)\n" in myx("status").stdout
+    gateway.answers.append(("GET /status", (200, {**document, "paused": 0})))
+    assert b"servers\t1 no agent, 2 online\n" in myx("status").stdout
+
+
 def test_servers_are_a_coloured_table_on_a_terminal(gateway, myx):
     code, output = on_a_terminal(myx, "server", "list")
     assert code == 0

@@ -454,6 +454,13 @@ def test_a_token_for_some_servers_has_no_hand_in_its_users_work_on_others(fleet:
 def test_numbers_count_only_what_is_seen(fleet: Fleet) -> None:
     viewer = fleet.someone("viewer", "zone=other")
     assert viewer.get("/status")["servers"] == {"no_agent": 1}
+    assert viewer.get("/status")["paused"] == 0
+    fleet.root.post("/servers/pause", {"servers": ["elsewhere"], "for_s": 600})
+    try:
+        assert viewer.get("/status")["paused"] == 1
+        assert fleet.someone("viewer").get("/status")["paused"] == 0
+    finally:
+        fleet.root.post("/servers/resume", {"servers": ["elsewhere"]})
     assert viewer.get("/agents")["items"] == []
     local = fleet.someone("viewer")
     assert [agent["server_id"] for agent in local.get("/agents")["items"]] == [fleet.root.get("/servers/local")["id"]]

@@ -75,5 +75,13 @@ class _Lines:
 
 
 def _short(value: object) -> str:
-    text = clean(value)
+    text = clean(_in_words(value))
     return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
+
+
+def _in_words(value: object) -> object:
+    """`(2 success, 1 not started)` of counts by state; of other maps and of lists what they hold, in brackets, too."""
+    if isinstance(value, dict):
+        counts = all(isinstance(one, int) and not isinstance(one, bool) for one in value.values())
+        value = [f"{one} {name.replace('_', ' ')}" if counts else f"{name}: {one}" for name, one in value.items()]
+    return f"({', '.join(map(str, value))})" if isinstance(value, list) else value

@@ -48,7 +48,7 @@ def _row(server: Document) -> tuple[object, ...]:
     agent = server.get("agent") or {}
     return (
         server.get("name"),
-        Status(agent.get("status") or "no agent"),
+        Status(_status(server, agent)),
         When(agent.get("status_since") or ""),
         server.get("address"),
         When(agent.get("last_heartbeat") or ""),
@@ -113,6 +113,11 @@ def _access(server: Document) -> list[tuple[str, object]]:
 def _maintenance(server: Document) -> str:
     held = server.get("maintenance") or {}
     return f"{held.get('kind')} by {held.get('actor')}, deployment {held.get('holder')}" if held else ""
+
+
+def _status(server: Document, agent: Document) -> str:
+    told = str(agent.get("status") or "no agent")
+    return f"{told} (paused)" if server.get("pause") else told
 
 
 def paused(server: Document) -> str:

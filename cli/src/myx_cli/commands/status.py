@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from myx_cli.api import Client
+from myx_cli.api import Client, Document
 from myx_cli.endpoint import find
 from myx_cli.errors import OK
 from myx_cli.sinks import print_json
@@ -19,13 +19,19 @@ def status(arguments: Namespace) -> int:
     if arguments.output == "json":
         print_json(document)
     else:
-        servers = document.get("servers") or {}
         print_facts(
             [
                 ("address", client.endpoint.shown),
                 ("version", document.get("version")),
                 *((name, Status(state)) for name, state in sorted(services.items())),
-                ("servers", ", ".join(f"{count} {name}" for name, count in sorted(servers.items()) if count)),
+                ("servers", _servers(document)),
             ]
         )
     return OK if all(state == "ok" for state in services.values()) else NOT_WELL
+
+
+def _servers(document: Document) -> str:
+    """`3 online, 1 no agent (1 paused)`."""
+    counts = sorted((document.get("servers") or {}).items())
+    told = ", ".join(f"{count} {str(name).replace('_', ' ')}" for name, count in counts if count)
+    return f"{told} ({document['paused']} paused)" if document.get("paused") else told

@@ -171,7 +171,7 @@ def _picture(items: Sequence[Document], heartbeat: Document, by: str, terminal: 
 
 def _title(items: Sequence[Document], width: int, terminal: Terminal) -> tuple[str, int]:
     parts = [(f"{count} {name}", _STYLES.get(name, "dim")) for name, count in _counts(items).items()]
-    head = f"{len(items)} servers: "
+    head = f"{len(items)} {'server' if len(items) == 1 else 'servers'}: "
     plain = head + ", ".join(text for text, _ in parts)
     if columns(plain) > width:
         return cut(plain, width), width

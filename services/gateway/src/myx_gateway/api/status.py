@@ -25,13 +25,17 @@ async def get_status(clients: ClientsDep, access: AccessDep) -> Status:
     """Whether the services answer, and how many servers are in which state."""
     names = list(clients.channels)
     selector = await access.narrow("")
-    counted, *healthy = await asyncio.gather(_count(clients, selector), *(clients.healthy(name) for name in names))
+    (counted, paused), healthy = await asyncio.gather(
+        _count(clients, selector), asyncio.gather(*(clients.healthy(name) for name in names))
+    )
     services = {name: "ok" if well else "unavailable" for name, well in zip(names, healthy, strict=True)}
-    return Status.model_validate({"version": VERSION, "services": services, "servers": counted})
+    return Status.model_validate({"version": VERSION, "services": services, "servers": counted, "paused": paused})
 
 
-async def _count(clients: Clients, selector: str) -> dict[str, int] | None:
+async def _count(clients: Clients, selector: str) -> tuple[dict[str, int] | None, int | None]:
+    """Servers by state, and how many of them are not checked for now."""
     counts: Counter[str] = Counter()
+    paused = 0
     token = ""
     try:
         for _ in range(_MAX_PAGES):
@@ -41,9 +45,10 @@ async def _count(clients: Clients, selector: str) -> dict[str, int] | None:
             for server in page.servers:
                 known = server.HasField("agent")
                 counts[agent_status(server.agent.status) if known else "no_agent"] += 1
+                paused += server.HasField("pause")
             token = page.next_page_token
             if not token:
                 break
     except MyxError:
-        return None
-    return dict(counts)
+        return None, None
+    return dict(counts), paused

@@ -17,3 +17,4 @@ class Status(Answer):
     servers: dict[str, int] | None = Field(
         description="Servers by the status of their agent, `no_agent` for those without; null when unknown."
     )
+    paused: int | None = Field(description="How many of them are not checked for now; null when unknown.")
