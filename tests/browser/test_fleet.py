@@ -183,3 +183,28 @@ def test_an_operator_may_run_there_and_change_nothing(as_user: Callable[..., Any
     page.get_by_role("button", name="More").click()
     expect(page.get_by_role("menuitem", name="Change …")).to_have_count(0)
     expect(page.get_by_role("menuitem", name="Remove …")).to_have_count(0)
+
+
+def test_a_server_without_an_agent_says_so_once_and_leads_on_when_its_host_is_not_found(page: Any, rest: Rest) -> None:
+    # Nothing listens on this port of this machine.
+    rest.post("/servers", {"name": "bare", "address": "127.0.0.1", "ssh": {"port": 1, "user": "nobody"}})
+    try:
+        page.goto("/servers/bare")
+        expect(page.get_by_role("alert")).to_have_count(1)
+        expect(page.get_by_role("alert")).to_contain_text("No agent yet")
+        page.get_by_role("tab", name="Heartbeats").click()
+        expect(page.get_by_role("alert")).to_have_count(1)
+
+        page.get_by_role("link", name="Install").click()
+        expect(page.get_by_text("bare is stored")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("was quicker")).to_have_count(0)
+        page.get_by_role("link", name="Open its page").click()
+        expect(page).to_have_url(re.compile("/servers/bare$"))
+    finally:
+        rest.delete("/servers/bare")
+
+
+def test_the_head_of_the_trail_is_shown_as_the_command_line_takes_it(page: Any) -> None:
+    page.goto("/audit")
+    page.get_by_role("button", name="Verify").click()
+    expect(page.get_by_role("dialog").get_by_text(re.compile(r"^\d+:[0-9a-f]{64}$"))).to_be_visible()

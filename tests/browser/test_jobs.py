@@ -40,6 +40,7 @@ def test_a_job_is_paused_goes_on_and_takes_another_width(page: Page, rest: Rest,
     job_id = job(rest, waiting_for(gate), concurrency="1")
     page.goto(f"/jobs/{job_id}")
     state(page, "running")
+    expect(page.get_by_test_id("ended")).to_have_text("0 of 3 have ended")
     button(page, "Pause").click()
     state(page, "paused")
     assert rest.get(f"/jobs/{job_id}")["counts"] == {"running": 1, "waiting": 2}
@@ -64,8 +65,12 @@ def test_a_cancelled_job_is_cancelling_until_its_agents_prove_the_end(
     os.kill(process, signal.SIGSTOP)
     try:
         button(page, "Cancel it").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("1 running target is asked to end")
+        expect(dialog).not_to_contain_text("waiting")
+        expect(dialog.get_by_role("button", name="Back")).to_be_visible()
         page.get_by_label("Seconds between TERM and KILL").fill("1")
-        page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
+        dialog.get_by_role("button", name="Cancel it").click()
         state(page, "cancelling")
         expect(button(page, "Cancel it")).to_have_count(0)
         assert rest.get(f"/jobs/{job_id}")["status"] == "cancelling"

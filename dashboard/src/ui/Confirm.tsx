@@ -63,7 +63,7 @@ export function Confirm({ opened, onClose, title, children, action, onConfirm, d
           <ErrorNote error={error} />
           <Group justify="flex-end">
             <Button variant="default" onClick={close}>
-              {t('cancel')}
+              {t('back')}
             </Button>
             <Button
               type="submit"

@@ -9,7 +9,13 @@ export function CopyText({ text, label }: { text: string; label?: string }) {
       <Code style={{ overflowWrap: 'anywhere', minWidth: 0 }}>{text}</Code>
       <CopyButton value={text}>
         {({ copied, copy }) => (
-          <UnstyledButton onClick={copy} fz="xs" c="var(--mantine-color-anchor)" aria-label={label ?? t('copy')}>
+          <UnstyledButton
+            onClick={copy}
+            fz="xs"
+            c="var(--mantine-color-anchor)"
+            aria-label={label ?? t('copy')}
+            style={{ flex: 'none', whiteSpace: 'nowrap' }}
+          >
             {copied ? t('copied') : t('copy')}
           </UnstyledButton>
         )}

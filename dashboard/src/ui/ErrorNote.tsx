@@ -1,6 +1,7 @@
 import { Alert, Button, Group, List, Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 import { ApiError } from '@/api/client';
+import { titleKey } from './problem';
 
 /** A failure as a person reads it: what, which fields, what to quote when asking for help. */
 export function ErrorNote({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
@@ -9,9 +10,11 @@ export function ErrorNote({ error, onRetry }: { error: unknown; onRetry?: () => 
   const problem = error instanceof ApiError ? error.problem : undefined;
   const reason = problem?.reason ?? 'UNEXPECTED';
   const fields = Object.entries(problem?.fields ?? {}).filter(([, said]) => said !== problem?.detail);
+  const sentence = t(`reason.${reason}`, { defaultValue: problem?.detail || String(error) });
+  const title = titleKey(problem?.status, reason);
   return (
-    <Alert color="red" variant="light" role="alert" title={t(`title.${titleKey(problem?.status)}`)}>
-      <Text size="sm">{t(`reason.${reason}`, { defaultValue: problem?.detail || String(error) })}</Text>
+    <Alert color="red" variant="light" role="alert" title={title === '' ? sentence : t(`title.${title}`)}>
+      {title !== '' && <Text size="sm">{sentence}</Text>}
       {fields.length > 0 && (
         <List size="sm" mt={4}>
           {fields.map(([name, said]) => (
@@ -34,15 +37,4 @@ export function ErrorNote({ error, onRetry }: { error: unknown; onRetry?: () => 
       </Group>
     </Alert>
   );
-}
-
-function titleKey(status: number | undefined): string {
-  if (status === undefined) return 'unexpected';
-  if (status === 0) return 'connection';
-  if (status === 403) return 'forbidden';
-  if (status === 404) return 'not_found';
-  if (status === 409 || status === 412) return 'conflict';
-  if (status === 429) return 'too_many';
-  if (status >= 500) return 'server';
-  return 'refused';
 }

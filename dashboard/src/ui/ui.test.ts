@@ -3,10 +3,13 @@ import { innerAddress } from '@/pages/login/address';
 import { parseLabels, formatLabels, requestOf, EMPTY } from '@/pages/servers/newServer';
 import { browserOf } from '@/pages/sessions/browser';
 import { nounsOf } from '@/api/live';
+import type { AuditEntry } from '@/api/types';
+import { headOf, onWhat } from '@/pages/audit/entry';
 import { mayRenew } from '@/shell/renewal';
 import { bandPath, linePath, nearest, niceTop, runs } from './chart';
 import { inOrder } from './DataTable';
 import { bytes, duration, percent, relativeTime } from './format';
+import { titleKey } from './problem';
 import { parseSearch, stringifySearch } from './useUrlState';
 
 describe('format', () => {
@@ -115,5 +118,34 @@ describe('browsers', () => {
   it('are named by what they say of themselves', () => {
     expect(browserOf('Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0')).toBe('Firefox · Linux');
     expect(browserOf('something')).toBe('');
+  });
+});
+
+describe('a problem', () => {
+  it('is a race only where somebody was quicker', () => {
+    expect([titleKey(412, 'ETAG_MISMATCH'), titleKey(422, 'REQUEST_ID_REUSED'), titleKey(409, 'JOB_BUSY')]).toEqual([
+      'conflict',
+      'conflict',
+      'conflict',
+    ]);
+    expect([titleKey(409, 'SSH_UNREACHABLE'), titleKey(409, 'SERVER_NAME_TAKEN')]).toEqual(['', '']);
+    expect([titleKey(404, 'SERVER_NOT_FOUND'), titleKey(undefined, 'UNEXPECTED')]).toEqual(['not_found', 'unexpected']);
+  });
+});
+
+describe('an entry of the audit trail', () => {
+  const id = '01890a5d-ac96-774b-bcce-b302099a8057';
+  const entry = (operation: string, targets: string[], resource: string, details: Record<string, unknown>) =>
+    onWhat({ operation, targets, resource, details } as AuditEntry);
+
+  it('names what it was done on where it can', () => {
+    expect(entry('commands.run', [id], '', { server: 'web-1' })).toBe('web-1');
+    expect(entry('servers.update', [id], '', { name: 'web-1' })).toBe('web-1');
+    expect(entry('jobs.create', [id], id, { name: 'nightly' })).toBe(`${id}, nightly`);
+    expect(entry('commands.cancel', ['web-1'], id, {})).toBe(`web-1, ${id}`);
+  });
+
+  it('gives its head as the command line takes it', () => {
+    expect(headOf({ head_seq: 88, head_hash: '623c' })).toBe('88:623c');
   });
 });

@@ -12,6 +12,7 @@ import { Page } from '@/ui/Page';
 import { Time } from '@/ui/Time';
 import { useUrlState } from '@/ui/useUrlState';
 import classes from './audit.module.css';
+import { onWhat } from './entry';
 import { EntryDialog } from './EntryDialog';
 import { VerifyTrail } from './VerifyTrail';
 
@@ -41,25 +42,39 @@ export function AuditPage() {
     {
       key: 'operation',
       header: t('column.operation'),
-      width: 'minmax(8rem, 1.4fr)',
+      width: 'minmax(9rem, 1.4fr)',
       render: (one) => (
         <Anchor component="button" size="sm" onClick={() => setOpened(one)}>
-          {one.operation}
+          <span className={classes.lines} title={one.operation}>
+            {one.operation}
+          </span>
         </Anchor>
       ),
     },
-    { key: 'on', header: t('column.on'), width: 'minmax(8rem, 2fr)', wide: true, render: (one) => [...one.targets, one.resource].filter(Boolean).join(', ') },
+    {
+      key: 'on',
+      header: t('column.on'),
+      width: 'minmax(8rem, 2fr)',
+      wide: true,
+      render: (one) => (
+        <span className={classes.lines} title={[...one.targets, one.resource].filter(Boolean).join(', ')}>
+          {onWhat(one)}
+        </span>
+      ),
+    },
     { key: 'from', header: t('column.from'), width: '8rem', wide: true, render: (one) => one.address },
     {
       key: 'result',
       header: t('column.result'),
-      width: '9rem',
-      render: (one) => (
-        <span className={classes.result} data-result={one.result}>
-          {t(`result.${one.result}`, { defaultValue: one.result })}
-          {one.reason ? ` · ${one.reason}` : ''}
-        </span>
-      ),
+      width: 'minmax(9rem, 1.4fr)',
+      render: (one) => {
+        const said = t(`result.${one.result}`, { defaultValue: one.result }) + (one.reason ? ` · ${one.reason}` : '');
+        return (
+          <span className={`${classes.result} ${classes.lines}`} data-result={one.result} title={said}>
+            {said}
+          </span>
+        );
+      },
     },
   ];
   return (
@@ -93,6 +108,7 @@ export function AuditPage() {
           label={t('title')}
           rows={entries}
           columns={columns}
+          rowHeight={44}
           rowKey={(one) => String(one.seq)}
           onEnd={() => {
             if (trail.hasNextPage && !trail.isFetchingNextPage) void trail.fetchNextPage();

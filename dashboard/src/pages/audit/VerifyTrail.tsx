@@ -6,6 +6,7 @@ import { request } from '@/api/client';
 import type { Verification } from '@/api/types';
 import { CopyText } from '@/ui/CopyText';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { headOf } from './entry';
 
 /** Checks the chain of hashes from the first entry that is kept to the last one. */
 export function VerifyTrail() {
@@ -30,7 +31,7 @@ export function VerifyTrail() {
                 : t('verify.bad', { seq: verify.data.bad_seq, problem: verify.data.problem })}
             </Alert>
             <Text size="sm">{t('verify.keep')}</Text>
-            <CopyText text={`${verify.data.head_seq} ${verify.data.head_hash}`} />
+            <CopyText text={headOf(verify.data)} />
           </Stack>
         )}
       </Modal>

@@ -10,7 +10,7 @@ import { ButtonLink, TextLink } from '@/ui/Link';
 import { Page } from '@/ui/Page';
 import { StateBadge, StateStory } from '@/ui/StateBadge';
 import { isFinal } from '@/ui/states';
-import { Time } from '@/ui/Time';
+import { Duration, Time } from '@/ui/Time';
 import { Attempts } from '../work/Attempts';
 import { Cancel } from '../work/Cancel';
 import { Changes } from '../work/Changes';
@@ -68,6 +68,13 @@ export function CommandPage() {
         next={command.next}
         deadline={command.deadline_at}
       />
+      <FactList
+        items={[
+          [t('receipt.exit_code'), command.exit_code === null ? null : String(command.exit_code)],
+          [t('receipt.duration'), command.started_at && <Duration key="d" from={command.started_at} to={command.ended_at} />],
+          [t('facts.requested_by'), command.requested_by],
+        ]}
+      />
       <CommandFacts command={command} />
       {command.log_purged_at ? (
         <Text c="dimmed">{t('command.purged')}</Text>
@@ -86,7 +93,6 @@ export function CommandPage() {
       {isFinal(command.status) && <Receipt command={command} />}
       <FactList
         items={[
-          [t('facts.requested_by'), command.requested_by],
           [t('facts.created'), <Time key="t" at={command.created_at} />],
           [t('facts.owner'), command.owner],
           [

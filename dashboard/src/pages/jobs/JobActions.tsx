@@ -82,6 +82,7 @@ interface DialogProps {
 function CancelJob({ job, opened, onClose, onChange }: DialogProps & { opened: boolean }) {
   const { t } = useTranslation('work');
   const [grace, setGrace] = useState<number | string>(10);
+  const { waiting = 0, running = 0 } = job.counts;
   return (
     <Confirm
       opened={opened}
@@ -94,7 +95,8 @@ function CancelJob({ job, opened, onClose, onChange }: DialogProps & { opened: b
       }}
     >
       <Stack gap="xs">
-        {t('cancel.job', { running: job.counts.running ?? 0, waiting: job.counts.waiting ?? 0 })}
+        {waiting > 0 && <span>{t('cancel.waiting', { count: waiting })}</span>}
+        {running > 0 && <span>{t('cancel.running', { count: running })}</span>}
         <NumberInput label={t('cancel.grace')} value={grace} onChange={setGrace} min={0} max={3600} />
       </Stack>
     </Confirm>

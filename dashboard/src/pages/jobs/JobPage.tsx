@@ -10,7 +10,7 @@ import { Page } from '@/ui/Page';
 import { StateBadge, StateStory } from '@/ui/StateBadge';
 import { shortened, titleOf } from '../work/describe';
 import { WorkFacts } from '../work/WorkFacts';
-import { JobProgress } from './counts';
+import { endedOf, JobProgress } from './counts';
 import { JobActions } from './JobActions';
 import { JobFacts } from './JobFacts';
 import classes from './JobPage.module.css';
@@ -68,6 +68,9 @@ function JobView({ id }: { id: string }) {
     >
       <WorkFacts work={job.work} />
       <Stack gap={6}>
+        <Text size="sm" aria-hidden="true" data-testid="ended">
+          {t('job.ended_of', { ended: endedOf(job.counts, job.target_count), total: job.target_count })}
+        </Text>
         <JobProgress counts={job.counts} total={job.target_count} />
         {!isFinalJob(job.status) && <StreamLine state={stream} onRetry={hurry} />}
         {(job.status !== 'running' || job.message) && (

@@ -70,7 +70,7 @@ function useColumns(): Column<Job>[] {
       render: (job) => <JobProgress counts={job.counts} total={job.target_count} />,
     },
     { key: 'targets', header: t('column.targets'), width: '5rem', align: 'right', wide: true, render: (job) => job.target_count },
-    { key: 'where', header: t('column.where'), width: 'minmax(6rem, 1fr)', wide: true, render: (job) => job.selector || t('job.named') },
+    { key: 'where', header: t('column.where'), width: 'minmax(8rem, 1.4fr)', wide: true, render: (job) => <span title={job.selector}>{job.selector || t('job.named')}</span> },
     {
       key: 'took',
       header: t('column.took'),

@@ -30,10 +30,14 @@ const COLOURS: Record<Tone, string> = {
 
 type Counts = Partial<Record<string, number>>;
 
+export function endedOf(counts: Counts, total: number): number {
+  return total - (counts.waiting ?? 0) - (counts.running ?? 0);
+}
+
 /** How far a job is, a part of the bar for each state. */
 export function JobProgress({ counts, total }: { counts: Counts; total: number }) {
   const { t } = useTranslation('work');
-  const ended = total - (counts.waiting ?? 0) - (counts.running ?? 0);
+  const ended = endedOf(counts, total);
   return (
     <Progress.Root size="lg" role="img" aria-label={t('job.ended_of', { ended, total })}>
       {TARGET_STATES.filter((status) => status !== 'waiting' && (counts[status] ?? 0) > 0).map((status) => (

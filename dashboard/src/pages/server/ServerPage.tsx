@@ -74,13 +74,13 @@ export function ServerPage() {
           ))}
         </Tabs.List>
         <Tabs.Panel value="charts">
-          <Charts server={server} />
+          {server.agent && <Charts server={server} />}
         </Tabs.Panel>
         <Tabs.Panel value="facts">
           <HostFacts server={server} />
         </Tabs.Panel>
         <Tabs.Panel value="history">
-          <History server={server.name} />
+          {server.agent && <History server={server.name} />}
         </Tabs.Panel>
         <Tabs.Panel value="work">
           <Work server={server.name} />

@@ -6,6 +6,7 @@ import { newIdempotencyKey, request } from '@/api/client';
 import type { Deployment, HostKeyState, Server } from '@/api/types';
 import { CopyText } from '@/ui/CopyText';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { TextLink } from '@/ui/Link';
 
 const SHOW_KEY = 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub';
 
@@ -48,7 +49,17 @@ export function HostKeyStep({ server, onStarted }: { server: Server; onStarted: 
             <Text size="sm">{t('scan.running', { address: server.ssh.address || server.address, port: server.ssh.port })}</Text>
           </Group>
         )}
-        {!scan.isFetching && <ErrorNote error={scan.error} onRetry={() => void scan.refetch()} />}
+        {!scan.isFetching && scan.error && (
+          <>
+            <ErrorNote error={scan.error} onRetry={() => void scan.refetch()} />
+            <Text size="sm">
+              {t('scan.stored', { server: server.name })}{' '}
+              <TextLink to="/servers/$server" params={{ server: server.name }} size="sm" underline="always">
+                {t('scan.change')}
+              </TextLink>
+            </Text>
+          </>
+        )}
         {shown && scan.data?.matches !== true && (
           <>
             <Text size="sm">{scan.data?.matches === false ? t('scan.differs') : t('scan.compare')}</Text>
