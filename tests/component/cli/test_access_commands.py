@@ -4,6 +4,7 @@ import json
 
 import pytest
 from cli_fake_access import PASSWORD
+from cli_fake_jobs import problem
 from cli_terminal import OnTerminal
 
 NEW = "a new password 0815"
@@ -65,7 +66,8 @@ def test_a_user_is_changed_as_it_was_seen(gateway, myx):
     patch = gateway.requests[-1]
     assert (patch.method, patch.headers["if-match"]) == ("PATCH", '"e7"')
     assert patch.json() == {"disabled": True, "grants": [], "display_name": "B"}
-    assert myx("user", "set", "bob", "--password-stdin", given=NEW.encode()).returncode == 0
+    done = myx("user", "set", "bob", "--password-stdin", given=NEW.encode())
+    assert (done.returncode, b"API tokens live on (myx token list --user bob)" in done.stderr) == (0, True)
     assert gateway.requests[-1].json() == {"password": NEW}
     assert myx("user", "set", "bob").returncode == 2
     assert myx("user", "set", "bob", "--no-grants", "-g", "viewer").returncode == 2
@@ -105,6 +107,22 @@ def test_a_token_is_shown_once_alone_on_standard_output(gateway, myx):
     assert b"secret" not in myx("token", "list").stdout
 
 
+def test_whose_token_it_is_to_be_is_asked_in_the_words_of_the_option(gateway, myx):
+    for user, said in ((None, b"whose token it is to be with --user NAME"), ({"name": "alice"}, b"name must be")):
+        gateway.answers.append(("POST /tokens", problem(400, "REQUEST_INVALID", "name must be …")))
+        gateway.answers.append(("GET /session", (200, {"me": {"name": "token:admin", "user": user}})))
+        done = myx("token", "create", "ci")
+        assert (done.returncode, said in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["token", "create", "ci"], ["login", "--user", "alice"]])
+def test_how_long_a_token_is_valid_is_checked_before_anything_is_asked(gateway, myx, command):
+    for time, said in (("400d", b"--expires-in: '400d' is too long: 1m to 365d"), ("5", b"is too short: 1m to 365d")):
+        done = myx(*command, "--expires-in", time)
+        assert (done.returncode, said in done.stderr) == (2, True)
+    assert not gateway.requests
+
+
 def test_a_token_goes_into_a_new_file_that_nobody_else_can_read(gateway, myx, tmp_path):
     done = myx("token", "create", "ci", "--to", str(tmp_path / "token"))
     assert (done.returncode, done.stdout) == (0, b"")
@@ -125,7 +143,8 @@ def test_tokens_and_sessions_are_revoked(gateway, myx):
     assert myx("token", "revoke", "t1", "t2").returncode == 0
     assert myx("session", "revoke", "s8", "s9").returncode == 0
     assert gateway.access.revoked == ["t1", "t2", "s8", "s9"]
-    assert myx("token", "revoke", "t1").returncode == 125
+    done = myx("token", "revoke", "a")
+    assert (done.returncode, b"there is no token a: what is wanted is an ID" in done.stderr) == (125, True)
     myx("token", "list", "--all")
     assert gateway.requests[-1].query["user"] == ["*"]
 
@@ -154,5 +173,6 @@ def test_ones_own_password_is_changed_at_the_terminal(gateway, myx):
             terminal.type(f"{typed}\n".encode())
         ended, screen = terminal.end()
         assert (ended, NEW in screen, PASSWORD in screen) == (code, False, False)
+        assert ("API tokens live on" in screen) == (code == 0)
     assert gateway.access.changed == [{"old_password": PASSWORD, "new_password": NEW}]
     assert gateway.access.sessions == 0

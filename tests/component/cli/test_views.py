@@ -6,6 +6,7 @@ import pty
 import re
 
 import pytest
+from cli_terminal import OnTerminal
 
 
 def on_a_terminal(myx, *arguments, **env):
@@ -208,6 +209,16 @@ def test_followed_logs_end_with_the_commands_exit_code(gateway, myx):
     lines = [json.loads(line) for line in myx("logs", command["id"], "-o", "json").stdout.splitlines()]
     assert [line["type"] for line in lines] == ["log", "final"]
     assert myx("logs", "nope").stderr == b"myx: there is no such command\n"
+
+
+def test_top_counts_one_server_as_one(gateway, myx):
+    server = {"id": "0190", "name": "web-1", "agent": {"status": "online"}}
+    gateway.answers.append(("GET /servers", (200, {"items": [server], "next_page_token": None})))
+    gateway.answers.append(("GET /heartbeat", (200, {})))
+    terminal = OnTerminal(myx, "top")
+    terminal.until("1 server: 1 online")
+    terminal.interrupt()
+    terminal.end()
 
 
 def test_top_shows_their_servers_to_those_who_may_not_see_the_whole_fleet(gateway, myx):

@@ -32,5 +32,5 @@ def password(arguments: Namespace) -> int:
             person.sign_out()
     finally:
         person.close()
-    print_line("the password is changed; your browsers have to log in again")
+    print_line("the password is changed; browsers have to log in again, API tokens live on")
     return 0

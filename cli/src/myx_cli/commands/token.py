@@ -5,7 +5,7 @@ from argparse import Namespace
 
 from myx_cli.api import Client, Document, segment
 from myx_cli.endpoint import find
-from myx_cli.errors import UsageError
+from myx_cli.errors import ApiError, Failure, UsageError
 from myx_cli.output import note, print_line
 from myx_cli.pages import all_items
 from myx_cli.persons import as_person
@@ -36,7 +36,12 @@ def create(arguments: Namespace) -> int:
         raise UsageError(f"--to: {clean(arguments.to)} exists already and is not overwritten")
     client = Client(find(arguments))
     content, key = _content(arguments), os.urandom(16).hex()
-    made = as_person(client, lambda client: client.post("/tokens", content, idempotency_key=key))
+    try:
+        made = as_person(client, lambda client: client.post("/tokens", content, idempotency_key=key))
+    except ApiError as error:
+        if error.status == 400 and not arguments.user and not _is_somebody(client):
+            raise UsageError("this login is nobody's: say whose token it is to be with --user NAME") from None
+        raise
     token = str(made.pop("token", ""))
     if arguments.to:
         try:
@@ -57,6 +62,10 @@ def create(arguments: Namespace) -> int:
     return 0
 
 
+def _is_somebody(client: Client) -> bool:
+    return bool((client.get("/session").get("me") or {}).get("user"))
+
+
 def _content(arguments: Namespace) -> Document:
     wished = {"user": arguments.user, "role": arguments.role, "selector": arguments.selector}
     content: Document = {"name": arguments.name} | {key: value for key, value in wished.items() if value is not None}
@@ -74,7 +83,13 @@ def revoke(arguments: Namespace) -> int:
 
 def _delete_all(client: Client, ids: list[str]) -> None:
     while ids:
-        client.delete(f"/tokens/{segment(ids[0])}")
+        try:
+            client.delete(f"/tokens/{segment(ids[0])}")
+        except ApiError as error:
+            if error.reason != "TOKEN_NOT_FOUND":
+                raise
+            told = "what is wanted is an ID, not a name (myx token list; --all: those of everybody)"
+            raise Failure(f"there is no token {clean(ids[0])}: {told}") from None
         del ids[0]
 
 

@@ -6,10 +6,12 @@ from argparse import Namespace
 from myx_cli.api import Client, Document, segment
 from myx_cli.endpoint import find
 from myx_cli.errors import UsageError
+from myx_cli.output import note
 from myx_cli.pages import all_items
 from myx_cli.secrets import ask, from_stdin
 from myx_cli.sinks import print_json
 from myx_cli.tables import When, print_facts, print_table
+from myx_cli.text import clean
 
 _NO_TERMINAL = "no terminal to ask at: --password-stdin"
 
@@ -68,7 +70,11 @@ def set_(arguments: Namespace) -> int:
     etag = str(client.get(_path(arguments.user)).get("etag") or "")
     if arguments.ask_password or arguments.password_stdin:
         changes["password"] = _new_password(arguments)
-    return _show(client.patch(_path(arguments.user), changes, etag), arguments)
+    changed = client.patch(_path(arguments.user), changes, etag)
+    if "password" in changes:
+        name = clean(changed.get("name"))
+        note(f"the sessions of {name} have ended; API tokens live on (myx token list --user {name})")
+    return _show(changed, arguments)
 
 
 def remove(arguments: Namespace) -> int:

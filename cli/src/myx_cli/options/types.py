@@ -8,6 +8,8 @@ from myx_cli.text import parse_duration
 
 _LONGEST_S = 315_360_000  # what the API takes
 _LONGEST_GRACE_S = 3600
+_SHORTEST_VALIDITY_S = 60
+_LONGEST_VALIDITY_S = 365 * 86400
 _MOST_TARGETS = 1_000_000
 _GRANT = re.compile(r"\s*(viewer|operator|admin)(?:\s+on\s+(\S.*?))?\s*", re.DOTALL)
 _SHARE = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,6}(?=%))?)(%)?")
@@ -144,8 +146,11 @@ def grant(text: str) -> dict[str, str]:
 
 
 def validity(text: str) -> int:
-    """How long something is valid, in whole seconds."""
-    return int(limit(text))
+    """How long a token is valid, in whole seconds."""
+    value = seconds(text)
+    if not _SHORTEST_VALIDITY_S <= value <= _LONGEST_VALIDITY_S:
+        raise ArgumentTypeError(f"{text!r} is too {'long' if value > _SHORTEST_VALIDITY_S else 'short'}: 1m to 365d")
+    return int(value)
 
 
 def lifetime(text: str) -> int | None:
