@@ -142,6 +142,7 @@ describe('an entry of the audit trail', () => {
     expect(entry('commands.run', [id], '', { server: 'web-1' })).toBe('web-1');
     expect(entry('servers.update', [id], '', { name: 'web-1' })).toBe('web-1');
     expect(entry('jobs.create', [id], id, { name: 'nightly' })).toBe(`${id}, nightly`);
+    expect(entry('users.create', ['alice'], id, { name: 'alice' })).toBe('alice');
     expect(entry('commands.cancel', ['web-1'], id, {})).toBe(`web-1, ${id}`);
   });
 

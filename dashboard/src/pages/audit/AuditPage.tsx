@@ -44,7 +44,7 @@ export function AuditPage() {
       header: t('column.operation'),
       width: 'minmax(9rem, 1.4fr)',
       render: (one) => (
-        <Anchor component="button" size="sm" onClick={() => setOpened(one)}>
+        <Anchor component="button" size="sm" display="block" onClick={() => setOpened(one)}>
           <span className={classes.lines} title={one.operation}>
             {one.operation}
           </span>

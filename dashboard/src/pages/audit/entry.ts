@@ -7,7 +7,7 @@ const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export function onWhat({ operation, targets, resource, details }: AuditEntry): string {
   const server = details.server ?? (operation.startsWith('servers.') ? details.name : undefined);
   const servers = targets.length === 1 ? targets.map((one) => named(one, server)) : targets;
-  return [...servers, named(resource, details.name)].filter(Boolean).join(', ');
+  return [...new Set([...servers, named(resource, details.name)])].filter(Boolean).join(', ');
 }
 
 function named(one: string, name: unknown): string {
