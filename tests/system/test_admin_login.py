@@ -23,7 +23,7 @@ def test_the_console_says_where_the_first_password_is_and_not_what_it_is(myx: St
     cookie = answer.headers["Set-Cookie"].partition(";")[0]
     connection.request("GET", "/api/v1/servers", headers={"Cookie": cookie})
     answer = connection.getresponse()
-    assert [server["name"] for server in json.loads(answer.read())["items"]] == ["local"]
+    assert "local" in [server["name"] for server in json.loads(answer.read())["items"]]
     connection.close()
     for log in myx.home.logs.iterdir():
         text = log.read_text(errors="replace")

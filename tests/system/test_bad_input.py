@@ -86,7 +86,7 @@ def test_a_wrong_token_is_refused(myx: Standalone, header: str) -> None:
         ("GET", "/api/v1/servers/nobody-knows", 404),
         ("GET", "/api/v1/nothing", 404),
         ("PUT", "/api/v1/servers", 405),
-        ("GET", "/", 404),
+        ("GET", "/api/nothing", 404),
     ],
 )
 def test_a_wrong_address_is_a_clear_error(myx: Standalone, method: str, path: str, status: int) -> None:

@@ -26,21 +26,22 @@ async def test_a_client_needs_a_certificate(nats: NatsServer) -> None:
 
 async def test_a_certificate_opens_only_what_its_name_is_for(nats: NatsServer) -> None:
     with pytest.raises(NatsError, match="Authorization"):
-        await connect(nats, "gateway")
+        await connect(nats, "standalone")
     heard: list[bytes] = []
 
     async def note(message: Msg) -> None:
         heard.append(message.data)
 
-    listener, forger, teller = [await connect(nats, name) for name in ("executor", "heartbeat", "registry")]
+    names = ("executor", "heartbeat", "gateway", "registry")
+    listener, forger, reader, teller = [await connect(nats, name) for name in names]
     await listener.subscribe("myx.events.>", cb=note)
     await listener.flush()
-    for client, data in ((forger, b"forged"), (teller, b"true")):
+    for client, data in ((forger, b"forged"), (reader, b"forged"), (teller, b"true")):
         await client.publish("myx.events.server.created.x", data)
         await client.flush()
     await until(lambda: heard)
     assert heard == [b"true"]
-    for client in (listener, forger, teller):
+    for client in (listener, forger, reader, teller):
         await client.close()
 
 

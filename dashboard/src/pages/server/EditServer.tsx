@@ -37,6 +37,8 @@ export function EditServer({ server, onClose }: { server: Server; onClose: () =>
       await queries.invalidateQueries({ queryKey: ['servers'] });
       onClose();
     } catch (failure) {
+      // Whoever opens the form again sees what the other one made of it.
+      await queries.invalidateQueries({ queryKey: ['servers'] });
       setError(failure);
     } finally {
       setBusy(false);
