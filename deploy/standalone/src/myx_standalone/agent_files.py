@@ -1,10 +1,12 @@
 """Where the files of the local agent lie, and its configuration as far as it names them."""
 
 import json
+import socket
 
 from myx_kit.files import write_private
 from myx_standalone.home import Home
 
+ADDRESS = "127.0.0.1"
 FOLDERS = {
     "spool": "spool",
     "deployment_tool": "deployment-tool",
@@ -40,6 +42,25 @@ def follow_the_home(home: Home) -> None:
         home.agent_config.unlink()
     elif not agent_places(home).items() <= configuration.items():
         write_private(home.agent_config, as_text(configuration | agent_places(home)))
+
+
+def may_start(home: Home) -> bool:
+    """Whether there is a configuration of last time whose port nobody has taken meanwhile; the agent does not run."""
+    try:
+        return is_free(int(json.loads(home.agent_config.read_text())["rpc_port"]))
+    except (FileNotFoundError, KeyError, TypeError, ValueError, OverflowError):
+        return False
+
+
+def is_free(port: int) -> bool:
+    """Whether the agent could listen there now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            return False
+    return True
 
 
 def as_text(configuration: dict[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""Makes this machine a server of MyX: `python -m myx_standalone.enrol HOME REGISTRY_TARGET`.
+"""Makes this machine a server of MyX: `python -m myx_standalone.enrol HOME REGISTRY running|stopped` (the agent).
 
 Finds or adds the server, gets its agent's identity from the registry and writes it where the agent reads it. Prints the
 agent's port. Repeating changes nothing.
@@ -9,42 +9,56 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myx.registry.v1.agent_service_pb2 import AllocateAgentRequest, AllocateAgentResponse
+from myx.registry.v1.agent_service_pb2 import AllocateAgentRequest, AllocateAgentResponse, ReallocateAgentRequest
 from myx.registry.v1.agent_service_pb2_grpc import AgentServiceStub
 from myx.registry.v1.server_service_pb2 import CreateServerRequest, GetServerRequest
 from myx.registry.v1.server_service_pb2_grpc import ServerServiceStub
 from myx_kit.errors import MyxError, NotFound
 from myx_kit.files import read_private, write_private
+from myx_kit.ids import new_id
 from myx_kit.rpc.client import open_channel
-from myx_standalone.agent_files import agent_places, as_text
+from myx_standalone.agent_files import ADDRESS, agent_places, as_text, is_free
 from myx_standalone.files import private_folder
 from myx_standalone.home import Home
 
 if TYPE_CHECKING:
+    from myx.registry.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
     from myx.registry.v1.server_service_pb2_grpc import ServerServiceAsyncStub
 
 LOCAL = "local"
-ADDRESS = "127.0.0.1"
 CALL_S = 10.0
 POLL_S = 0.05
+PORT_TRIES = 10
 REGISTRY_UP_WITHIN_S = 60.0
 
 
-async def enrol(home: Home, registry_target: str) -> int:
+async def enrol(home: Home, registry_target: str, *, agent_runs: bool) -> int:
     """The port of the local agent, whose configuration is written. MyxError: the registry refuses or is not there."""
     async with asyncio.timeout(REGISTRY_UP_WITHIN_S):
         await _until_it_listens(registry_target)
     channel = open_channel(registry_target, home.tls, "standalone", "registry")
     try:
         server_id = await _server_id(ServerServiceStub(channel), home)
-        identity: AllocateAgentResponse = await AgentServiceStub(channel).AllocateAgent(
-            AllocateAgentRequest(server=server_id), timeout=CALL_S
-        )
+        identity = await _identity(AgentServiceStub(channel), server_id, tries=0 if agent_runs else PORT_TRIES)
     finally:
         await channel.close()
     write_private(home.server_id_file, server_id + "\n")
     write_agent_files(home, identity)
     return identity.agent.rpc_port
+
+
+async def _identity(agents: "AgentServiceAsyncStub", server_id: str, *, tries: int) -> AllocateAgentResponse:
+    """The agent's identity, with another port when somebody else on this machine has taken the one it had."""
+    request = AllocateAgentRequest(server=server_id)
+    identity: AllocateAgentResponse = await agents.AllocateAgent(request, timeout=CALL_S)
+    for _ in range(tries):
+        if is_free(identity.agent.rpc_port):
+            break
+        await agents.ReallocateAgent(
+            ReallocateAgentRequest(server=server_id, new_port=True, request_id=str(new_id())), timeout=CALL_S
+        )
+        identity = await agents.AllocateAgent(request, timeout=CALL_S)
+    return identity
 
 
 async def _until_it_listens(target: str) -> None:
@@ -98,7 +112,7 @@ def write_agent_files(home: Home, identity: AllocateAgentResponse) -> None:
 def main() -> int:
     """Exit status 0 and the port on stdout, or 1 and a sentence on stderr."""
     try:
-        port = asyncio.run(enrol(Home(Path(sys.argv[1])), sys.argv[2]))
+        port = asyncio.run(enrol(Home(Path(sys.argv[1])), sys.argv[2], agent_runs=sys.argv[3] == "running"))
     except (MyxError, TimeoutError) as error:
         message = error.message if isinstance(error, MyxError) else "the registry did not answer in time"
         sys.stderr.write(f"{message}\n")

@@ -99,9 +99,10 @@ class Services:
         argv = bound_to_parent([sys.executable, "-m", f"myx_{service}", "migrate"], signal.SIGKILL)
         return argv, self._settings(service, settings)
 
-    def enrol(self) -> tuple[list[str], dict[str, str]]:
+    def enrol(self, *, agent_runs: bool) -> tuple[list[str], dict[str, str]]:
         """Command line and environment of the enrolment of this machine."""
         program = [sys.executable, "-m", "myx_standalone.enrol", str(self.home.path), self._target("registry")]
+        program.append("running" if agent_runs else "stopped")
         return bound_to_parent(program, signal.SIGKILL), self._environment("enrol")
 
     def _gateway_settings(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from myx_standalone import leftovers, local_commands, supervisors
-from myx_standalone.agent_files import follow_the_home
+from myx_standalone.agent_files import follow_the_home, may_start
 from myx_standalone.api import Api, ApiUnavailable
 from myx_standalone.child import Child, Service
 from myx_standalone.databases import ensure_databases, mark_migrated, unmigrated, write_urls
@@ -150,8 +150,9 @@ class Standalone:
     async def _start_agent(self, services: Services) -> None:
         """Start the agent with last time's identity at once, and with the registry's when that is another."""
         follow_the_home(self.home)
-        enrolling = self._step("enrol", *services.enrol())
-        if self.home.agent_config.exists():
+        at_once = await asyncio.to_thread(may_start, self.home)
+        enrolling = self._step("enrol", *services.enrol(agent_runs=at_once))
+        if at_once:
             await _together(self._start_child(services.agent(), self._read_agent_files()), enrolling)
         else:
             await enrolling

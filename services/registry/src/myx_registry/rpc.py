@@ -76,7 +76,7 @@ ALLOWED: Final[dict[str, set[str]]] = {
     f"/{AGENT_SERVICE}/BeginRotation": {"executor"},
     f"/{AGENT_SERVICE}/CommitRotation": {"executor"},
     f"/{AGENT_SERVICE}/AbortRotation": {"executor"},
-    f"/{AGENT_SERVICE}/ReallocateAgent": {"executor"},
+    f"/{AGENT_SERVICE}/ReallocateAgent": {"executor", "standalone"},
     f"/{AGENT_SERVICE}/RemoveAgent": {"executor"},
     f"/{AGENT_SERVICE}/ReportHeartbeats": {"heartbeat"},
     f"/{AGENT_SERVICE}/PauseChecks": {"gateway"},
