@@ -43,6 +43,7 @@ export function parseLabels(text: string): Record<string, string> {
 
 export function formatLabels(labels: Record<string, string>): string {
   return Object.entries(labels)
+    .sort(([one], [other]) => (one < other ? -1 : 1))
     .map(([name, value]) => (value === '' ? name : `${name}=${value}`))
     .join('\n');
 }
