@@ -1,12 +1,10 @@
 """Where the files of the local agent lie, and its configuration as far as it names them."""
 
 import json
-import socket
 
 from myx_kit.files import write_private
-from myx_standalone.home import Home
+from myx_standalone.home import Home, is_free
 
-ADDRESS = "127.0.0.1"
 FOLDERS = {
     "spool": "spool",
     "deployment_tool": "deployment-tool",
@@ -48,19 +46,8 @@ def may_start(home: Home) -> bool:
     """Whether there is a configuration of last time whose port nobody has taken meanwhile; the agent does not run."""
     try:
         return is_free(int(json.loads(home.agent_config.read_text())["rpc_port"]))
-    except (FileNotFoundError, KeyError, TypeError, ValueError, OverflowError):
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
         return False
-
-
-def is_free(port: int) -> bool:
-    """Whether the agent could listen there now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((ADDRESS, port))
-        except OSError:
-            return False
-    return True
 
 
 def as_text(configuration: dict[str, object]) -> str:

@@ -17,15 +17,16 @@ from myx_kit.errors import MyxError, NotFound
 from myx_kit.files import read_private, write_private
 from myx_kit.ids import new_id
 from myx_kit.rpc.client import open_channel
-from myx_standalone.agent_files import ADDRESS, agent_places, as_text, is_free
+from myx_standalone.agent_files import agent_places, as_text
 from myx_standalone.files import private_folder
-from myx_standalone.home import Home
+from myx_standalone.home import Home, is_free
 
 if TYPE_CHECKING:
     from myx.registry.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
     from myx.registry.v1.server_service_pb2_grpc import ServerServiceAsyncStub
 
 LOCAL = "local"
+ADDRESS = "127.0.0.1"
 CALL_S = 10.0
 POLL_S = 0.05
 PORT_TRIES = 10

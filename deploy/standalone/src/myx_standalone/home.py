@@ -104,7 +104,7 @@ class Home:
         ports: dict[str, int] = {}
         for name in INTERNAL_PORTS:
             port = kept.get(name) if isinstance(kept, dict) else None
-            if not isinstance(port, int) or port in ports.values() or not _is_free(port):
+            if not isinstance(port, int) or port in ports.values() or not is_free(port):
                 port = _free_port(set(ports.values()))
             ports[name] = port
         if ports != kept:
@@ -130,7 +130,8 @@ def _lock(lock: IO[str], path: Path) -> None:
         raise StandaloneError(f"{where}: stop that one, or {place.ANOTHER}") from None
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a server of this machine could listen there on loopback now."""
     with socket.socket() as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection in TIME_WAIT is no listener
         try:
@@ -148,6 +149,6 @@ def _free_port(taken: set[int]) -> int:
     low, high = (10240, lowest_ephemeral) if lowest_ephemeral > 12000 else (10240, 65536)
     for _ in range(PORT_TRIES):
         port = low + secrets.randbelow(high - low)
-        if port not in taken and _is_free(port):
+        if port not in taken and is_free(port):
             return port
     raise StandaloneError("no free port was found on 127.0.0.1")
