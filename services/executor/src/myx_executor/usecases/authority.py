@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from myx_executor.usecases.schedules.ports import Access
+from myx_kit.errors import MyxError, Unavailable
 
 # Names in the gateway's table of operations.
 RUN, DEPLOY, JOB = "commands.run", "deployments.create", "jobs.create"
@@ -17,7 +18,10 @@ class Authority:
         self.access = access
 
     async def refusal(self, principal: str, operation: str, server_ids: Sequence[str]) -> str | None:
-        """Why it may not be begun any more, as a sentence; None: it may. MyxError: not known now."""
+        """Why it may not be begun any more; None: it may. Unavailable `ACCESS_UNKNOWN`: that cannot be told now."""
         if self.access is None or not principal.startswith(_PEOPLE):
             return None
-        return await self.access.refusal(principal, operation, server_ids)
+        try:
+            return await self.access.refusal(principal, operation, server_ids)
+        except MyxError as error:
+            raise Unavailable("ACCESS_UNKNOWN", "it cannot be told now whether who ordered it still may") from error

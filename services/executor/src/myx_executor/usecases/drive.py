@@ -24,7 +24,7 @@ from myx_executor.usecases.ports import AgentFailed, Agents, Presence, ServerGon
 from myx_executor.usecases.sealing import open_secrets
 from myx_executor.usecases.sink import LogSink, Pressure
 from myx_executor.usecases.vigil import Contact, Vigil
-from myx_kit.errors import Internal, MyxError
+from myx_kit.errors import Internal, MyxError, Unavailable
 from myx_kit.logging import get_logger
 from myx_kit.retry import RetryPolicy
 from myx_kit.secretbox import SecretBox
@@ -195,8 +195,8 @@ class Drive:
         command = self._owned.command
         try:
             why = await self._tools.authority.refusal(command.requested_by, RUN, [command.server_id])
-        except MyxError:
-            return await self._queue(ACCESS_UNKNOWN, "it cannot be told now whether who ordered it still may")
+        except Unavailable as error:
+            return await self._queue(ACCESS_UNKNOWN, error.message)
         if why is None:
             return None
         return await self._finish(Outcome(Status.FAILED, "access_denied", why), known=False)

@@ -13,7 +13,7 @@ from myx_executor.usecases.deployments.run import DeploymentTools
 from myx_executor.usecases.drive import DISTRUST, LOOK_S
 from myx_executor.usecases.ledger import Ledger
 from myx_executor.usecases.ports import AgentFailed, ServerGone
-from myx_kit.errors import MyxError
+from myx_kit.errors import MyxError, Unavailable
 
 
 class Turn:
@@ -44,8 +44,8 @@ class Turn:
         row = self._row
         try:
             why = await self._tools.base.authority.refusal(row.requested_by, DEPLOY, [row.server_id])
-        except MyxError:
-            return await self._queue(ACCESS_UNKNOWN, "it cannot be told now whether who ordered it still may")
+        except Unavailable as error:
+            return await self._queue(ACCESS_UNKNOWN, error.message)
         return None if why is None else Outcome(Status.FAILED, "access_denied", why)
 
     async def _queue(self, reason: str, why: str) -> Command | Outcome:

@@ -18,7 +18,7 @@ from myx_executor.usecases.jobs.bells import JobBells
 from myx_executor.usecases.jobs.cancel import CancelUnderWay
 from myx_executor.usecases.jobs.metrics import FINISHED, MISCOUNTED, RECONCILED
 from myx_executor.usecases.jobs.start import Starter, StartTools, starter_for
-from myx_kit.errors import Aborted, Internal, MyxError, Unavailable
+from myx_kit.errors import Aborted, Internal, Unavailable
 from myx_kit.logging import get_logger
 
 log = get_logger()
@@ -187,10 +187,7 @@ class JobDrive:
         if now < self._ask_due:
             return True
         assert self._brief is not None  # noqa: S101 - opened by the first look
-        try:
-            why = await self._tools.authority.refusal(self._brief.requested_by, JOB, self._server_ids)
-        except MyxError as error:
-            raise Unavailable("ACCESS_UNKNOWN", "it cannot be told now whether who ordered it still may") from error
+        why = await self._tools.authority.refusal(self._brief.requested_by, JOB, self._server_ids)
         if why is not None:
             self._broken = plan.Stop("access_denied", why)
             return False
