@@ -1,6 +1,5 @@
 """What every operation goes through, whichever way it is asked for: rights, the act, and an entry about it."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -92,6 +91,6 @@ async def _audited(operation: Operation, request: Request) -> AsyncIterator[Entr
 async def _json(request: Request) -> Any:
     """The body as it was sent, if it is JSON; that it is right is seen later."""
     try:
-        return json.loads(await request.body() or b"null")
+        return await request.json()
     except (ValueError, RecursionError, HTTPException):
         return None
