@@ -26,7 +26,7 @@ _WITHOUT = """
 import sys
 from myx_gateway import loops
 from myx_gateway.__main__ import main
-from myx_gateway.access.audit import NullAuditor
+from myx_testkit.auditor import NullAuditor
 
 class Nothing(NullAuditor):
     def __init__(self, *_): pass

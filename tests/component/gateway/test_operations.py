@@ -10,7 +10,6 @@ import pytest
 from fastapi import FastAPI
 
 from myx_gateway import errors, openapi, openrpc
-from myx_gateway.access.audit import NullAuditor
 from myx_gateway.access.guard import Guard
 from myx_gateway.access.operation import On
 from myx_gateway.access.principal import Principal
@@ -21,6 +20,7 @@ from myx_gateway.app import API_PREFIX, build_api
 from myx_gateway.operations import BY_NAME, OPERATIONS
 from myx_gateway.streams.sockets import SOCKETS
 from myx_kit.errors import MyxError
+from myx_testkit.auditor import NullAuditor
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 _ON = {

@@ -12,7 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from myx_gateway import errors, openapi
-from myx_gateway.access.audit import Auditor, NullAuditor
+from myx_gateway.access.audit import Auditor
 from myx_gateway.access.guard import Guard
 from myx_gateway.access.identities import Identities
 from myx_gateway.access.page_seal import PageSeal
@@ -103,7 +103,7 @@ def build_api(
     )
     app.state.clients = clients
     app.state.guard = Guard(clients)
-    app.state.auditor = auditor or NullAuditor()
+    app.state.auditor = auditor
     app.state.audit_store = audit_store
     app.state.doorkeeper = doorkeeper
     app.state.renew = renew

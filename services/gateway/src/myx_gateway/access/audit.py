@@ -1,7 +1,7 @@
 """What the audit trail is told: one entry for each call of an audited operation, whatever becomes of it."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -69,22 +69,3 @@ class Auditor(Protocol):
         then the act must not be done. When the block is left the entry is made, or made later; it raises nothing.
         """
         ...
-
-
-class NullAuditor:
-    """Keeps nothing; for tests of other parts."""
-
-    @asynccontextmanager
-    async def entry(
-        self,
-        *,
-        operation: str,
-        principal: Principal | None,
-        address: str,
-        request_id: str,
-        path_params: Mapping[str, str],
-        body: object = None,
-    ) -> AsyncIterator[Entry]:
-        """An entry that goes nowhere."""
-        del path_params, body
-        yield Entry(operation, principal.name if principal else NOBODY, address=address, request_id=request_id)
