@@ -2,6 +2,7 @@ import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
 import { type ReactNode, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { ErrorNote } from './ErrorNote';
+import { useAttempt } from './useAttempt';
 
 interface ConfirmProps {
   opened: boolean;
@@ -20,25 +21,17 @@ interface ConfirmProps {
 export function Confirm({ opened, onClose, title, children, action, onConfirm, danger, typed }: ConfirmProps) {
   const { t } = useTranslation('common');
   const [text, setText] = useState('');
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const { busy, error, attempt, forget } = useAttempt();
   const close = () => {
     setText('');
-    setError(null);
+    forget();
     onClose();
   };
-  const confirm = async () => {
-    setBusy(true);
-    setError(null);
-    try {
+  const confirm = () =>
+    attempt(async () => {
       await onConfirm();
       close();
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setBusy(false);
-    }
-  };
+    });
   return (
     <Modal opened={opened} onClose={close} title={title} centered>
       <form

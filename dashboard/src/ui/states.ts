@@ -82,3 +82,22 @@ const FINAL = new Set([
 export function isFinal(status: string): boolean {
   return FINAL.has(status);
 }
+
+/** What `StateBadge` and `StateStory` tell of a command, deployment or job. */
+export function standingOf(work: {
+  status: string;
+  reason: string;
+  message: string;
+  status_since: string | null;
+  next: string;
+  deadline_at: string | null;
+}) {
+  return {
+    state: work.status,
+    cause: work.reason,
+    message: work.message,
+    since: work.status_since,
+    next: work.next,
+    deadline: work.deadline_at,
+  };
+}

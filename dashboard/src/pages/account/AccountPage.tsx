@@ -1,13 +1,14 @@
 import { Alert, Button, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core';
 import { type FormEvent, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { ApiError, request } from '@/api/client';
+import { request } from '@/api/client';
 import { useMe } from '@/api/session';
 import { Grants } from '@/pages/users/Grants';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { FactList } from '@/ui/Facts';
 import { TextLink } from '@/ui/Link';
 import { Page } from '@/ui/Page';
+import { useAttempt } from '@/ui/useAttempt';
 
 /** Who one is, what one may do, and one's password. */
 export function AccountPage() {
@@ -35,25 +36,17 @@ function PasswordForm() {
   const { t } = useTranslation('account');
   const [old, setOld] = useState('');
   const [fresh, setFresh] = useState('');
-  const [busy, setBusy] = useState(false);
   const [done, setDone] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const said = error instanceof ApiError ? error.problem.fields : {};
-  const submit = async (event: FormEvent) => {
+  const { busy, error, said, attempt } = useAttempt();
+  const submit = (event: FormEvent) => {
     event.preventDefault();
-    setBusy(true);
     setDone(false);
-    setError(null);
-    try {
+    void attempt(async () => {
       await request('POST', '/session/password', { body: { old_password: old, new_password: fresh } });
       setDone(true);
       setOld('');
       setFresh('');
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setBusy(false);
-    }
+    });
   };
   return (
     <Paper withBorder p="md" maw={460}>

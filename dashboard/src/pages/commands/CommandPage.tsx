@@ -9,7 +9,7 @@ import { FactList } from '@/ui/Facts';
 import { ButtonLink, TextLink } from '@/ui/Link';
 import { Page } from '@/ui/Page';
 import { StateBadge, StateStory } from '@/ui/StateBadge';
-import { isFinal } from '@/ui/states';
+import { isFinal, standingOf } from '@/ui/states';
 import { Duration, Time } from '@/ui/Time';
 import { Attempts } from '../work/Attempts';
 import { Cancel } from '../work/Cancel';
@@ -60,14 +60,7 @@ export function CommandPage() {
       }
     >
       <ErrorNote error={error} onRetry={again} />
-      <StateStory
-        state={command.status}
-        cause={command.reason}
-        message={command.message}
-        since={command.status_since}
-        next={command.next}
-        deadline={command.deadline_at}
-      />
+      <StateStory {...standingOf(command)} />
       <FactList
         items={[
           [t('receipt.exit_code'), command.exit_code === null ? null : String(command.exit_code)],

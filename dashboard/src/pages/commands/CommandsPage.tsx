@@ -9,9 +9,8 @@ import { ErrorNote } from '@/ui/ErrorNote';
 import { bytes } from '@/ui/format';
 import { ButtonLink, TextLink } from '@/ui/Link';
 import { Page } from '@/ui/Page';
-import { StateBadge } from '@/ui/StateBadge';
-import { Duration, Time } from '@/ui/Time';
 import { useUrlState } from '@/ui/useUrlState';
+import { workColumns } from '../work/columns';
 import { commandLine, shortened } from '../work/describe';
 import { COMMAND_STATES, StatusFilter, useStatuses } from '../work/StatusFilter';
 import { useList } from '../work/useList';
@@ -65,6 +64,7 @@ export function CommandsPage() {
 
 function useColumns(): Column<Command>[] {
   const { t, i18n } = useTranslation('work');
+  const common = workColumns<Command>(t);
   return [
     {
       key: 'command',
@@ -76,31 +76,10 @@ function useColumns(): Column<Command>[] {
         </TextLink>
       ),
     },
-    {
-      key: 'state',
-      header: t('column.state'),
-      width: 'minmax(7rem, 0.8fr)',
-      render: (row) => <StateBadge state={row.status} plain />,
-    },
-    {
-      key: 'server',
-      header: t('column.server'),
-      width: 'minmax(6rem, 1fr)',
-      render: (row) => (
-        <TextLink to="/servers/$server" params={{ server: row.server_name }} size="sm">
-          {row.server_name}
-        </TextLink>
-      ),
-    },
+    common.state,
+    common.server,
     { key: 'exit', header: t('column.exit'), width: '3.5rem', align: 'right', wide: true, render: (row) => row.exit_code ?? '' },
-    {
-      key: 'took',
-      header: t('column.took'),
-      width: '6rem',
-      align: 'right',
-      wide: true,
-      render: (row) => (row.started_at ? <Duration from={row.started_at} to={row.ended_at} /> : ''),
-    },
+    common.took,
     {
       key: 'output',
       header: t('column.output'),
@@ -109,7 +88,7 @@ function useColumns(): Column<Command>[] {
       wide: true,
       render: (row) => bytes(row.log_size_bytes, i18n.language),
     },
-    { key: 'by', header: t('column.by'), width: 'minmax(6rem, 0.8fr)', wide: true, render: (row) => row.requested_by },
-    { key: 'created', header: t('column.created'), width: '7rem', wide: true, render: (row) => <Time at={row.created_at} /> },
+    common.by,
+    common.created,
   ];
 }

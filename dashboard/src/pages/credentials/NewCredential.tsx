@@ -1,9 +1,11 @@
-import { Button, Group, Modal, PasswordInput, SegmentedControl, Stack, Textarea, TextInput } from '@mantine/core';
+import { Modal, PasswordInput, SegmentedControl, Stack, Textarea, TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { ApiError, newIdempotencyKey, request } from '@/api/client';
+import { newIdempotencyKey, request } from '@/api/client';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { FormButtons } from '@/ui/FormButtons';
+import { useAttempt } from '@/ui/useAttempt';
 
 /** A login to be shared. What is typed here leaves with the request and stays nowhere in the page. */
 export function NewCredential({ onClose }: { onClose: () => void }) {
@@ -15,29 +17,22 @@ export function NewCredential({ onClose }: { onClose: () => void }) {
   const [secret, setSecret] = useState('');
   const [passphrase, setPassphrase] = useState('');
   const [sudo, setSudo] = useState('');
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const said = error instanceof ApiError ? error.problem.fields : {};
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
+  const { busy, error, said, attempt } = useAttempt();
+  const add = async () => {
     const proof =
       kind === 'password'
         ? { password: secret }
         : { private_key: `${secret.trim()}\n`, ...(passphrase === '' ? {} : { passphrase }) };
-    try {
-      await request('POST', '/credentials', {
-        body: { name: name.trim(), secret: { ...proof, user: user.trim(), ...(sudo === '' ? {} : { sudo_password: sudo }) } },
-        headers: { 'Idempotency-Key': newIdempotencyKey() },
-      });
-      await queries.invalidateQueries({ queryKey: ['credentials'] });
-      onClose();
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setBusy(false);
-    }
+    await request('POST', '/credentials', {
+      body: { name: name.trim(), secret: { ...proof, user: user.trim(), ...(sudo === '' ? {} : { sudo_password: sudo }) } },
+      headers: { 'Idempotency-Key': newIdempotencyKey() },
+    });
+    await queries.invalidateQueries({ queryKey: ['credentials'] });
+    onClose();
+  };
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    void attempt(add);
   };
   return (
     <Modal opened onClose={onClose} title={t('add')}>
@@ -63,14 +58,7 @@ export function NewCredential({ onClose }: { onClose: () => void }) {
           )}
           <PasswordInput label={t('add_server:sudo_password')} description={t('add_server:sudo_help')} autoComplete="off" value={sudo} onChange={(event) => setSudo(event.currentTarget.value)} />
           <ErrorNote error={error} />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              {t('common:cancel')}
-            </Button>
-            <Button type="submit" loading={busy}>
-              {t('common:save')}
-            </Button>
-          </Group>
+          <FormButtons busy={busy} onClose={onClose} />
         </Stack>
       </form>
     </Modal>

@@ -10,8 +10,9 @@ import { FactList } from '@/ui/Facts';
 import { TextLink } from '@/ui/Link';
 import { Page } from '@/ui/Page';
 import { StateBadge, StateStory } from '@/ui/StateBadge';
-import { isFinal } from '@/ui/states';
+import { isFinal, standingOf } from '@/ui/states';
 import { Duration, Time } from '@/ui/Time';
+import { useAttempt } from '@/ui/useAttempt';
 import { Cancel } from '../work/Cancel';
 import { Changes } from '../work/Changes';
 import { deploymentName } from '../work/describe';
@@ -56,14 +57,7 @@ export function DeploymentPage() {
       }
     >
       <ErrorNote error={error} onRetry={again} />
-      <StateStory
-        state={thing.status}
-        cause={thing.reason}
-        message={thing.message}
-        since={thing.status_since}
-        next={thing.next}
-        deadline={thing.deadline_at}
-      />
+      <StateStory {...standingOf(thing)} />
       {thing.cure && (
         <Text size="sm">
           <b>{t('deploy.cure')}</b> {thing.cure}
@@ -145,26 +139,18 @@ function Retry({ deployment }: { deployment: Deployment }) {
   const [opened, setOpened] = useState(false);
   const [secrets, setSecrets] = useState<Record<string, string>>({});
   const [key] = useState(newIdempotencyKey);
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
+  const { busy, error, attempt } = useAttempt();
   if (!may || !isFinal(deployment.status)) return null;
   const names = deployment.secret_var_names;
-  const start = async () => {
-    setBusy(true);
-    setError(null);
-    try {
+  const start = () =>
+    attempt(async () => {
       const made = await request<Deployment>('POST', `/deployments/${deployment.id}/retry`, {
         body: { secret_vars: secrets },
         headers: { 'Idempotency-Key': key },
       });
       setOpened(false);
       void navigate({ to: '/deployments/$deploymentId', params: { deploymentId: made.id } as never });
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setBusy(false);
-    }
-  };
+    });
   return (
     <>
       <Button variant="default" onClick={() => setOpened(true)}>

@@ -3,8 +3,7 @@ import { useTranslation } from 'react-i18next';
 import type { Deployment } from '@/api/types';
 import { type Column, DataTable } from '@/ui/DataTable';
 import { TextLink } from '@/ui/Link';
-import { StateBadge } from '@/ui/StateBadge';
-import { Duration, Time } from '@/ui/Time';
+import { workColumns } from '../work/columns';
 import { deploymentName } from '../work/describe';
 
 interface DeploymentTableProps {
@@ -15,6 +14,7 @@ interface DeploymentTableProps {
 
 export function DeploymentTable({ rows, onEnd, empty }: DeploymentTableProps) {
   const { t } = useTranslation('work');
+  const common = workColumns<Deployment>(t);
   const columns: Column<Deployment>[] = [
     {
       key: 'what',
@@ -27,17 +27,8 @@ export function DeploymentTable({ rows, onEnd, empty }: DeploymentTableProps) {
         </TextLink>
       ),
     },
-    { key: 'state', header: t('column.state'), width: 'minmax(7rem, 0.8fr)', render: (row) => <StateBadge state={row.status} plain /> },
-    {
-      key: 'server',
-      header: t('column.server'),
-      width: 'minmax(6rem, 1fr)',
-      render: (row) => (
-        <TextLink to="/servers/$server" params={{ server: row.server_name }} size="sm">
-          {row.server_name}
-        </TextLink>
-      ),
-    },
+    common.state,
+    common.server,
     {
       key: 'step',
       header: t('column.step'),
@@ -45,16 +36,9 @@ export function DeploymentTable({ rows, onEnd, empty }: DeploymentTableProps) {
       wide: true,
       render: (row) => row.steps.find((step) => step.status === 'running' || step.status === 'failed')?.title ?? '',
     },
-    {
-      key: 'took',
-      header: t('column.took'),
-      width: '6rem',
-      align: 'right',
-      wide: true,
-      render: (row) => (row.started_at ? <Duration from={row.started_at} to={row.ended_at} /> : ''),
-    },
-    { key: 'by', header: t('column.by'), width: 'minmax(6rem, 0.8fr)', wide: true, render: (row) => row.requested_by },
-    { key: 'created', header: t('column.created'), width: '7rem', wide: true, render: (row) => <Time at={row.created_at} /> },
+    common.took,
+    common.by,
+    common.created,
   ];
   return (
     <DataTable

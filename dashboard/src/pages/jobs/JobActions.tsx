@@ -8,6 +8,7 @@ import type { Job } from '@/api/types';
 import { isFinalJob } from '@/streams/job';
 import { Confirm } from '@/ui/Confirm';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { useAttempt } from '@/ui/useAttempt';
 import { secretsOf } from '../work/describe';
 
 type Dialog = 'cancel' | 'retry' | 'concurrency' | null;
@@ -21,22 +22,12 @@ interface JobActionsProps {
 export function JobActions({ job, onChange }: JobActionsProps) {
   const { t } = useTranslation('work');
   const [dialog, setDialog] = useState<Dialog>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
+  const { busy, error, attempt } = useAttempt();
   if (!useMay('operator')) return null;
   const { status } = job;
   const isOpen = !isFinalJob(status) && status !== 'unknown';
-  const call = async (verb: 'pause' | 'resume') => {
-    setBusy(true);
-    setError(null);
-    try {
-      onChange(await request<Job>('POST', `/jobs/${job.id}/${verb}`));
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setBusy(false);
-    }
-  };
+  const call = (verb: 'pause' | 'resume') =>
+    attempt(async () => onChange(await request<Job>('POST', `/jobs/${job.id}/${verb}`)));
   const close = () => setDialog(null);
   return (
     <>
@@ -187,19 +178,12 @@ interface FormProps {
 }
 
 function Form({ title, action, onClose, onSubmit, disabled, children }: FormProps) {
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const submit = async () => {
-    setBusy(true);
-    setError(null);
-    try {
+  const { busy, error, attempt } = useAttempt();
+  const submit = () =>
+    attempt(async () => {
       await onSubmit();
       onClose();
-    } catch (failure) {
-      setError(failure);
-      setBusy(false);
-    }
-  };
+    });
   return (
     <Modal opened onClose={onClose} title={title} centered>
       <form

@@ -8,6 +8,7 @@ import { StreamLine } from '@/terminal/StreamLine';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { Page } from '@/ui/Page';
 import { StateBadge, StateStory } from '@/ui/StateBadge';
+import { standingOf } from '@/ui/states';
 import { shortened, titleOf } from '../work/describe';
 import { WorkFacts } from '../work/WorkFacts';
 import { endedOf, JobProgress } from './counts';
@@ -54,14 +55,7 @@ function JobView({ id }: { id: string }) {
     <Page
       title={job.name || shortened(titleOf(job.work), 48)}
       aside={
-        <StateBadge
-          state={job.status}
-          cause={job.reason}
-          message={job.message}
-          since={job.status_since}
-          next={job.next}
-          deadline={job.deadline_at}
-        />
+        <StateBadge {...standingOf(job)} />
       }
       description={t('job.where', { selector: job.selector || t('job.named'), count: job.target_count })}
       actions={<JobActions job={job} onChange={take} />}
@@ -74,14 +68,7 @@ function JobView({ id }: { id: string }) {
         <JobProgress counts={job.counts} total={job.target_count} />
         {!isFinalJob(job.status) && <StreamLine state={stream} onRetry={hurry} />}
         {(job.status !== 'running' || job.message) && (
-          <StateStory
-            state={job.status}
-            cause={job.reason}
-            message={job.message}
-            since={job.status_since}
-            next={job.next}
-            deadline={job.deadline_at}
-          />
+          <StateStory {...standingOf(job)} />
         )}
       </Stack>
       <div className={classes.split}>

@@ -7,6 +7,7 @@ import { sessionQuery, signIn } from '@/api/session';
 import { ConnectionBanner } from '@/shell/ConnectionBanner';
 import { LanguageMenu, ThemeMenu } from '@/shell/menus';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { useAttempt } from '@/ui/useAttempt';
 import { innerAddress } from './address';
 
 export function LoginPage() {
@@ -16,25 +17,18 @@ export function LoginPage() {
   const { next } = useSearch({ strict: false }) as { next?: string };
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const { busy, error, attempt } = useAttempt();
   useEffect(() => {
     document.title = `${t('title')} · MyX`;
   }, [t]);
   const submit = async (event: FormEvent) => {
     event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
+    const isIn = await attempt(async () => {
       const state = await signIn(name.trim(), password);
       queries.setQueryData(sessionQuery.queryKey, state);
       await navigate({ href: innerAddress(next) });
-    } catch (failure) {
-      setError(failure);
-      setPassword('');
-    } finally {
-      setBusy(false);
-    }
+    });
+    if (!isIn) setPassword('');
   };
   return (
     <Center component="main" mih="100dvh" p="md">

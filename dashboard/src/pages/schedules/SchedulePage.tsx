@@ -13,6 +13,7 @@ import { FactList } from '@/ui/Facts';
 import { Page } from '@/ui/Page';
 import { StateBadge } from '@/ui/StateBadge';
 import { Time } from '@/ui/Time';
+import { useAttempt } from '@/ui/useAttempt';
 import { WorkFacts } from '../work/WorkFacts';
 import { Fires } from './Fires';
 import { contentOf, scheduledPlace } from './scheduled';
@@ -76,24 +77,15 @@ function ScheduleActions({ schedule }: { schedule: Schedule }) {
   const navigate = useNavigate();
   const may = useMay('operator');
   const [dialog, setDialog] = useState<'edit' | 'remove' | null>(null);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const { busy, error, attempt } = useAttempt();
   if (!may) return null;
   const change = async (body: Record<string, unknown>, etag = schedule.etag) => {
     await request<Schedule>('PATCH', `/schedules/${schedule.id}`, { body, headers: { 'If-Match': `"${etag}"` } });
     await queries.invalidateQueries({ queryKey: ['schedules'] });
   };
   const pause = async () => {
-    setBusy(true);
-    setError(null);
-    try {
-      await change({ paused: !schedule.paused });
-    } catch (failure) {
-      setError(failure);
-      await queries.invalidateQueries({ queryKey: ['schedules'] });
-    } finally {
-      setBusy(false);
-    }
+    const isDone = await attempt(() => change({ paused: !schedule.paused }));
+    if (!isDone) await queries.invalidateQueries({ queryKey: ['schedules'] });
   };
   return (
     <>
@@ -142,22 +134,15 @@ function EditTimes({ schedule, onSave, onClose }: EditTimesProps) {
   });
   // Of the state that is shown here, whatever the page behind learns meanwhile.
   const [etag] = useState(schedule.etag);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const save = async () => {
-    setBusy(true);
-    setError(null);
-    try {
+  const { busy, error, attempt } = useAttempt();
+  const save = () =>
+    attempt(async () => {
       await onSave(
         { cron: when.cron.trim(), time_zone: when.timeZone, missed: when.missed, overlap: when.overlap },
         etag,
       );
       onClose();
-    } catch (failure) {
-      setError(failure);
-      setBusy(false);
-    }
-  };
+    });
   return (
     <Modal opened onClose={onClose} title={t('schedule.edit')} size="lg">
       <form

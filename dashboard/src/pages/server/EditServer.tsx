@@ -1,12 +1,14 @@
-import { Button, Group, Modal, NativeSelect, Stack, Textarea, TextInput } from '@mantine/core';
+import { Modal, NativeSelect, Stack, Textarea, TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { type FormEvent, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { ApiError, request } from '@/api/client';
+import { request } from '@/api/client';
 import type { Server } from '@/api/types';
 import { formatLabels, parseLabels } from '@/pages/servers/newServer';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { FormButtons } from '@/ui/FormButtons';
+import { useAttempt } from '@/ui/useAttempt';
 
 /** Name, address, labels and what MyX does when the agent breaks. Refused when somebody else changed it meanwhile. */
 export function EditServer({ server, onClose }: { server: Server; onClose: () => void }) {
@@ -17,15 +19,10 @@ export function EditServer({ server, onClose }: { server: Server; onClose: () =>
   const [address, setAddress] = useState(server.address);
   const [labels, setLabels] = useState(() => formatLabels(server.labels));
   const [repair, setRepair] = useState<string>(server.repair_policy);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const { busy, error, said, attempt } = useAttempt();
   // What the form was opened with, and not what came since: a change by others must not be overwritten unseen.
   const [etag] = useState(server.etag);
-  const said = error instanceof ApiError ? error.problem.fields : {};
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
+  const save = async () => {
     try {
       const changed = await request<Server>('PATCH', `/servers/${server.id}`, {
         body: { name: name.trim(), address: address.trim(), labels: parseLabels(labels), repair_policy: repair },
@@ -39,10 +36,12 @@ export function EditServer({ server, onClose }: { server: Server; onClose: () =>
     } catch (failure) {
       // Whoever opens the form again sees what the other one made of it.
       await queries.invalidateQueries({ queryKey: ['servers'] });
-      setError(failure);
-    } finally {
-      setBusy(false);
+      throw failure;
     }
+  };
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    void attempt(save);
   };
   return (
     <Modal opened onClose={onClose} title={t('edit.title', { name: server.name })}>
@@ -67,14 +66,7 @@ export function EditServer({ server, onClose }: { server: Server; onClose: () =>
             data={['automatic', 'ask', 'off'].map((one) => ({ value: one, label: t(`repair.${one}`) }))}
           />
           <ErrorNote error={error} />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              {t('common:cancel')}
-            </Button>
-            <Button type="submit" loading={busy}>
-              {t('common:save')}
-            </Button>
-          </Group>
+          <FormButtons busy={busy} onClose={onClose} />
         </Stack>
       </form>
     </Modal>

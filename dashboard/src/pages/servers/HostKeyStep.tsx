@@ -6,6 +6,7 @@ import { newIdempotencyKey, request } from '@/api/client';
 import type { Deployment, HostKeyState, Server } from '@/api/types';
 import { CopyText } from '@/ui/CopyText';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { useAttempt } from '@/ui/useAttempt';
 import { TextLink } from '@/ui/Link';
 
 const SHOW_KEY = 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub';
@@ -15,8 +16,7 @@ export function HostKeyStep({ server, onStarted }: { server: Server; onStarted: 
   const { t } = useTranslation('add_server');
   const path = `/servers/${encodeURIComponent(server.name)}/host-key`;
   const [key] = useState(newIdempotencyKey);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const { busy, error, attempt } = useAttempt();
   const scan = useQuery({
     queryKey: ['host-key', server.name],
     retry: false,
@@ -24,22 +24,15 @@ export function HostKeyStep({ server, onStarted }: { server: Server; onStarted: 
     queryFn: ({ signal }) => request<HostKeyState>('GET', path, { query: { scan: true }, signal }),
   });
   const shown = scan.data?.shown;
-  const install = async (trust: boolean) => {
-    setBusy(true);
-    setError(null);
-    try {
+  const install = (trust: boolean) =>
+    attempt(async () => {
       if (trust && shown) await request('PUT', path, { body: { fingerprint: shown.fingerprint } });
       const deployment = await request<Deployment>('POST', '/deployments', {
         body: { server: server.name, kind: 'install_agent' },
         headers: { 'Idempotency-Key': key },
       });
       onStarted(deployment.id);
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setBusy(false);
-    }
-  };
+    });
   return (
     <Paper withBorder p="md" maw={820}>
       <Stack>

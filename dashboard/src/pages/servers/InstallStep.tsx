@@ -7,7 +7,7 @@ import type { Deployment } from '@/api/types';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { ButtonLink } from '@/ui/Link';
 import { StateBadge } from '@/ui/StateBadge';
-import { isFinal } from '@/ui/states';
+import { isFinal, standingOf } from '@/ui/states';
 import { StepList } from '@/ui/StepList';
 
 const LogPanel = lazy(async () => ({ default: (await import('@/terminal/LogPanel')).LogPanel }));
@@ -41,14 +41,7 @@ export function InstallStep({ server, deployment, onAgain }: InstallProps) {
           <Title order={2} size="h5">
             {t('installing', { server })}
           </Title>
-          <StateBadge
-            state={install.status}
-            cause={install.reason}
-            message={install.message}
-            since={install.status_since}
-            next={install.next}
-            deadline={install.deadline_at}
-          />
+          <StateBadge {...standingOf(install)} />
         </Group>
         <StepList steps={install.steps} />
         {install.status === 'success' && (

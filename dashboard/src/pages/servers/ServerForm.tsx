@@ -2,10 +2,11 @@ import { Button, Group, NativeSelect, Paper, PasswordInput, SegmentedControl, Si
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, useId, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { ApiError, newIdempotencyKey, type PageOf, request } from '@/api/client';
+import { newIdempotencyKey, type PageOf, request } from '@/api/client';
 import { useMay } from '@/api/session';
 import type { Credential, Server } from '@/api/types';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { useAttempt } from '@/ui/useAttempt';
 import { EMPTY, type Login, requestOf, type ServerFields } from './newServer';
 
 /** Address, login and labels of a new server. The secrets leave the page with the request and are kept nowhere in it. */
@@ -14,31 +15,23 @@ export function ServerForm({ onAdded }: { onAdded: (name: string) => void }) {
   const queries = useQueryClient();
   const [fields, setFields] = useState<ServerFields>(EMPTY);
   const [key, setKey] = useState(newIdempotencyKey);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const { busy, error, said, attempt } = useAttempt();
   const set = (name: keyof ServerFields) => (event: { currentTarget: { value: string } }) => {
     const { value } = event.currentTarget;
     setFields((before) => ({ ...before, [name]: value }));
     // Other words are another request: the old key would be refused for it.
     setKey(newIdempotencyKey());
   };
-  const said = error instanceof ApiError ? error.problem.fields : {};
-  const submit = async (event: FormEvent) => {
+  const submit = (event: FormEvent) => {
     event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
+    void attempt(async () => {
       const server = await request<Server>('POST', '/servers', {
         body: requestOf(fields),
         headers: { 'Idempotency-Key': key },
       });
       await queries.invalidateQueries({ queryKey: ['servers'] });
       onAdded(server.name);
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setBusy(false);
-    }
+    });
   };
   return (
     <Paper withBorder p="md" maw={820}>

@@ -1,11 +1,13 @@
-import { Button, Group, Modal, NativeSelect, Stack, TextInput } from '@mantine/core';
+import { Modal, NativeSelect, Stack, TextInput } from '@mantine/core';
 import { type FormEvent, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { ApiError, newIdempotencyKey, request } from '@/api/client';
+import { newIdempotencyKey, request } from '@/api/client';
 import type { NewTokenAnswer, Role } from '@/api/types';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { FormButtons } from '@/ui/FormButtons';
 import { duration } from '@/ui/format';
 import { SelectorInput } from '@/ui/SelectorInput';
+import { useAttempt } from '@/ui/useAttempt';
 
 const DAY_S = 86_400;
 const LIVES_S = [DAY_S, 7 * DAY_S, 30 * DAY_S, 90 * DAY_S, 365 * DAY_S];
@@ -19,22 +21,15 @@ export function NewToken({ user, onClose, onMade }: { user: string; onClose: () 
   const [role, setRole] = useState<Role>('viewer');
   const [selector, setSelector] = useState('all');
   const [life, setLife] = useState(90 * DAY_S);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const said = error instanceof ApiError ? error.problem.fields : {};
-  const submit = async (event: FormEvent) => {
+  const { busy, error, said, attempt } = useAttempt();
+  const make = async () => {
+    const body = { name: name.trim(), user, role, selector: selector.trim(), expires_in_s: life };
+    onMade(await request<NewTokenAnswer>('POST', '/tokens', { body, headers: { 'Idempotency-Key': `${key}-${name}-${role}-${life}` } }));
+    onClose();
+  };
+  const submit = (event: FormEvent) => {
     event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
-      const body = { name: name.trim(), user, role, selector: selector.trim(), expires_in_s: life };
-      onMade(await request<NewTokenAnswer>('POST', '/tokens', { body, headers: { 'Idempotency-Key': `${key}-${name}-${role}-${life}` } }));
-      onClose();
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setBusy(false);
-    }
+    void attempt(make);
   };
   return (
     <Modal opened onClose={onClose} title={t('add')}>
@@ -56,14 +51,7 @@ export function NewToken({ user, onClose, onMade }: { user: string; onClose: () 
             data={LIVES_S.map((one) => ({ value: String(one), label: duration(one, i18n.language) }))}
           />
           <ErrorNote error={error} />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              {t('common:cancel')}
-            </Button>
-            <Button type="submit" loading={busy}>
-              {t('make')}
-            </Button>
-          </Group>
+          <FormButtons action={t('make')} busy={busy} onClose={onClose} />
         </Stack>
       </form>
     </Modal>

@@ -2,10 +2,12 @@ import { Button, Group, Modal, PasswordInput, SegmentedControl, Stack, Switch, T
 import { useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { ApiError, newIdempotencyKey, request } from '@/api/client';
+import { newIdempotencyKey, request } from '@/api/client';
 import type { Grant, User } from '@/api/types';
 import { Confirm } from '@/ui/Confirm';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { FormButtons } from '@/ui/FormButtons';
+import { useAttempt } from '@/ui/useAttempt';
 import { GrantsInput } from './GrantsInput';
 
 /** A new user, or one that is changed: refused when somebody else changed it meanwhile. */
@@ -18,33 +20,26 @@ export function UserDialog({ user, onClose }: { user: User | null; onClose: () =
   const [password, setPassword] = useState('');
   const [disabled, setDisabled] = useState(user?.disabled ?? false);
   const [grants, setGrants] = useState<Grant[]>(user?.grants ?? [{ role: 'viewer', selector: 'all' }]);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const { busy, error, said, attempt } = useAttempt();
   const [removing, setRemoving] = useState(false);
-  const said = error instanceof ApiError ? error.problem.fields : {};
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
+  const save = async () => {
     const secret = password === '' ? {} : { password };
-    try {
-      if (user === null)
-        await request('POST', '/users', {
-          body: { name: name.trim(), display_name: display, kind, grants, ...secret },
-          headers: { 'Idempotency-Key': newIdempotencyKey() },
-        });
-      else
-        await request('PATCH', `/users/${user.id}`, {
-          body: { display_name: display, grants, disabled, ...secret },
-          headers: { 'If-Match': `"${user.etag}"` },
-        });
-      await queries.invalidateQueries({ queryKey: ['users'] });
-      onClose();
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setBusy(false);
-    }
+    if (user === null)
+      await request('POST', '/users', {
+        body: { name: name.trim(), display_name: display, kind, grants, ...secret },
+        headers: { 'Idempotency-Key': newIdempotencyKey() },
+      });
+    else
+      await request('PATCH', `/users/${user.id}`, {
+        body: { display_name: display, grants, disabled, ...secret },
+        headers: { 'If-Match': `"${user.etag}"` },
+      });
+    await queries.invalidateQueries({ queryKey: ['users'] });
+    onClose();
+  };
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    void attempt(save);
   };
   return (
     <Modal opened onClose={onClose} title={user === null ? t('add') : t('change', { name: user.name })} size="lg">
@@ -86,14 +81,7 @@ export function UserDialog({ user, onClose }: { user: User | null; onClose: () =
             ) : (
               <span />
             )}
-            <Group>
-              <Button variant="default" onClick={onClose}>
-                {t('common:cancel')}
-              </Button>
-              <Button type="submit" loading={busy}>
-                {t('common:save')}
-              </Button>
-            </Group>
+            <FormButtons busy={busy} onClose={onClose} />
           </Group>
         </Stack>
       </form>
