@@ -92,6 +92,8 @@ class Visitor:
         self.page.locator("input[name=password]").fill(password)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(f"{self.url}/")
+        # The address changes first: what is clicked before the form has gone may go with it.
+        self.page.locator("input[name=password]").wait_for(state="detached")
 
     def close(self) -> None:
         """Close the window. AssertionError: something went wrong in it that nobody looked at."""
