@@ -165,8 +165,3 @@ export async function allPages<T>(
   }
   return items;
 }
-
-/** Where a stream is, as a WebSocket; the cookie goes along. */
-export function streamAddress(path: string, query: RequestOptions['query'] = {}): string {
-  return addressOf(path, query).replace(/^http/, 'ws');
-}
