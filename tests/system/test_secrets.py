@@ -3,14 +3,13 @@
 import base64
 import json
 import secrets
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-import nats
 import psutil
 
 from myx_testkit import wait
+from myx_testkit.event_stream import connected
 from myx_testkit.standalone import Standalone
 
 CHUNK = 1 << 20
@@ -53,18 +52,11 @@ def files_that_hold(folder: Path, wanted: dict[str, str], leave_out: set[Path]) 
 
 
 async def events_of(myx: Standalone) -> list[bytes]:
-    tls = myx.home.tls
-    context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
-    context.load_cert_chain(tls / "registry.crt", tls / "registry.key")
-    port = json.loads(myx.home.ports_file.read_text())["nats"]
-    client = await nats.connect(f"tls://127.0.0.1:{port}", tls=context, tls_hostname="nats", connect_timeout=5)
-    try:
+    async with connected(myx.home) as client:
         stream = client.jetstream()
         state = (await stream.stream_info("MYX_EVENTS")).state
         messages = [await stream.get_msg("MYX_EVENTS", number) for number in range(state.first_seq, state.last_seq + 1)]
         return [message.data or b"" for message in messages]
-    finally:
-        await client.close()
 
 
 async def test_no_secret_is_anywhere_but_where_it_belongs(myx: Standalone) -> None:

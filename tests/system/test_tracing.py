@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import secrets
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import nats
 import pytest
 
 from myx_testkit.collector import Collector, SeenSpan
+from myx_testkit.event_stream import connected
 from myx_testkit.ports import free_port
 from myx_testkit.standalone import Standalone
 from myx_testkit.wait import until_sync
@@ -304,12 +304,7 @@ def lines_with(myx: Standalone, name: str, key: str, value: str) -> list[dict[st
 
 
 async def headers_of(myx: Standalone, subject: str) -> dict[str, str]:
-    tls = myx.home.tls
-    context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
-    context.load_cert_chain(tls / "registry.crt", tls / "registry.key")
-    port = json.loads(myx.home.ports_file.read_text())["nats"]
-    client = await nats.connect(f"tls://127.0.0.1:{port}", tls=context, tls_hostname="nats", connect_timeout=5)
-    try:
+    async with connected(myx.home) as client:
         stream = client.jetstream()
         for _ in range(100):
             try:
@@ -317,5 +312,3 @@ async def headers_of(myx: Standalone, subject: str) -> dict[str, str]:
             except nats.js.errors.NotFoundError:
                 await client.flush()
         raise AssertionError(f"there is no event {subject}")
-    finally:
-        await client.close()

@@ -1,10 +1,16 @@
-"""A command as tests want it."""
+"""A command and a schedule as tests want them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from myx_executor.domain.command import Command, CommandSpec, Completeness
+from myx_executor.domain.cron import Cron
+from myx_executor.domain.schedules import Missed, Overlap, Schedule, Work, WorkKind
 from myx_executor.domain.states import Status
+from myx_kit.ids import new_id
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def command(**changes):
@@ -35,3 +41,24 @@ def command(**changes):
         "revision": 0,
     }
     return Command(**values | changes)
+
+
+def schedule(**changes) -> Schedule:
+    """A schedule that fires each hour, due at noon."""
+    plain = Schedule(
+        id=new_id(),
+        name="nightly",
+        cron=Cron("0 * * * *", "UTC"),
+        missed=Missed.SKIP,
+        missed_within_s=3600,
+        overlap=Overlap.SKIP,
+        paused=False,
+        work=Work(WorkKind.COMMAND, {}),
+        owner="token:admin",
+        next_at=NOON,
+        last_slot_at=None,
+        revision=1,
+        created_at=NOON,
+        updated_at=NOON,
+    )
+    return replace(plain, **changes)

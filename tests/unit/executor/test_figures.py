@@ -1,15 +1,12 @@
 """What Prometheus sees of output on its way, of schedules, and of what is open."""
 
 import asyncio
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from executor_samples import command
+from executor_samples import NOON, command, schedule
 from prometheus_client import REGISTRY
 
-from myx_executor.domain.cron import Cron
 from myx_executor.domain.log import LogBytes
-from myx_executor.domain.schedules import Missed, Overlap, Schedule, Work, WorkKind
 from myx_executor.store.commands import Owned
 from myx_executor.usecases import origins
 from myx_executor.usecases.census import Census
@@ -20,7 +17,6 @@ from myx_kit import correlation
 from myx_kit.ids import new_id
 from myx_testkit.wait import until
 
-NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HEADER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -85,27 +81,11 @@ async def look_at(schedule, now):
 
 
 async def test_how_late_schedules_fire_and_what_they_miss():
-    schedule = Schedule(
-        id=new_id(),
-        name="nightly",
-        cron=Cron("0 * * * *", "UTC"),
-        missed=Missed.SKIP,
-        missed_within_s=3600,
-        overlap=Overlap.SKIP,
-        paused=False,
-        work=Work(WorkKind.COMMAND, {}),
-        owner="token:admin",
-        next_at=NOON,
-        last_slot_at=None,
-        revision=1,
-        created_at=NOON,
-        updated_at=NOON,
-    )
     late, missed = value("myx_executor_schedule_lateness_seconds_sum"), value("myx_executor_missed_fires_total")
-    await look_at(schedule, NOON + timedelta(seconds=7))
+    await look_at(schedule(), NOON + timedelta(seconds=7))
     assert value("myx_executor_schedule_lateness_seconds_sum") == late + 7
     assert value("myx_executor_missed_fires_total") == missed
-    await look_at(replace(schedule, paused=True), NOON + timedelta(seconds=7))
+    await look_at(schedule(paused=True), NOON + timedelta(seconds=7))
     assert value("myx_executor_missed_fires_total") == missed + 1
 
 

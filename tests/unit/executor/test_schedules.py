@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from executor_samples import NOON, schedule
 
 from myx.executor.v1 import schedule_service_pb2 as pb
 from myx_executor.convert.scheduled_work import request_of, work_of, work_to_proto
@@ -17,8 +18,6 @@ from myx_executor.domain.schedules import (
     Overlap,
     Schedule,
     Turn,
-    Work,
-    WorkKind,
     look,
     next_after,
     turn,
@@ -28,30 +27,9 @@ from myx_kit.errors import Internal, InvalidArgument
 from myx_kit.ids import new_id
 from myx_kit.secretbox import SecretBox
 
-NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 GRACE_S = 60
 PENDING, MISSED = FireOutcome.PENDING, FireOutcome.MISSED
-
-
-def schedule(**changes) -> Schedule:
-    plain = Schedule(
-        id=new_id(),
-        name="nightly",
-        cron=Cron("0 * * * *", "UTC"),
-        missed=Missed.SKIP,
-        missed_within_s=3600,
-        overlap=Overlap.SKIP,
-        paused=False,
-        work=Work(WorkKind.COMMAND, {}),
-        owner="token:admin",
-        next_at=NOON,
-        last_slot_at=None,
-        revision=1,
-        created_at=NOON,
-        updated_at=NOON,
-    )
-    return replace(plain, **changes)
 
 
 def outcomes(of: Schedule, now: datetime) -> list[tuple[datetime, FireOutcome]]:
