@@ -12,12 +12,13 @@ from typing import Any
 
 import nats
 import pytest
+from nats.js.api import RawStreamMsg
 
 from myx_testkit.collector import Collector, SeenSpan
 from myx_testkit.event_stream import connected
 from myx_testkit.ports import free_port
 from myx_testkit.standalone import Standalone
-from myx_testkit.wait import until_sync
+from myx_testkit.wait import until, until_sync
 
 SERVICES = ("registry", "heartbeat", "executor", "gateway")
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -306,9 +307,12 @@ def lines_with(myx: Standalone, name: str, key: str, value: str) -> list[dict[st
 async def headers_of(myx: Standalone, subject: str) -> dict[str, str]:
     async with connected(myx.home) as client:
         stream = client.jetstream()
-        for _ in range(100):
+
+        async def published() -> RawStreamMsg | None:
             try:
-                return dict((await stream.get_last_msg("MYX_EVENTS", subject)).headers or {})
+                return await stream.get_last_msg("MYX_EVENTS", subject)
             except nats.js.errors.NotFoundError:
-                await client.flush()
-        raise AssertionError(f"there is no event {subject}")
+                return None
+
+        message = await until(published, 20, what=f"the event {subject}")
+        return dict(message.headers or {})

@@ -196,6 +196,7 @@ def test_a_logout_revokes_the_token_and_forgets_it(gateway, bare):
     log_in(bare, gateway, "--context", "prod")
     done = bare("logout")
     assert (done.returncode, done.stdout) == (0, b"context prod is forgotten; its token is revoked\n")
+    assert done.stderr == b""
     assert gateway.access.revoked == ["t1"]
     assert book(bare) == {"current": "", "contexts": {}}
     assert bare("logout").returncode == 125

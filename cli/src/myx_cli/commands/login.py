@@ -154,16 +154,17 @@ def logout(arguments: Namespace) -> int:
     rest = {key: value for key, value in book.contexts.items() if key != name}
     contexts.save(Book(rest, "" if book.current == name else book.current))
     print_line(f"context {clean(name)} is forgotten; {told}")
-    note(f"from now on: {_what_counts()}")
+    if counts := _what_counts():
+        note(f"from now on: {counts}")
     return 0
 
 
 def _what_counts() -> str:
-    """Where the next command of this shell goes, and by which token."""
+    """Where the next command of this shell goes, and by which token; "": nowhere, it will say what is missing."""
     try:
         endpoint = find(Namespace(url=None, context=None, token_file=None))
-    except Failure as failure:
-        return failure.message
+    except Failure:
+        return ""
     return f"{clean(endpoint.shown)} with the token from {clean(endpoint.origin)}"
 
 
