@@ -142,6 +142,75 @@ async def test_feeding_waits_while_too_much_is_not_stored(ledger, database):
     assert pressure.waiting == 0
 
 
+@pytest.fixture
+def long_pauses(monkeypatch):
+    monkeypatch.setattr(sink_module, "_PAUSE_PER_LOG_S", 3600)
+    monkeypatch.setattr(sink_module, "_LONGEST_PAUSE_S", 3600)
+
+
+async def fed_while_it_writes(sink, database, first=b"a", then=(b"b", b"c")):
+    """A sink whose second write holds more than one item; it is stored."""
+    database.gate = asyncio.Event()
+    writer = asyncio.create_task(sink.run())
+    await sink.feed(LogBytes(STDOUT, 0, first))
+    await until(lambda: database.calls)
+    for data in then:
+        await sink.feed(LogBytes(STDOUT, sink.received, data))
+    database.gate.set()
+    await until(lambda: database.size == sink.received)
+    return writer
+
+
+@pytest.mark.parametrize("more", ["end", "enough"])
+async def test_a_busy_log_pauses_between_writes_until_it_ends_or_enough_waits(ledger, database, long_pauses, more):
+    pressure = Pressure()
+    sink = LogSink(ledger, pressure)
+    writer = await fed_while_it_writes(sink, database)
+    assert pressure.busy == 1
+    await sink.feed(LogBytes(STDOUT, sink.received, b"d"))
+    await settle()
+    assert (database.calls, database.size) == (2, 3)
+    if more == "enough":
+        await sink.feed(LogBytes(STDOUT, sink.received, b"x" * 70_000))
+        await until(lambda: database.size == 70_004)
+        assert database.calls == 3
+    sink.end()
+    await writer
+    assert b"".join(piece.data for piece in sink.rest()) == (b"d" if more == "end" else b"")
+    assert pressure.busy == 0
+
+
+async def test_a_log_with_an_item_a_write_never_pauses(ledger, database, long_pauses):
+    pressure = Pressure(busy=1000)
+    sink = LogSink(ledger, pressure)
+    writer = asyncio.create_task(sink.run())
+    for number in range(5):
+        await sink.feed(LogBytes(STDOUT, number, b"x"))
+        await until(lambda size=number + 1: database.size == size)
+    assert pressure.busy == 1000
+    sink.end()
+    await writer
+
+
+async def test_a_busy_log_that_falls_silent_or_is_stopped_slows_nobody(ledger, database, monkeypatch):
+    monkeypatch.setattr(sink_module, "_PAUSE_PER_LOG_S", 0)
+    pressure = Pressure()
+    sink = LogSink(ledger, pressure)
+    writer = await fed_while_it_writes(sink, database)
+    await until(lambda: pressure.busy == 0)
+    database.gate.clear()
+    for data in (b"d", b"e", b"f", b"g"):
+        await sink.feed(LogBytes(STDOUT, sink.received, data))
+    await until(lambda: pressure.busy == 1)
+    writer.cancel()
+    await asyncio.gather(writer, return_exceptions=True)
+    assert pressure.busy == 0
+
+
+def test_the_pause_grows_with_the_busy_logs_to_a_limit():
+    assert [Pressure(busy=number).pause_s for number in (0, 1, 10, 10_000)] == pytest.approx([0, 0.004, 0.04, 0.2])
+
+
 async def settle(turns=1000):
     """Lets all tasks go as far as they can."""
     for _ in range(turns):

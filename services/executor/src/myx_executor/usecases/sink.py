@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from myx_executor.domain.log import LogBytes, LogGap, Piece, gather
@@ -21,18 +22,28 @@ _RUN_BYTES, _GAP_BYTES, _WRITE_BYTES = 4, 256, 128
 _THROWN_BYTES_PER_S = 32 * 1024 * 1024
 _FIRST_GAP = 64 * 1024 * 1024
 _FARTHEST = 1 << 62
+# Between two writes of a busy log (each time more than one item had come) lies a pause: so long for each busy log of
+# the process, and at most that, unless this much waits. Every write costs the same, whether it holds one line or fifty.
+_PAUSE_PER_LOG_S, _LONGEST_PAUSE_S, _ENOUGH_BYTES = 0.004, 0.2, 64 * 1024
 
 
 @dataclass(slots=True)
 class Pressure:
     """Bytes that wait in all sinks of the process; beyond `limit` each sink keeps little.
 
-    `log_bytes`: what may be stored of one log, whatever its agent sends.
+    `log_bytes`: what may be stored of one log, whatever its agent sends. `busy`: sinks that get items faster than they
+    write.
     """
 
     limit: int = 64 * 1024 * 1024
     waiting: int = 0
     log_bytes: int = 2 << 30
+    busy: int = 0
+
+    @property
+    def pause_s(self) -> float:
+        """What lies between two writes of one busy log now."""
+        return min(self.busy * _PAUSE_PER_LOG_S, _LONGEST_PAUSE_S)
 
     @property
     def allowance(self) -> int:
@@ -55,6 +66,8 @@ class LogSink:
         self._bytes = 0
         self._news = asyncio.Event()
         self._room = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._busy = False
         self._ending = False
         # An estimate, from below, of what is stored; what an earlier owner stored counts by its offsets.
         self._stored_bytes = ledger.size
@@ -106,6 +119,7 @@ class LogSink:
         self._store_gap()
         self._ending = True
         self._news.set()
+        self._enough.set()
 
     def rest(self) -> list[Piece]:
         """What the writer left, for the last write; call it when `run` has returned."""
@@ -117,16 +131,35 @@ class LogSink:
 
     async def run(self) -> None:
         """Writes until `end`."""
-        while not (self._ending and self._bytes <= WRITE_BYTES // 2):
-            if not self._items:
-                self._news.clear()
-                await self._news.wait()
-                continue
-            self._stored_bytes += _WRITE_BYTES
-            since, taken = self._since, self._take()
-            self._since = time.monotonic()
-            await self._ledger.append(gather(taken))
-            STORE_LAG_S.observe(time.monotonic() - since)
+        try:
+            while not (self._ending and self._bytes <= WRITE_BYTES // 2):
+                if not self._items:
+                    self._set_busy(False)
+                    self._news.clear()
+                    await self._news.wait()
+                    continue
+                self._set_busy(len(self._items) > 1)
+                self._stored_bytes += _WRITE_BYTES
+                since, taken = self._since, self._take()
+                begun = self._since = time.monotonic()
+                await self._ledger.append(gather(taken))
+                now = time.monotonic()
+                STORE_LAG_S.observe(now - since)
+                if self._busy:
+                    await self._pause(begun + self._pressure.pause_s - now)
+        finally:
+            self._set_busy(False)
+
+    async def _pause(self, pause_s: float) -> None:
+        if pause_s > 0 and not self._ending and self._bytes < _ENOUGH_BYTES:
+            self._enough.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._enough.wait()
+
+    def _set_busy(self, busy: bool) -> None:
+        self._pressure.busy += busy - self._busy
+        self._busy = busy
 
     def discard(self) -> None:
         """Forgets what waits; for a writer that was stopped."""
@@ -152,6 +185,8 @@ class LogSink:
     def _count(self, size: int) -> None:
         self._bytes += size
         self._pressure.waiting += size
+        if self._bytes >= _ENOUGH_BYTES:
+            self._enough.set()
 
 
 def _weight(item: LogBytes | LogGap) -> int:
