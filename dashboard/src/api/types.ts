@@ -12,6 +12,7 @@ export type JobPreview = Schemas['JobPreview'];
 export type JobTarget = Schemas['JobTarget'];
 export type Schedule = Schemas['Schedule'];
 export type Server = Schemas['Server'];
+export type ServerCounts = Schemas['ServerCounts'];
 export type Series = Schemas['Series'];
 export type Metric = Schemas['Metric'];
 export type Status = Schemas['Status'];

@@ -2,16 +2,14 @@ import { Text, TextInput, type TextInputProps } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
-import { ApiError, request, type PageOf } from '@/api/client';
-import type { JobPreview, Server } from '@/api/types';
+import { ApiError, request } from '@/api/client';
+import type { JobPreview, ServerCounts } from '@/api/types';
 import { useMay } from '@/api/session';
 import { count } from './format';
 
 export interface Matches {
   /** Null while it is not known. */
   servers: number | null;
-  /** There are more than could be counted. */
-  more: boolean;
   sha256: string;
   error: ApiError | null;
   isPending: boolean;
@@ -19,7 +17,6 @@ export interface Matches {
 
 interface Counted {
   servers: number;
-  more: boolean;
   sha256: string;
 }
 
@@ -35,13 +32,12 @@ export function useMatches(selector: string): Matches {
     retry: false,
     staleTime: 5000,
     placeholderData: keepPreviousData,
-    queryFn: ({ signal }) => (operator ? preview(settled, signal) : firstPage(settled, signal)),
+    queryFn: ({ signal }) => (operator ? preview(settled, signal) : counted(settled, signal)),
   });
   const failed = query.error instanceof ApiError ? query.error : null;
   const nothing = failed?.reason === 'SELECTOR_MATCHES_NOTHING';
   return {
     servers: nothing ? 0 : failed ? null : (query.data?.servers ?? null),
-    more: query.data?.more ?? false,
     sha256: failed ? '' : (query.data?.sha256 ?? ''),
     error: nothing ? null : failed,
     isPending: settled !== '' && (query.isFetching || settled !== selector.trim()),
@@ -50,12 +46,12 @@ export function useMatches(selector: string): Matches {
 
 async function preview(selector: string, signal: AbortSignal): Promise<Counted> {
   const answer = await request<JobPreview>('POST', '/jobs/preview', { body: { selector }, signal });
-  return { servers: answer.targets.length, more: false, sha256: answer.targets_sha256 };
+  return { servers: answer.targets.length, sha256: answer.targets_sha256 };
 }
 
-async function firstPage(selector: string, signal: AbortSignal): Promise<Counted> {
-  const page = await request<PageOf<Server>>('GET', '/servers', { query: { selector, page_size: 1000 }, signal });
-  return { servers: page.items.length, more: page.next_page_token !== null, sha256: '' };
+async function counted(selector: string, signal: AbortSignal): Promise<Counted> {
+  const counts = await request<ServerCounts>('GET', '/server-counts', { query: { selector }, signal });
+  return { servers: counts.total, sha256: '' };
 }
 
 interface SelectorInputProps extends Omit<TextInputProps, 'value' | 'onChange' | 'error'> {
@@ -67,7 +63,7 @@ interface SelectorInputProps extends Omit<TextInputProps, 'value' | 'onChange' |
 export function SelectorInput({ value, onChange, ...rest }: SelectorInputProps) {
   const { t, i18n } = useTranslation('common');
   const matches = useMatches(value);
-  const number = matches.servers === null ? '' : count(matches.servers, i18n.language) + (matches.more ? '+' : '');
+  const number = matches.servers === null ? '' : count(matches.servers, i18n.language);
   return (
     <TextInput
       label={t('selector.label')}

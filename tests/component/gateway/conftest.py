@@ -545,6 +545,15 @@ ANSWERS: dict[str, Message] = {
     "PreviewSchedule": schedule_service_pb2.PreviewScheduleResponse(times=[FIRE.slot_at]),
     "SearchLog": command_service_pb2.SearchLogResponse(matches=[MATCH], next_offset=99, log_size_bytes=200),
     "ListServers": server_service_pb2.ListServersResponse(servers=[SERVER], next_page_token="more"),
+    "CountServers": server_service_pb2.CountServersResponse(
+        total=4,
+        by_status=[
+            {"status": agent_pb2.AGENT_STATUS_ONLINE, "servers": 2},
+            {"status": 99, "servers": 1},
+        ],
+        without_agent=1,
+        paused=1,
+    ),
     "CreateServer": server_service_pb2.CreateServerResponse(server=SERVER),
     "GetServer": server_service_pb2.GetServerResponse(server=SERVER),
     "UpdateServer": server_service_pb2.UpdateServerResponse(server=SERVER),

@@ -151,6 +151,7 @@ def cases(world: World) -> dict[str, list[Case]]:
         "audit.verify": [Case()],
         "events.stream": [Case()],
         "servers.list": [Case(zone, listed=server) for zone, server in SERVER_OF.items()],
+        "servers.count": [Case()],
         "servers.create": [new_server(zone) for zone in SERVER_OF],
         "servers.pause": _bodies(lambda server: {"servers": [server], "for_s": 1}),
         "servers.resume": _bodies(lambda server: {"servers": [server]}),

@@ -455,6 +455,8 @@ def test_numbers_count_only_what_is_seen(fleet: Fleet) -> None:
     viewer = fleet.someone("viewer", "zone=other")
     assert viewer.get("/status")["servers"] == {"no_agent": 1}
     assert viewer.get("/status")["paused"] == 0
+    assert viewer.get("/server-counts")["total"] == 1
+    assert viewer.get("/server-counts?selector=zone%3Din")["total"] == 0
     fleet.root.post("/servers/pause", {"servers": ["elsewhere"], "for_s": 600})
     try:
         assert viewer.get("/status")["paused"] == 1

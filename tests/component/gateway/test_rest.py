@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from myx_kit.errors import Aborted
+from myx_kit.errors import Aborted, Unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -168,7 +168,7 @@ async def test_status_counts_servers_and_says_which_service_is_away(gateway: Any
     async with gateway.http.get("/api/v1/status") as answer:
         status = await answer.json()
     assert status["services"] == {"registry": "ok", "heartbeat": "ok", "executor": "ok"}
-    assert status["servers"]["online"] > 0
+    assert (status["servers"], status["paused"]) == ({"online": 2, "unknown": 1, "no_agent": 1}, 1)
     await backend.stop("heartbeat")
     try:
         async with gateway.http.get("/api/v1/status") as answer:
@@ -176,6 +176,17 @@ async def test_status_counts_servers_and_says_which_service_is_away(gateway: Any
         assert status["services"] == {"registry": "ok", "heartbeat": "unavailable", "executor": "ok"}
     finally:
         await backend.start("heartbeat")
+    backend.errors["CountServers"] = Unavailable("SERVICE_UNAVAILABLE", "away")
+    async with gateway.http.get("/api/v1/status") as answer:
+        status = await answer.json()
+    assert (status["servers"], status["paused"]) == (None, None)
+
+
+async def test_servers_are_counted_by_status(gateway: Any, backend: Any) -> None:
+    async with gateway.http.get("/api/v1/server-counts", params={"selector": "env=prod"}) as answer:
+        counts = await answer.json()
+    assert counts == {"total": 4, "by_status": {"online": 2, "unknown": 1, "no_agent": 1}, "paused": 1}
+    assert backend.last("CountServers").selector == "env=prod"
 
 
 async def test_probes_need_no_token_and_tell_nothing(gateway: Any) -> None:

@@ -20,7 +20,7 @@ EXECUTOR_ONLY = {
 }
 GATEWAY_ONLY = {"TrustHostKey", "CreateCredential", "UpdateCredential", "DeleteCredential"}
 OPEN = {
-    *("GetServer", "ListServers", "GetAgent", "ListAgents"),
+    *("GetServer", "ListServers", "CountServers", "GetAgent", "ListAgents"),
     *("ListAgentTransitions", "ListFactChanges", "QuerySeries"),
 }
 STREAMS = {"ResolveServers"}

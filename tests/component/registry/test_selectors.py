@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,10 +12,13 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from myx.registry.v1 import server_service_pb2 as pb
+from myx.registry.v1.agent_pb2 import AGENT_STATUS_OFFLINE, AGENT_STATUS_ONLINE
+from myx.registry.v1.agent_service_pb2 import PauseChecksRequest
 from myx_kit.db.engine import create_engine, psycopg_url
 from myx_kit.errors import InvalidArgument, NotFound
 from myx_kit.ids import new_id
@@ -297,6 +301,24 @@ async def test_a_selector_gives_its_servers_by_name(registry, fleet, selector, n
     assert [server.name for server in await resolve(registry, selector)] == names
     listed = await registry.client("gateway").servers.ListServers(pb.ListServersRequest(selector=selector))
     assert [server.name for server in listed.servers] == names
+    counts = await registry.client("gateway").servers.CountServers(pb.CountServersRequest(selector=selector))
+    assert counts.total == len(names)
+
+
+async def test_servers_are_counted_by_the_status_of_their_agents(registry, fleet):
+    stub = registry.client("gateway").servers
+    until = Timestamp(seconds=int(time.time()) + 600)
+    await registry.client("gateway").agents.PauseChecks(
+        PauseChecksRequest(servers=["db1", "web-1"], until=until, requested_by="user:tester")
+    )
+    counts = await stub.CountServers(pb.CountServersRequest())
+    by_status = {one.status: one.servers for one in counts.by_status}
+    assert by_status == {AGENT_STATUS_ONLINE: 2, AGENT_STATUS_OFFLINE: 1}
+    assert (counts.total, counts.without_agent, counts.paused) == (4, 1, 2)
+    counts = await stub.CountServers(pb.CountServersRequest(selector="env=test"))
+    assert (counts.total, counts.without_agent, counts.paused) == (1, 0, 0)
+    none = await stub.CountServers(pb.CountServersRequest(selector="role=nothing"))
+    assert (none.total, list(none.by_status), none.paused) == (0, [], 0)
 
 
 async def test_a_target_holds_what_a_list_of_targets_needs(registry, fleet):
@@ -331,6 +353,7 @@ async def test_a_bad_selector_is_refused_with_the_place(registry, fleet):
     for call in (
         lambda: resolve(registry, "env=prod and"),
         lambda: stub.ListServers(pb.ListServersRequest(selector="env=prod and")),
+        lambda: stub.CountServers(pb.CountServersRequest(selector="env=prod and")),
     ):
         with pytest.raises(InvalidArgument) as caught:
             await call()

@@ -31,6 +31,7 @@ OPERATIONS: Final = (
     Operation("audit.verify", "POST", "/audit/verify", A, On.ALL, reads=True),
     Operation("events.stream", "GET", "/events", V, On.LIST, bytes=True),
     Operation("servers.list", "GET", "/servers", V, On.LIST),
+    Operation("servers.count", "GET", "/server-counts", V, On.LIST),
     Operation("servers.create", "POST", "/servers", A, On.BODY, 201),
     Operation("servers.pause", "POST", "/servers/pause", O, On.BODY),
     Operation("servers.resume", "POST", "/servers/resume", O, On.BODY),

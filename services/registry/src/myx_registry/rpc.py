@@ -22,6 +22,7 @@ from myx_registry.convert.agents import (
 from myx_registry.convert.credentials import credential_change, credential_message, secret
 from myx_registry.convert.servers import (
     claim,
+    counts_message,
     hop_message,
     host_key_message,
     maintenance_message,
@@ -91,7 +92,7 @@ ALLOWED: Final[dict[str, set[str]]] = {
 
 # What other teams' programs may use where they are let in.
 READS: Final = (
-    *(f"/{SERVER_SERVICE}/{method}" for method in ("GetServer", "ListServers")),
+    *(f"/{SERVER_SERVICE}/{method}" for method in ("GetServer", "ListServers", "CountServers")),
     *(f"/{AGENT_SERVICE}/{method}" for method in ("GetAgent", "ListAgents", "ListAgentTransitions")),
     *(f"/{AGENT_SERVICE}/{method}" for method in ("ListFactChanges", "QuerySeries")),
 )
@@ -127,6 +128,9 @@ class ServerServicer(server_service_pb2_grpc.ServerServiceServicer):
         page = await self._servers.list(request.page_size, request.page_token, request.selector)
         messages = fitting(server_message(view) for view in page.items)
         return server_pb.ListServersResponse(servers=messages, next_page_token=page.token_after(len(messages)))
+
+    async def CountServers(self, request: server_pb.CountServersRequest, _: Context) -> server_pb.CountServersResponse:
+        return counts_message(await self._servers.count(request.selector))
 
     async def ResolveServers(
         self, request: server_pb.ResolveServersRequest, _: Context

@@ -15,7 +15,7 @@ from myx_gateway.convert import agents as convert_agents
 from myx_gateway.convert import servers as convert
 from myx_gateway.schemas.agents import CheckResult
 from myx_gateway.schemas.jobs import MAX_SELECTOR
-from myx_gateway.schemas.servers import NewServer, Server, ServerChanges, ServerPage
+from myx_gateway.schemas.servers import NewServer, Server, ServerChanges, ServerCounts, ServerPage
 from myx_gateway.schemas.ssh import NewSsh
 
 router = OperationRouter(tags=["servers"])
@@ -41,6 +41,17 @@ async def list_servers(
     return ServerPage(
         items=[convert.server(item) for item in answer.servers], next_page_token=answer.next_page_token or None
     )
+
+
+@router.operation("servers.count")
+async def count_servers(
+    clients: ClientsDep,
+    access: AccessDep,
+    selector: Annotated[str, Query(max_length=MAX_SELECTOR, description="Only those that match.")] = "",
+) -> ServerCounts:
+    """How many servers there are, or match a selector, and in which state."""
+    request = registry.CountServersRequest(selector=await access.narrow(selector))
+    return convert.counts(await clients.servers.CountServers(request))
 
 
 @router.operation("servers.create")

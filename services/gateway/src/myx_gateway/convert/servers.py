@@ -1,10 +1,12 @@
 """Servers and how they are reached over SSH."""
 
-from myx.registry.v1 import credential_pb2, server_pb2
-from myx_gateway.convert.agents import agent
+from collections import Counter
+
+from myx.registry.v1 import credential_pb2, server_pb2, server_service_pb2
+from myx_gateway.convert.agents import agent, agent_status
 from myx_gateway.convert.wire import moment_of
 from myx_gateway.schemas.credentials import NewSecret
-from myx_gateway.schemas.servers import CheckPause, Maintenance, RepairPolicy, Server
+from myx_gateway.schemas.servers import CheckPause, Maintenance, RepairPolicy, Server, ServerCounts
 from myx_gateway.schemas.ssh import HostKey, NewSsh, Ssh, SudoMode
 
 _REPAIR = {
@@ -47,6 +49,14 @@ def wire_secret(secret: NewSecret) -> credential_pb2.CredentialSecret:
         sudo_password=secret.sudo_password or "",
         user=secret.user,
     )
+
+
+def counts(answer: server_service_pb2.CountServersResponse) -> ServerCounts:
+    """Servers in numbers."""
+    by_status = Counter({"no_agent": answer.without_agent})
+    for one in answer.by_status:
+        by_status[agent_status(one.status)] += one.servers
+    return ServerCounts(total=answer.total, by_status=dict(+by_status), paused=answer.paused)
 
 
 def host_key(message: server_pb2.HostKey) -> HostKey:

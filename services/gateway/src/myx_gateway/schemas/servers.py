@@ -72,6 +72,16 @@ class ServerPage(Answer):
     next_page_token: str | None
 
 
+class ServerCounts(Answer):
+    """Servers in numbers."""
+
+    total: int
+    by_status: dict[str, int] = Field(
+        description="Servers by the status of their agent, `no_agent` for those without; none that would be 0."
+    )
+    paused: int = Field(description="How many of them are not checked for now.")
+
+
 class NewServer(Body):
     """A server to add."""
 

@@ -6,13 +6,21 @@ from typing import Final
 from myx.registry.v1 import server_pb2, server_service_pb2
 from myx_kit.errors import InvalidArgument
 from myx_kit.wire_time import timestamp
-from myx_registry.convert.agents import agent_message
+from myx_registry.convert.agents import agent_message, wire_status
 from myx_registry.convert.credentials import secret, secret_message
 from myx_registry.convert.wire import seconds
 from myx_registry.domain.host_keys import HostKey, checked_fingerprint
 from myx_registry.domain.maintenance import Claim, Maintenance, checked_claim
 from myx_registry.domain.pauses import CheckPause
-from myx_registry.domain.servers import Match, ServerChange, ServerDraft, ServerView, checked_address, checked_draft
+from myx_registry.domain.servers import (
+    Match,
+    ServerChange,
+    ServerCounts,
+    ServerDraft,
+    ServerView,
+    checked_address,
+    checked_draft,
+)
 from myx_registry.domain.ssh import RepairPolicy, SshDraft, SshHop, SudoMode, checked_ssh, ssh_invalid
 
 _POLICIES: Final[Mapping[RepairPolicy, server_pb2.RepairPolicy.ValueType]] = {
@@ -42,6 +50,16 @@ def match_message(match: Match) -> server_service_pb2.ResolvedServer:
         status=match.status,
         address=match.address,
     )
+
+
+def counts_message(counts: ServerCounts) -> server_service_pb2.CountServersResponse:
+    """The fleet, or a part of it, in numbers."""
+    response = server_service_pb2.CountServersResponse(
+        total=counts.total, without_agent=counts.without_agent, paused=counts.paused
+    )
+    for status, number in counts.by_status.items():
+        response.by_status.add(status=wire_status(status), servers=number)
+    return response
 
 
 def server_message(view: ServerView) -> server_pb2.Server:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from myx_kit.errors import InvalidArgument
-from myx_registry.domain.agents import Agent
+from myx_registry.domain.agents import Agent, AgentStatus
 from myx_registry.domain.credentials import CredentialSecret
 from myx_registry.domain.host_keys import HostKey
 from myx_registry.domain.maintenance import Maintenance
@@ -125,6 +125,20 @@ class ServerView:
     def has_credential(self) -> bool:
         """Whether there is any to log in with."""
         return self.has_own_credential or self.server.spec.ssh.credential_id is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCounts:
+    """Servers in numbers: by the status of their agents, those without one, and of all those that are not checked."""
+
+    by_status: Mapping[AgentStatus, int]
+    without_agent: int
+    paused: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.by_status.values()) + self.without_agent
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from myx_registry.domain.agents import AgentStatus
 from myx_registry.domain.host_keys import HostKey
 from myx_registry.domain.names import is_id, is_name
 from myx_registry.domain.selector import All, Selector
-from myx_registry.domain.servers import Match, Server, ServerSpec, ServerView
+from myx_registry.domain.servers import Match, Server, ServerCounts, ServerSpec, ServerView
 from myx_registry.domain.ssh import RepairPolicy, SshSettings, SudoMode
 from myx_registry.models import agent, check_pause, credential, maintenance, server
 from myx_registry.store.agents import AGENT_COLUMNS, agent_of
@@ -112,6 +113,22 @@ async def list_views(
     """Up to `limit` servers after a name that the selector matches, by name."""
     query = _views().where(server.c.name > after_name, condition(selector)).order_by(server.c.name).limit(limit)
     return [_view_of(row) for row in (await connection.execute(query)).all()]
+
+
+async def count_servers(connection: AsyncConnection, selector: Selector) -> ServerCounts:
+    """The servers that the selector matches, in numbers."""
+    query = (
+        sa.select(agent.c.status, sa.func.count(), sa.func.count(check_pause.c.server_id))
+        .select_from(server)
+        .outerjoin(agent, agent.c.server_id == server.c.id)
+        .outerjoin(check_pause, sa.and_(check_pause.c.server_id == server.c.id, is_paused()))
+        .where(condition(selector))
+        .group_by(agent.c.status)
+    )
+    rows = (await connection.execute(query)).all()
+    by_status = {AgentStatus(status): number for status, number, _ in rows if status is not None}
+    without_agent = sum(number for status, number, _ in rows if status is None)
+    return ServerCounts(by_status, without_agent, paused=sum(row[2] for row in rows))
 
 
 async def matches(connection: AsyncConnection, server_id: UUID, selector: Selector) -> bool:

@@ -14,7 +14,7 @@ from myx_registry.domain import host_keys
 from myx_registry.domain.maintenance import maintenance_held
 from myx_registry.domain.selector import All
 from myx_registry.domain.selector_parser import parse
-from myx_registry.domain.servers import Server, ServerChange, ServerDraft, ServerView
+from myx_registry.domain.servers import Server, ServerChange, ServerCounts, ServerDraft, ServerView
 from myx_registry.domain.ssh import SshSettings
 from myx_registry.store import agents, maintenance, servers
 from myx_registry.store.database import Connection
@@ -91,6 +91,12 @@ class Servers:
             found = await servers.list_views(connection, after_name=after, limit=limit + 1, selector=tree)
         items = found[:limit]
         return Page(kind, items, [view.server.spec.name for view in items], more=len(found) > limit)
+
+    async def count(self, selector: str) -> ServerCounts:
+        """How many servers a selector matches, all without one. Raises InvalidArgument `SELECTOR_INVALID`."""
+        tree = parse(selector) if selector else All()
+        async with self._uow.begin() as connection:
+            return await servers.count_servers(connection, tree)
 
     async def update(self, reference: str, change: ServerChange, etag: str, required: str = "") -> ServerView:
         """The server after the change; a change to the same values changes nothing. Empty etag: last writer wins.
