@@ -7,16 +7,11 @@ import subprocess
 import time
 from pathlib import Path
 
+from myx_testkit.wait import until_sync
+
 
 def interrupt(process):
     process.send_signal(signal.SIGINT)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def read_line(stream, wanted=b""):
@@ -86,7 +81,7 @@ def test_ctrl_c_before_the_answer_cancels_once_it_is_there(gateway, myx):
 
     gateway.create = slow
     process = myx.start("run", "local", "--", "x")
-    wait_until(lambda: gateway.posts("/commands"))
+    until_sync(lambda: gateway.posts("/commands"))
     interrupt(process)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out) == (130, b"started\nlast words\n")
@@ -96,7 +91,7 @@ def test_ctrl_c_before_the_answer_cancels_once_it_is_there(gateway, myx):
 
 def test_ctrl_c_while_nothing_was_sent_starts_nothing(myx):
     process = myx.start("run", "local", "--", "x", env={"MYX_URL": "http://127.0.0.1:9"})
-    wait_until(lambda: "Threads:\t2" in Path(f"/proc/{process.pid}/status").read_text())  # it watches for Ctrl-C
+    until_sync(lambda: "Threads:\t2" in Path(f"/proc/{process.pid}/status").read_text())  # it watches for Ctrl-C
     interrupt(process)
     _, err = process.communicate(timeout=5)
     assert process.returncode == 130

@@ -1,6 +1,5 @@
 """A real sshd on a loopback port with accounts of its own: it runs in a mount namespace with a private /etc."""
 
-import asyncio
 import os
 import shutil
 import socket
@@ -156,10 +155,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-async def until(check, timeout_s: float = 15.0) -> None:
-    """Waits for what comes about by itself."""
-    async with asyncio.timeout(timeout_s):
-        while not check():
-            await asyncio.sleep(0.05)

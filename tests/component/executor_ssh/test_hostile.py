@@ -10,13 +10,13 @@ import uuid
 from pathlib import Path
 
 import pytest
-from executor_ssh_sshd import until
 from test_plays import RUN_PLAY, collect, write_project
 
 from myx_executor.adapters import sandbox
 from myx_executor.adapters.ansible import PlayOverSsh
 from myx_executor.domain.ssh import PlaySpec
 from myx_kit.errors import FailedPrecondition
+from myx_testkit.wait import until
 
 pytestmark = pytest.mark.skipif(not sandbox.available(), reason="needs Landlock")
 

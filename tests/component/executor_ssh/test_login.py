@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import asyncssh
 import pytest
-from executor_ssh_sshd import PASSWORD, until
+from executor_ssh_sshd import PASSWORD
 
 from myx_executor.domain.ssh import (
     HostKeyChanged,
@@ -17,6 +17,7 @@ from myx_executor.domain.ssh import (
     SudoMode,
     TrustedKey,
 )
+from myx_testkit.wait import until
 
 OTHER = asyncssh.generate_private_key("ssh-ed25519")
 

@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from executor_ssh_sshd import PASSWORD, until
+from executor_ssh_sshd import PASSWORD
 
 from myx_executor.adapters.ansible import PlayOverSsh
 from myx_executor.domain.ssh import PlayEnd, PlayEvent, PlaySpec, PlayText
+from myx_testkit.wait import until
 
 RUN_PLAY = Path(__file__).parents[3] / "playbooks/scripts/run_play.py"
 

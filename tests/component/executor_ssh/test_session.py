@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from executor_ssh_sshd import PASSWORD, until
+from executor_ssh_sshd import PASSWORD
 
 from myx_executor.domain.ssh import RemoteFailed, RemoteTimeout, SessionLost
+from myx_testkit.wait import until
 
 LOGINS = ["root", "nopass", "withpass"]
 
@@ -122,8 +123,8 @@ async def test_a_host_that_allows_few_sessions(connector, own_sshd):
 async def test_lost_connection_is_an_error_of_its_own(connector, own_sshd):
     own_sshd.start()
     async with connector.session([own_sshd.hop()]) as session:
-        task = asyncio.create_task(session.run("sleep 60"))
-        await asyncio.sleep(0.5)
+        task = asyncio.create_task(session.run("sleep 65"))
+        await until(lambda: running("sleep 65"))
         for pid in subprocess.run(
             ["pgrep", "-P", str(own_sshd.process.pid)], capture_output=True, text=True, check=True
         ).stdout.split():
