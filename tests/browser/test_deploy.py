@@ -134,5 +134,10 @@ def test_a_failed_deployment_says_why_and_what_helps_and_is_run_again_as_a_new_o
     second = wait_final(rest, "/deployments/" + page.url.rsplit("/", 1)[1], PLAYED_WITHIN_MS / 1000)
     assert (second["status"], second["retry_of"]) == ("success", first)
     state(page, "success")
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run again").click()
+    page.wait_for_url(lambda url: not url.endswith((first, second["id"])), timeout=WITHIN_MS)
+    third = wait_final(rest, "/deployments/" + page.url.rsplit("/", 1)[1], PLAYED_WITHIN_MS / 1000)
+    assert third["retry_of"] == second["id"]
     page.goto("/deployments?status=failed&server=host")
     expect(page.get_by_role("table", name="Deployments").get_by_role("link").first).to_be_visible(timeout=WITHIN_MS)

@@ -2,10 +2,11 @@ import { Modal, PasswordInput, SegmentedControl, Stack, Textarea, TextInput } fr
 import { useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { newIdempotencyKey, request } from '@/api/client';
+import { request } from '@/api/client';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { FormButtons } from '@/ui/FormButtons';
 import { useAttempt } from '@/ui/useAttempt';
+import { useIdempotencyKey } from '@/ui/useIdempotencyKey';
 
 /** A login to be shared. What is typed here leaves with the request and stays nowhere in the page. */
 export function NewCredential({ onClose }: { onClose: () => void }) {
@@ -18,15 +19,14 @@ export function NewCredential({ onClose }: { onClose: () => void }) {
   const [passphrase, setPassphrase] = useState('');
   const [sudo, setSudo] = useState('');
   const { busy, error, said, attempt } = useAttempt();
+  const keyOf = useIdempotencyKey();
   const add = async () => {
     const proof =
       kind === 'password'
         ? { password: secret }
         : { private_key: `${secret.trim()}\n`, ...(passphrase === '' ? {} : { passphrase }) };
-    await request('POST', '/credentials', {
-      body: { name: name.trim(), secret: { ...proof, user: user.trim(), ...(sudo === '' ? {} : { sudo_password: sudo }) } },
-      headers: { 'Idempotency-Key': newIdempotencyKey() },
-    });
+    const body = { name: name.trim(), secret: { ...proof, user: user.trim(), ...(sudo === '' ? {} : { sudo_password: sudo }) } };
+    await request('POST', '/credentials', { body, headers: keyOf(body) });
     await queries.invalidateQueries({ queryKey: ['credentials'] });
     onClose();
   };

@@ -2,7 +2,7 @@ import { Button, Modal, PasswordInput, Skeleton, Stack, Text } from '@mantine/co
 import { useNavigate, useParams } from '@tanstack/react-router';
 import { lazy, Suspense, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { newIdempotencyKey, request } from '@/api/client';
+import { request } from '@/api/client';
 import { useMay } from '@/api/session';
 import type { Deployment } from '@/api/types';
 import { ErrorNote } from '@/ui/ErrorNote';
@@ -13,6 +13,7 @@ import { StateBadge, StateStory } from '@/ui/StateBadge';
 import { isFinal, standingOf } from '@/ui/states';
 import { Duration, Time } from '@/ui/Time';
 import { useAttempt } from '@/ui/useAttempt';
+import { useIdempotencyKey } from '@/ui/useIdempotencyKey';
 import { Cancel } from '../work/Cancel';
 import { Changes } from '../work/Changes';
 import { deploymentName } from '../work/describe';
@@ -52,7 +53,7 @@ export function DeploymentPage() {
       actions={
         <>
           <Cancel noun="deployments" id={thing.id} status={thing.status} onChange={take} />
-          <Retry deployment={thing} />
+          <Retry key={thing.id} deployment={thing} />
         </>
       }
     >
@@ -138,16 +139,14 @@ function Retry({ deployment }: { deployment: Deployment }) {
   const may = useMay('operator');
   const [opened, setOpened] = useState(false);
   const [secrets, setSecrets] = useState<Record<string, string>>({});
-  const [key] = useState(newIdempotencyKey);
+  const keyOf = useIdempotencyKey();
   const { busy, error, attempt } = useAttempt();
   if (!may || !isFinal(deployment.status)) return null;
   const names = deployment.secret_var_names;
   const start = () =>
     attempt(async () => {
-      const made = await request<Deployment>('POST', `/deployments/${deployment.id}/retry`, {
-        body: { secret_vars: secrets },
-        headers: { 'Idempotency-Key': key },
-      });
+      const body = { secret_vars: secrets };
+      const made = await request<Deployment>('POST', `/deployments/${deployment.id}/retry`, { body, headers: keyOf(body) });
       setOpened(false);
       void navigate({ to: '/deployments/$deploymentId', params: { deploymentId: made.id } as never });
     });

@@ -2,13 +2,14 @@ import { Button, Checkbox, Modal, NumberInput, PasswordInput, Stack, Text, TextI
 import { useNavigate } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { newIdempotencyKey, request } from '@/api/client';
+import { request } from '@/api/client';
 import { useMay } from '@/api/session';
 import type { Job } from '@/api/types';
 import { isFinalJob } from '@/streams/job';
 import { Confirm } from '@/ui/Confirm';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { useAttempt } from '@/ui/useAttempt';
+import { useIdempotencyKey } from '@/ui/useIdempotencyKey';
 import { secretsOf } from '../work/describe';
 
 type Dialog = 'cancel' | 'retry' | 'concurrency' | null;
@@ -126,7 +127,7 @@ function Retry({ job, onClose }: Omit<DialogProps, 'onChange'>) {
   const present = [...AGAIN, ...PERHAPS].filter((status) => (job.counts[status as keyof typeof job.counts] ?? 0) > 0);
   const [statuses, setStatuses] = useState(present.filter((status) => AGAIN.includes(status)));
   const [secrets, setSecrets] = useState<Record<string, string>>({});
-  const [key] = useState(newIdempotencyKey);
+  const keyOf = useIdempotencyKey();
   if (present.length === 0) {
     return (
       <Modal opened onClose={onClose} title={t('action.retry')} centered>
@@ -135,10 +136,8 @@ function Retry({ job, onClose }: Omit<DialogProps, 'onChange'>) {
     );
   }
   const start = async () => {
-    const made = await request<Job>('POST', `/jobs/${job.id}/retry`, {
-      body: { statuses, secrets },
-      headers: { 'Idempotency-Key': key },
-    });
+    const body = { statuses, secrets };
+    const made = await request<Job>('POST', `/jobs/${job.id}/retry`, { body, headers: keyOf(body) });
     void navigate({ to: '/jobs/$jobId', params: { jobId: made.id } as never });
   };
   return (

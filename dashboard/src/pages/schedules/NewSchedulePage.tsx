@@ -2,12 +2,13 @@ import { Alert, Button, Group, Paper, Stack, TextInput, Title } from '@mantine/c
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { newIdempotencyKey, request } from '@/api/client';
+import { request } from '@/api/client';
 import { useMay } from '@/api/session';
 import type { Schedule } from '@/api/types';
 import { EmptyState } from '@/ui/EmptyState';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { Page } from '@/ui/Page';
+import { useIdempotencyKey } from '@/ui/useIdempotencyKey';
 import { prefilled } from '../run/RunPage';
 import { toJob } from '../work/form';
 import { HowFields } from '../work/HowFields';
@@ -25,7 +26,7 @@ export function NewSchedulePage() {
   const { validate, ...bound } = useWorkForm(prefilled(useSearch({ strict: false }) as Search));
   const [name, setName] = useState('');
   const [when, setWhen] = useState<When>({ cron: '30 2 * * *', timeZone: ownZone(), missed: 'skip', overlap: 'skip' });
-  const [key, setKey] = useState(newIdempotencyKey);
+  const keyOf = useIdempotencyKey();
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   if (!useMay('operator')) {
@@ -40,22 +41,19 @@ export function NewSchedulePage() {
     setBusy(true);
     setError(null);
     const { expected_targets_sha256: _, ...job } = toJob(bound.form);
+    const body = {
+      name: name.trim(),
+      cron: when.cron.trim(),
+      time_zone: when.timeZone,
+      missed: when.missed,
+      overlap: when.overlap,
+      work: { job },
+    };
     try {
-      const made = await request<Schedule>('POST', '/schedules', {
-        body: {
-          name: name.trim(),
-          cron: when.cron.trim(),
-          time_zone: when.timeZone,
-          missed: when.missed,
-          overlap: when.overlap,
-          work: { job },
-        },
-        headers: { 'Idempotency-Key': key },
-      });
+      const made = await request<Schedule>('POST', '/schedules', { body, headers: keyOf(body) });
       void navigate({ to: '/schedules/$schedule', params: { schedule: made.name } as never });
     } catch (failure) {
       setError(failure);
-      setKey(newIdempotencyKey());
       setBusy(false);
     }
   };

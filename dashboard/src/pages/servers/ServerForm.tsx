@@ -2,11 +2,12 @@ import { Button, Group, NativeSelect, Paper, PasswordInput, SegmentedControl, Si
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, useId, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { newIdempotencyKey, type PageOf, request } from '@/api/client';
+import { type PageOf, request } from '@/api/client';
 import { useMay } from '@/api/session';
 import type { Credential, Server } from '@/api/types';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { useAttempt } from '@/ui/useAttempt';
+import { useIdempotencyKey } from '@/ui/useIdempotencyKey';
 import { EMPTY, type Login, requestOf, type ServerFields } from './newServer';
 
 /** Address, login and labels of a new server. The secrets leave the page with the request and are kept nowhere in it. */
@@ -14,21 +15,17 @@ export function ServerForm({ onAdded }: { onAdded: (name: string) => void }) {
   const { t } = useTranslation('add_server');
   const queries = useQueryClient();
   const [fields, setFields] = useState<ServerFields>(EMPTY);
-  const [key, setKey] = useState(newIdempotencyKey);
+  const keyOf = useIdempotencyKey();
   const { busy, error, said, attempt } = useAttempt();
   const set = (name: keyof ServerFields) => (event: { currentTarget: { value: string } }) => {
     const { value } = event.currentTarget;
     setFields((before) => ({ ...before, [name]: value }));
-    // Other words are another request: the old key would be refused for it.
-    setKey(newIdempotencyKey());
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
     void attempt(async () => {
-      const server = await request<Server>('POST', '/servers', {
-        body: requestOf(fields),
-        headers: { 'Idempotency-Key': key },
-      });
+      const body = requestOf(fields);
+      const server = await request<Server>('POST', '/servers', { body, headers: keyOf(body) });
       await queries.invalidateQueries({ queryKey: ['servers'] });
       onAdded(server.name);
     });

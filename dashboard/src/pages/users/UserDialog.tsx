@@ -2,12 +2,13 @@ import { Button, Group, Modal, PasswordInput, SegmentedControl, Stack, Switch, T
 import { useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { newIdempotencyKey, request } from '@/api/client';
+import { request } from '@/api/client';
 import type { Grant, User } from '@/api/types';
 import { Confirm } from '@/ui/Confirm';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { FormButtons } from '@/ui/FormButtons';
 import { useAttempt } from '@/ui/useAttempt';
+import { useIdempotencyKey } from '@/ui/useIdempotencyKey';
 import { GrantsInput } from './GrantsInput';
 
 /** A new user, or one that is changed: refused when somebody else changed it meanwhile. */
@@ -21,15 +22,14 @@ export function UserDialog({ user, onClose }: { user: User | null; onClose: () =
   const [disabled, setDisabled] = useState(user?.disabled ?? false);
   const [grants, setGrants] = useState<Grant[]>(user?.grants ?? [{ role: 'viewer', selector: 'all' }]);
   const { busy, error, said, attempt } = useAttempt();
+  const keyOf = useIdempotencyKey();
   const [removing, setRemoving] = useState(false);
   const save = async () => {
     const secret = password === '' ? {} : { password };
-    if (user === null)
-      await request('POST', '/users', {
-        body: { name: name.trim(), display_name: display, kind, grants, ...secret },
-        headers: { 'Idempotency-Key': newIdempotencyKey() },
-      });
-    else
+    if (user === null) {
+      const body = { name: name.trim(), display_name: display, kind, grants, ...secret };
+      await request('POST', '/users', { body, headers: keyOf(body) });
+    } else
       await request('PATCH', `/users/${user.id}`, {
         body: { display_name: display, grants, disabled, ...secret },
         headers: { 'If-Match': `"${user.etag}"` },
