@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { innerAddress } from '@/pages/login/address';
 import { parseLabels, formatLabels, requestOf, EMPTY } from '@/pages/servers/newServer';
 import { browserOf } from '@/pages/sessions/browser';
-import { nounsOf } from '@/api/live';
+import { nounsOf } from '@/api/refresher';
 import type { AuditEntry } from '@/api/types';
 import { headOf, onWhat } from '@/pages/audit/entry';
 import { mayRenew } from '@/shell/renewal';

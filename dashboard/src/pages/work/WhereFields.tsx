@@ -4,7 +4,8 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { type PageOf, request } from '@/api/client';
-import type { JobPreview, Server } from '@/api/types';
+import type { Server } from '@/api/types';
+import { useTargets } from '@/ui/matches';
 import { SelectorInput } from '@/ui/SelectorInput';
 import type { Bound } from './fields';
 
@@ -28,7 +29,7 @@ export function WhereFields(bound: Bound) {
       />
       {form.where === 'selector' ? (
         <>
-          <SelectorInput value={form.selector} onChange={(selector) => set({ selector })} description={t('where.selector_hint')} />
+          <SelectorInput toRun value={form.selector} onChange={(selector) => set({ selector })} description={t('where.selector_hint')} />
           {wrong.selector && (
             <Text size="xs" c="var(--mantine-color-error)">
               {t(wrong.selector)}
@@ -46,15 +47,7 @@ export function WhereFields(bound: Bound) {
 /** Names of the servers that a selector means now. */
 function Matched({ selector }: { selector: string }) {
   const { t } = useTranslation('work');
-  const [settled] = useDebouncedValue(selector.trim(), 250);
-  const preview = useQuery({
-    queryKey: ['jobs', 'preview', settled],
-    enabled: settled !== '',
-    retry: false,
-    staleTime: 5000,
-    queryFn: ({ signal }) => request<JobPreview>('POST', '/jobs/preview', { body: { selector: settled }, signal }),
-  });
-  const targets = settled === '' || preview.error ? [] : (preview.data?.targets ?? []);
+  const targets = useTargets(selector);
   if (targets.length === 0) return null;
   return (
     <Text size="sm" c="dimmed" data-testid="matched" style={{ overflowWrap: 'anywhere' }}>
