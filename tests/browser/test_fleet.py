@@ -106,6 +106,7 @@ def test_labels_are_changed_and_a_change_of_somebody_else_is_not_overwritten(pag
     expect(page.get_by_label("Labels")).to_have_value("by=somebody\nrole=web")
     page.get_by_label("Labels").fill("role=web\nenv=test")
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("dialog")).not_to_be_visible()
     expect(page.get_by_text("env=test")).to_be_visible()
     assert rest.get("/servers/web-2")["labels"] == {"role": "web", "env": "test"}
     rest.patch("/servers/web-2", {"labels": {"role": "web"}})
