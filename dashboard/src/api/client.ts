@@ -160,8 +160,8 @@ export async function allPages<T>(
       signal,
     });
     items.push(...page.items);
-    onPage?.(items);
     token = page.next_page_token;
+    if (token !== null) onPage?.(items);
   }
   return items;
 }

@@ -3,11 +3,15 @@ import { keepPreviousData, queryOptions } from '@tanstack/react-query';
 import { allPages, request } from './client';
 import type { Agent, HeartbeatStatus, Server, Status } from './types';
 
-/** Beyond this many a list is read page by page, and shown as it comes. */
+/** All servers that a selector matches. They are shown as they come when nothing is there to be shown meanwhile. */
 export const serverList = (selector: string) =>
   queryOptions({
     queryKey: ['servers', 'list', selector],
-    queryFn: ({ signal }) => allPages<Server>('/servers', { selector }, signal),
+    queryFn: ({ client, queryKey, signal }) => {
+      const isFirst = client.getQueryData(queryKey) === undefined;
+      const show = (soFar: Server[]) => client.setQueryData<Server[]>(queryKey, [...soFar]);
+      return allPages<Server>('/servers', { selector }, signal, isFirst ? show : undefined);
+    },
     placeholderData: keepPreviousData,
   });
 

@@ -50,7 +50,7 @@ export function ServersPage() {
     <Page
       title={t('title')}
       description={
-        list.data && t('shown', { count: servers.length, number: count(servers.length, i18n.language) })
+        list.data && t('shown', { count: servers.length, number: count(servers.length, i18n.language) }) + (list.isFetching ? ' …' : '')
       }
       actions={admin && <ButtonLink to="/servers/new">{t('add')}</ButtonLink>}
     >
