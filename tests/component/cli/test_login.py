@@ -202,6 +202,13 @@ def test_a_logout_revokes_the_token_and_forgets_it(gateway, bare):
     assert bare("logout").returncode == 125
 
 
+def test_logins_within_one_second_give_their_tokens_different_names(gateway, bare):
+    for number in range(3):
+        log_in(bare, gateway, "--context", f"c{number}")
+    names = [asked.json()["name"] for asked in gateway.posts("/tokens")]
+    assert len({name.rpartition(", ")[2] for name in names}) == 3, names
+
+
 def test_a_logout_says_what_counts_from_then_on(gateway, bare):
     log_in(bare, gateway, "--context", "prod")
     log_in(bare, gateway, "--context", "test")

@@ -97,9 +97,10 @@ def _typed_token() -> str:
 def _with_password(endpoint: Endpoint, arguments: Namespace, place: _Place) -> Context:
     user = arguments.user or _typed_user(place.before.user if place.before else "")
     password = from_stdin("--password-stdin") if arguments.password_stdin else ask("password", _NO_TERMINAL)
-    # A name is given once only; this one tells which machine to look at, and when it logged in.
+    # A name is given once only; this one tells which machine to look at, and when it logged in. Two may in one second.
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    content: Document = {"name": arguments.token_name or f"myx on {socket.gethostname()}, {when} UTC"}
+    made_up = f"myx on {socket.gethostname()}, {when} UTC, {os.urandom(3).hex()}"
+    content: Document = {"name": arguments.token_name or made_up}
     wished = {"role": arguments.role, "selector": arguments.selector, "expires_in_s": arguments.expires_in}
     content |= {name: value for name, value in wished.items() if value is not None}
     client = Client(endpoint)

@@ -117,7 +117,6 @@ class Standalone:
             async with asyncio.timeout(START_WITHIN_S):
                 await _together(
                     self._start_child(services.nats()),
-                    self._start_child(services.gateway()),
                     self._start_with_database(services),
                     self._start_agent(services),
                 )
@@ -134,18 +133,15 @@ class Standalone:
             self._migrate_and_start("registry", names, services, services.registry()),
             self._migrate_and_start("executor", names, services, services.executor()),
             self._migrate_and_start("heartbeat", names, services, services.heartbeat()),
-            self._migrate("gateway", names, services),
+            self._migrate_and_start("gateway", names, services, services.gateway()),
         )
         if names:
             await asyncio.to_thread(mark_migrated, cluster, port, names)
 
     async def _migrate_and_start(self, name: str, unmigrated: list[str], services: Services, service: Service) -> None:
-        await self._migrate(name, unmigrated, services)
-        await self._start_child(service)
-
-    async def _migrate(self, name: str, unmigrated: list[str], services: Services) -> None:
         if name in unmigrated:
             await self._step(f"migrate-{name}", *services.migrate(name))
+        await self._start_child(service)
 
     async def _start_agent(self, services: Services) -> None:
         """Start the agent with last time's identity at once, and with the registry's when that is another."""
