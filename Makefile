@@ -1,7 +1,7 @@
 # The face of the workspace: every target works on a machine that has only Python >= 3.11 and make.
 PYTHON ?= python3
 VENV := .venv
-# Which of bench/: first_light, fan_out, log_ingest, heartbeats, log_table, idle, observing, gateway_load, audit_cost.
+# Which of bench/: first_light, fan_out, log_ingest, heartbeats, log_table, idle, observing, gateway_load, audit_cost, dashboard.
 BENCH ?= first_light
 BIN := $(VENV)/bin
 PACKAGES := protos kit services/registry services/heartbeat services/executor services/gateway agent cli client deploy/agent deploy/standalone

@@ -160,12 +160,13 @@ def test_a_full_disk_fails_the_upgrade_and_nothing_else(host_lab, sources, tmp_p
         machine.begin_upgrade(good(sources), "room")
         until_sync(lambda: host.exec("ls -A /opt/myx-agent/releases").stdout.count("parts"), 60, interval_s=0.05)
         host.fill_disk()
-        end = machine.wait_for("room", "failed", "switched")
+        end = machine.wait_for("room", "failed", "switched", "reverted")
         host.free_disk()
         if end["state"] == "switched":  # the disk filled up when all was done
             machine.host.exec(f"{GUARD} revert room x")
         else:
-            # Where it struck: while the files were copied, or the new agent's first command had no room for its output.
+            # Where it struck: while the files were copied, or the new agent's first command had no room for its output
+            # (and the old one is back).
             assert any(word in end["reason"] for word in ("room", "space", "disk is nearly full")), end["reason"]
         assert machine.run("echo sound") == (0, "sound\n")
         host.fill_disk(leave_mb=300)
