@@ -96,6 +96,17 @@ async def test_what_was_refused_leaves_an_entry_and_what_only_reads_leaves_none(
     ]
 
 
+async def test_whatever_is_sent_for_names_is_refused_with_an_entry(gateway: Any, backend: Any) -> None:
+    for number, wrong in enumerate([True, 5, 0.5, {"a": 1}, [["b"], 1, None], "text"]):
+        for path in ("servers/pause", "servers/resume", "servers", "commands", "users", "jobs", "tokens"):
+            headers = {"X-Request-Id": f"wrong-{number}"}
+            body = {"servers": wrong, "server": wrong, "name": wrong, "grants": wrong, "work": wrong, "ssh": wrong}
+            async with gateway.http.post(f"/api/v1/{path}", json=body, headers=headers) as answer:
+                assert answer.status in {400, 422}, (path, wrong, await answer.text())
+            (entry,) = [one for one in await trail(gateway) if one["request_id"] == headers["X-Request-Id"]][:1]
+            assert (entry["result"], entry["status"]) == ("refused", answer.status)
+
+
 async def test_a_json_rpc_call_leaves_the_same_entry(gateway: Any, backend: Any) -> None:
     call = {"jsonrpc": "2.0", "id": 1, "method": "commands.run", "params": {"server": "web-1", "command": "uptime"}}
     before = (await trail(gateway))[0]["seq"] if await trail(gateway) else 0

@@ -190,7 +190,9 @@ async def note(store: AuditStore, entry: Entry) -> None:
 
 def _targets(entry: Entry, path_params: Mapping[str, str]) -> list[str]:
     """The servers that a request names, and the user that it makes; the handler adds those that it finds."""
-    named = [path_params.get("server"), entry.details.get("server"), *(entry.details.get("servers") or ())]
+    # The body is as it was sent, whatever should be in it.
+    servers = entry.details.get("servers")
+    named = [path_params.get("server"), entry.details.get("server"), *(servers if isinstance(servers, list) else ())]
     if entry.operation in {"servers.create", "users.create"}:
         named.append(entry.details.get("name"))
     return list(dict.fromkeys(name for name in named if isinstance(name, str) and name))
