@@ -6,9 +6,7 @@ How long until its servers are listed, sorted and counted, and what a reading of
 import argparse
 import asyncio
 import contextlib
-import os
 import secrets
-import shutil
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -22,8 +20,8 @@ from bench.calls import settled
 from bench.cluster import Cluster, cluster
 from bench.seed import seed
 from bench.simulator.fleet import SimulatedFleet
+from myx_testkit import chromium
 
-_CHROMIUM = os.environ.get("MYX_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 _WITHIN_MS = 120_000
 _PASSWORD = secrets.token_urlsafe(16)
 
@@ -43,8 +41,8 @@ async def add_admin(myx: Cluster) -> None:
 async def signed_in(myx: Cluster) -> AsyncIterator[Page]:
     """A page of that user's browser."""
     async with async_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info"]
-        browser = await driver.chromium.launch(executable_path=_CHROMIUM, args=arguments)
+        arguments = (*chromium.ARGUMENTS, "--enable-precise-memory-info")
+        browser = await driver.chromium.launch(executable_path=chromium.PATH, args=arguments)
         page = await browser.new_page(base_url=myx.url, locale="en-US", viewport={"width": 1280, "height": 820})
         page.set_default_timeout(_WITHIN_MS)
         await page.goto("/login")

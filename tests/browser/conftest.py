@@ -1,8 +1,8 @@
 """A real Chromium in front of a real MyX with real agents."""
 
+import contextlib
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,23 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from myx_testkit.rest import Rest
+from myx_testkit import chromium
+from myx_testkit.rest import Refused, Rest
 from myx_testkit.standalone import Standalone
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-CHROMIUM = os.environ.get("MYX_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 BUILD_WITHIN_S = 600
 # A loaded machine draws slowly; nothing here waits that long where all is well.
 WITHIN_MS = 30_000
@@ -49,7 +40,7 @@ def _skip(reason: str) -> None:
 @pytest.fixture(scope="session")
 def dashboard() -> None:
     """The dashboard of this checkout is built into the gateway."""
-    if not Path(CHROMIUM).exists():
+    if not Path(chromium.PATH).exists():
         _skip("there is no Chromium here (Debian: apt-get install chromium, or MYX_CHROMIUM=/path)")
     argv = [sys.executable, str(ROOT / "dashboard/build.py")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=BUILD_WITHIN_S, check=False)
@@ -62,7 +53,7 @@ def browser() -> Iterator["playwright.Browser"]:
     """Chromium, for the tests of one file: its event loop would disturb the asynchronous tests of others."""
     playwright.expect.set_options(timeout=WITHIN_MS)
     with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        launched = driver.chromium.launch(executable_path=chromium.PATH, args=chromium.ARGUMENTS)
         yield launched
         launched.close()
 
@@ -138,6 +129,22 @@ def page(admin: Visitor) -> "playwright.Page":
 def rest(myx: Standalone) -> Rest:
     """The public API with the token of the installation."""
     return Rest(myx.port, myx.home.token)
+
+
+@pytest.fixture
+def new_name(rest: Rest) -> Iterator[Callable[[str, str], str]]:
+    """`new_name("users", "p")`: a name there that nobody has; what was called so is gone behind the test."""
+    given: list[str] = []
+
+    def make(collection: str, prefix: str) -> str:
+        name = f"{prefix}-{secrets.token_hex(4)}"
+        given.append(f"/{collection}/{name}")
+        return name
+
+    yield make
+    for path in given:
+        with contextlib.suppress(Refused):
+            rest.delete(path)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect, sync_playwright
 
+from myx_testkit import chromium
 from myx_testkit.agent import RealAgent
 from myx_testkit.bundle import agent_bundle
 from myx_testkit.joined import join
@@ -21,7 +22,6 @@ from myx_testkit.rest import Rest
 from myx_testkit.standalone import Standalone
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = "/usr/bin/chromium"
 SERVERS = {
     "web-1": {"role": "web", "env": "prod"},
     "web-2": {"role": "web", "env": "prod"},
@@ -156,7 +156,7 @@ def shoot(myx: Standalone, places: dict[str, str], scheme: str, arguments: Any) 
     """A picture of each place."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = driver.chromium.launch(executable_path=chromium.PATH, args=chromium.ARGUMENTS)
         context = browser.new_context(
             base_url=f"http://127.0.0.1:{myx.port}",
             color_scheme=scheme,

@@ -1,8 +1,7 @@
 """Users, tokens, sessions and shared logins by the forms of the dashboard."""
 
-import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,12 +12,9 @@ from myx_testkit.standalone import Standalone
 
 
 @pytest.fixture
-def person(rest: Rest) -> Iterator[str]:
-    """A name for a user, who is gone behind the test."""
-    name = f"p-{secrets.token_hex(4)}"
-    yield name
-    with contextlib.suppress(Refused):
-        rest.delete(f"/users/{name}")
+def person(new_name: Callable[[str, str], str]) -> str:
+    """A name for a user."""
+    return new_name("users", "p")
 
 
 def row(page: Page, table: str, text: str) -> Locator:

@@ -1,28 +1,23 @@
 """Schedules in the dashboard."""
 
-import contextlib
-import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from myx_testkit.rest import Refused, Rest
+from myx_testkit.rest import Rest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from work_pages import WITHIN_MS, state
 
 
 @pytest.fixture
-def name(rest: Rest) -> Iterator[str]:
-    """A name for a schedule, which is gone behind the test."""
-    chosen = f"nightly-{secrets.token_hex(3)}"
-    yield chosen
-    with contextlib.suppress(Refused):
-        rest.delete(f"/schedules/{chosen}")
+def name(new_name: Callable[[str, str], str]) -> str:
+    """A name for a schedule."""
+    return new_name("schedules", "nightly")
 
 
 def add(rest: Rest, name: str, **more: Any) -> None:

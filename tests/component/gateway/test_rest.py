@@ -1,10 +1,13 @@
 """Each route: what reaches the service behind, and what comes back."""
 
+import asyncio
 import base64
 from typing import Any
 
+import aiohttp
 import pytest
 
+from myx_gateway.api import status as status_api
 from myx_kit.errors import Aborted, Unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -180,6 +183,16 @@ async def test_status_counts_servers_and_says_which_service_is_away(gateway: Any
     async with gateway.http.get("/api/v1/status") as answer:
         status = await answer.json()
     assert (status["servers"], status["paused"]) == (None, None)
+
+
+async def test_a_registry_that_hangs_keeps_the_status_from_nobody(
+    gateway: Any, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_api, "_COUNT_DEADLINE_S", 0.1)
+    backend.holds["CountServers"] = asyncio.Event()
+    async with gateway.http.get("/api/v1/status", timeout=aiohttp.ClientTimeout(total=5)) as answer:
+        status = await answer.json()
+    assert (status["servers"], status["services"]["registry"]) == (None, "ok")
 
 
 async def test_servers_are_counted_by_status(gateway: Any, backend: Any) -> None:

@@ -7,6 +7,7 @@ import { ApiError, newIdempotencyKey, request } from '@/api/client';
 import type { Job, JobPreview, JobTarget } from '@/api/types';
 import { type Column, DataTable } from '@/ui/DataTable';
 import { ErrorNote } from '@/ui/ErrorNote';
+import { useAttempt } from '@/ui/useAttempt';
 import { commandLine } from '../work/describe';
 import { options, place, toJob, type WorkForm } from '../work/form';
 import classes from '../work/work.module.css';
@@ -21,8 +22,7 @@ export function Review({ form, onClose }: ReviewProps) {
   const { t } = useTranslation('work');
   const navigate = useNavigate();
   const [key, setKey] = useState(newIdempotencyKey);
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
+  const { busy, error, attempt, forget } = useAttempt();
   const preview = useQuery({
     queryKey: ['jobs', 'review', key],
     retry: false,
@@ -31,23 +31,17 @@ export function Review({ form, onClose }: ReviewProps) {
       request<JobPreview>('POST', '/jobs/preview', { body: { ...place(form), options: options(form) }, signal }),
   });
   const again = () => {
-    setError(null);
+    forget();
     setKey(newIdempotencyKey());
   };
-  const start = async (sha256: string) => {
-    setBusy(true);
-    setError(null);
-    try {
+  const start = (sha256: string) =>
+    attempt(async () => {
       const job = await request<Job>('POST', '/jobs', {
         body: toJob(form, sha256),
         headers: { 'Idempotency-Key': key },
       });
-      void navigate({ to: '/jobs/$jobId', params: { jobId: job.id } as never });
-    } catch (failure) {
-      setError(failure);
-      setBusy(false);
-    }
-  };
+      await navigate({ to: '/jobs/$jobId', params: { jobId: job.id } as never });
+    });
   const { data } = preview;
   const changed = error instanceof ApiError && error.reason === 'TARGETS_CHANGED';
   return (

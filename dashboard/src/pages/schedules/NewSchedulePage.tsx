@@ -8,6 +8,7 @@ import type { Schedule } from '@/api/types';
 import { EmptyState } from '@/ui/EmptyState';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { Page } from '@/ui/Page';
+import { useAttempt } from '@/ui/useAttempt';
 import { useIdempotencyKey } from '@/ui/useIdempotencyKey';
 import { prefilled } from '../run/RunPage';
 import { toJob } from '../work/form';
@@ -27,8 +28,7 @@ export function NewSchedulePage() {
   const [name, setName] = useState('');
   const [when, setWhen] = useState<When>({ cron: '30 2 * * *', timeZone: ownZone(), missed: 'skip', overlap: 'skip' });
   const keyOf = useIdempotencyKey();
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
+  const { busy, error, attempt } = useAttempt();
   if (!useMay('operator')) {
     return (
       <Page title={t('schedule.new')}>
@@ -38,8 +38,6 @@ export function NewSchedulePage() {
   }
   const add = async () => {
     if (!validate()) return;
-    setBusy(true);
-    setError(null);
     const { expected_targets_sha256: _, ...job } = toJob(bound.form);
     const body = {
       name: name.trim(),
@@ -49,13 +47,10 @@ export function NewSchedulePage() {
       overlap: when.overlap,
       work: { job },
     };
-    try {
+    await attempt(async () => {
       const made = await request<Schedule>('POST', '/schedules', { body, headers: keyOf(body) });
-      void navigate({ to: '/schedules/$schedule', params: { schedule: made.name } as never });
-    } catch (failure) {
-      setError(failure);
-      setBusy(false);
-    }
+      await navigate({ to: '/schedules/$schedule', params: { schedule: made.name } as never });
+    });
   };
   return (
     <Page title={t('schedule.new')} description={t('schedule.about')}>

@@ -1,13 +1,13 @@
 import { Button, Code, Group, Loader, Paper, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { newIdempotencyKey, request } from '@/api/client';
+import { request } from '@/api/client';
 import type { Deployment, HostKeyState, Server } from '@/api/types';
 import { CopyText } from '@/ui/CopyText';
 import { ErrorNote } from '@/ui/ErrorNote';
-import { useAttempt } from '@/ui/useAttempt';
 import { TextLink } from '@/ui/Link';
+import { useAttempt } from '@/ui/useAttempt';
+import { useIdempotencyKey } from '@/ui/useIdempotencyKey';
 
 const SHOW_KEY = 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub';
 
@@ -15,7 +15,7 @@ const SHOW_KEY = 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub';
 export function HostKeyStep({ server, onStarted }: { server: Server; onStarted: (deployment: string) => void }) {
   const { t } = useTranslation('add_server');
   const path = `/servers/${encodeURIComponent(server.name)}/host-key`;
-  const [key] = useState(newIdempotencyKey);
+  const keyOf = useIdempotencyKey();
   const { busy, error, attempt } = useAttempt();
   const scan = useQuery({
     queryKey: ['host-key', server.name],
@@ -27,10 +27,8 @@ export function HostKeyStep({ server, onStarted }: { server: Server; onStarted: 
   const install = (trust: boolean) =>
     attempt(async () => {
       if (trust && shown) await request('PUT', path, { body: { fingerprint: shown.fingerprint } });
-      const deployment = await request<Deployment>('POST', '/deployments', {
-        body: { server: server.name, kind: 'install_agent' },
-        headers: { 'Idempotency-Key': key },
-      });
+      const body = { server: server.name, kind: 'install_agent' };
+      const deployment = await request<Deployment>('POST', '/deployments', { body, headers: keyOf(body) });
       onStarted(deployment.id);
     });
   return (

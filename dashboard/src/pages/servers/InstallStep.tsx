@@ -1,14 +1,16 @@
 import { Alert, Button, Group, Paper, Skeleton, Stack, Text, Title } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { lazy, Suspense, useEffect, useState } from 'react';
+import { lazy, Suspense, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
-import { newIdempotencyKey, request } from '@/api/client';
+import { request } from '@/api/client';
 import type { Deployment } from '@/api/types';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { ButtonLink } from '@/ui/Link';
 import { StateBadge } from '@/ui/StateBadge';
 import { isFinal, standingOf } from '@/ui/states';
 import { StepList } from '@/ui/StepList';
+import { useAttempt } from '@/ui/useAttempt';
+import { useIdempotencyKey } from '@/ui/useIdempotencyKey';
 
 const LogPanel = lazy(async () => ({ default: (await import('@/terminal/LogPanel')).LogPanel }));
 const ASK_MS = 1000;
@@ -71,19 +73,13 @@ export function InstallStep({ server, deployment, onAgain }: InstallProps) {
 
 function Failed({ install, onAgain }: { install: Deployment; onAgain: (deployment: string) => void }) {
   const { t } = useTranslation('add_server');
-  const [key] = useState(newIdempotencyKey);
-  const [error, setError] = useState<unknown>(null);
-  const again = async () => {
-    try {
-      const next = await request<Deployment>('POST', '/deployments', {
-        body: { server: install.server_name, kind: 'install_agent' },
-        headers: { 'Idempotency-Key': key },
-      });
-      onAgain(next.id);
-    } catch (failure) {
-      setError(failure);
-    }
-  };
+  const keyOf = useIdempotencyKey();
+  const { error, attempt } = useAttempt();
+  const again = () =>
+    attempt(async () => {
+      const body = { server: install.server_name, kind: 'install_agent' };
+      onAgain((await request<Deployment>('POST', '/deployments', { body, headers: keyOf(body) })).id);
+    });
   return (
     <Alert color="red" mt="md" title={t('failed.title')}>
       <Text size="sm" style={{ overflowWrap: 'anywhere' }}>

@@ -20,6 +20,9 @@ from myx_gateway.schemas.ssh import NewSsh
 
 router = OperationRouter(tags=["servers"])
 
+SelectorQuery = Annotated[
+    str, Query(max_length=MAX_SELECTOR, description="Only those that match, as `env=prod and os=debian`.")
+]
 # A check makes four tries of a call to an agent, with waits between them.
 _CHECK_DEADLINE_S = 150.0
 
@@ -28,9 +31,7 @@ _CHECK_DEADLINE_S = 150.0
 async def list_servers(
     clients: ClientsDep,
     access: AccessDep,
-    selector: Annotated[
-        str, Query(max_length=MAX_SELECTOR, description="Only those that match, as `env=prod and os=debian`.")
-    ] = "",
+    selector: SelectorQuery = "",
     page_size: PageSize = 100,
     page_token: PageToken = "",
 ) -> ServerPage:
@@ -47,7 +48,7 @@ async def list_servers(
 async def count_servers(
     clients: ClientsDep,
     access: AccessDep,
-    selector: Annotated[str, Query(max_length=MAX_SELECTOR, description="Only those that match.")] = "",
+    selector: SelectorQuery = "",
 ) -> ServerCounts:
     """How many servers there are, or match a selector, and in which state."""
     request = registry.CountServersRequest(selector=await access.narrow(selector))

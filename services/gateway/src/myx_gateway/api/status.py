@@ -16,6 +16,8 @@ from myx_kit.errors import MyxError
 router = OperationRouter(tags=["status"])
 
 VERSION: Final = version("myx-gateway")
+# Whether MyX is well is asked when it may not be: rather no numbers than a late answer.
+_COUNT_DEADLINE_S: Final = 5.0
 
 
 @router.operation("status.get")
@@ -38,7 +40,8 @@ async def get_status(clients: ClientsDep, access: AccessDep) -> Status:
 
 
 async def _count(clients: Clients, selector: str) -> ServerCounts | None:
+    request = registry.CountServersRequest(selector=selector)
     try:
-        return convert.counts(await clients.servers.CountServers(registry.CountServersRequest(selector=selector)))
+        return convert.counts(await clients.servers.CountServers(request, timeout=_COUNT_DEADLINE_S))
     except MyxError:
         return None

@@ -12,7 +12,7 @@ from myx_kit.ids import new_id
 from myx_kit.pagination import clamp
 from myx_registry.domain import host_keys
 from myx_registry.domain.maintenance import maintenance_held
-from myx_registry.domain.selector import All
+from myx_registry.domain.selector import All, Selector
 from myx_registry.domain.selector_parser import parse
 from myx_registry.domain.servers import Server, ServerChange, ServerCounts, ServerDraft, ServerView
 from myx_registry.domain.ssh import SshSettings
@@ -82,7 +82,7 @@ class Servers:
 
         Raises InvalidArgument `PAGE_TOKEN_INVALID`, `SELECTOR_INVALID`.
         """
-        tree = parse(selector) if selector else All()
+        tree = _tree(selector)
         # A page is of one list.
         kind = f"{_KIND}:{hashlib.sha256(selector.encode()).hexdigest()[:12]}" if selector else _KIND
         after = cursor(page_token, kind)
@@ -94,7 +94,7 @@ class Servers:
 
     async def count(self, selector: str) -> ServerCounts:
         """How many servers a selector matches, all without one. Raises InvalidArgument `SELECTOR_INVALID`."""
-        tree = parse(selector) if selector else All()
+        tree = _tree(selector)
         async with self._uow.begin() as connection:
             return await servers.count_servers(connection, tree)
 
@@ -187,6 +187,10 @@ class Servers:
         if (server.spec.name, server.spec.address) != (before.spec.name, before.spec.address):
             await agents.advance_revision(connection, server.id)
         await self._outbox.add(connection, "server", "updated", str(server.id), events.server_updated(server))
+
+
+def _tree(selector: str) -> Selector:
+    return parse(selector) if selector else All()
 
 
 async def _view(connection: Connection, reference: str | UUID) -> ServerView:
