@@ -238,6 +238,19 @@ class Client:
     async def status(self, command_id):
         return (await self.get(command_id)).status
 
+    async def in_state(self, command_id, status):
+        """The command as soon as it is in this state."""
+
+        async def there():
+            command = await self.get(command_id)
+            return command if command.status == status else None
+
+        return await until(there, 30)
+
+    async def running(self, command_id):
+        """Waits until the agent has begun it: then its replica has no room for it any more."""
+        return await self.in_state(command_id, command_pb2.COMMAND_STATUS_RUNNING)
+
     async def follow(self, command_id, offset=0, *, follow=True, timeout_s=60):
         """Yields the responses of FollowLog."""
         request = command_service_pb2.FollowLogRequest(command_id=command_id, offset=offset, follow=follow)

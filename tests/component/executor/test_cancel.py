@@ -8,22 +8,13 @@ import pytest
 
 from myx.executor.v1 import command_pb2 as pb
 from myx_kit.errors import InvalidArgument
-from myx_testkit.wait import until
 
 PYTHON = sys.executable
 
 
-async def running(client, command_id):
-    await until(lambda: _is(client, command_id, pb.COMMAND_STATUS_RUNNING))
-
-
-async def _is(client, command_id, status):
-    return await client.status(command_id) == status
-
-
 async def test_a_running_command_is_cancelled_when_the_agent_has_proved_it(client, agent):
     command = await client.shell(agent.name, "echo begun; sleep 60")
-    await running(client, command.id)
+    await client.running(command.id)
     asked = await client.cancel(command.id)
     assert asked.status == pb.COMMAND_STATUS_CANCELLING
     assert asked.HasField("cancel_requested_at")
@@ -35,7 +26,7 @@ async def test_a_running_command_is_cancelled_when_the_agent_has_proved_it(clien
 
 async def test_a_command_that_ignores_term_is_killed_after_the_grace(client, agent):
     command = await client.shell(agent.name, "trap '' TERM; echo deaf; while :; do sleep 0.1; done")
-    await running(client, command.id)
+    await client.running(command.id)
     await client.cancel(command.id, grace_s=0.3)
     log = await client.log(command.id)
     assert log.final.status == pb.COMMAND_STATUS_CANCELLED
@@ -77,7 +68,7 @@ async def test_a_replica_cancels_what_another_one_runs(replica, agent):
     one, other = replica("one", "other")
     async with one.client() as owner, other.client() as stranger:
         command = await owner.run(agent.name, "sleep", "60")
-        await running(owner, command.id)
+        await owner.running(command.id)
         await stranger.cancel(command.id)
         log = await stranger.log(command.id)
     assert log.final.status == pb.COMMAND_STATUS_CANCELLED
@@ -87,6 +78,7 @@ async def test_a_waiting_command_is_cancelled_without_being_sent(replica, agent,
     narrow = replica("narrow", max_active_commands=1)
     async with narrow.client() as client:
         first = await client.run(agent.name, "sleep", "60")
+        await client.running(first.id)
         waiting = await client.shell(agent.name, f"touch {tmp_path}/ran")
         ended = await client.cancel(waiting.id)
         assert ended.status == pb.COMMAND_STATUS_CANCELLED

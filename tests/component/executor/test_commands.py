@@ -166,7 +166,7 @@ async def dump(url):
 
 async def test_no_output_for_too_long_ends_a_command(client, agent):
     request = {"no_output_timeout": {"seconds": 3}}
-    log = await client.log((await client.shell(agent.name, "echo begun; sleep 60", **request)).id)
+    log = await client.log((await client.shell(agent.name, "echo begun; exec sleep 60", **request)).id)
     assert log.data == b"begun\n"
     assert (log.final.status, log.final.reason) == (pb.COMMAND_STATUS_TIMEOUT, "no_output_timeout")
 

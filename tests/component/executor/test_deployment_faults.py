@@ -156,6 +156,7 @@ async def test_a_deployment_that_waits_is_cancelled_at_once(replica, own_agent, 
     executor = replica("a", playbooks_dir=tool, max_active_commands=1)
     async with client_of(executor, tls_dir) as client:
         blocker = await client.shell(own_agent.name, "sleep 30")
+        await client.running(blocker.id)
         made = await client.create(own_agent.name, playbook="hello.yml")
         cancelled = await client.cancel_deployment(made.id)
         assert cancelled.status == pb.COMMAND_STATUS_CANCELLED

@@ -87,7 +87,7 @@ async def test_a_deployment_and_a_command_exclude_each_other(replica, own_agent,
     executor = replica("a", playbooks_dir=tool)
     async with client_of(executor, tls_dir) as client:
         command = await client.run(own_agent.name, "sleep", "60", lock=EXCLUSIVE)
-        await until(lambda: runs(client, command.id))
+        await client.running(command.id)
         made = await client.create(own_agent.name, playbook="hello.yml", lock=EXCLUSIVE)
         waits = await in_state(client, made.id, pb.COMMAND_STATUS_QUEUED)
         assert waits.message.startswith(f"waits for the exclusive lock of command {command.id}; waits until ")
@@ -96,10 +96,6 @@ async def test_a_deployment_and_a_command_exclude_each_other(replica, own_agent,
         assert final.status == pb.COMMAND_STATUS_SUCCESS
         after = await client.run(own_agent.name, "true", lock=EXCLUSIVE)
         assert (await client.final(after.id)).status == pb.COMMAND_STATUS_SUCCESS
-
-
-async def runs(client, command_id):
-    return await client.status(command_id) == pb.COMMAND_STATUS_RUNNING
 
 
 async def test_a_play_whose_agent_vanished_says_so_and_is_lost_in_the_end(replica, own_agent, tls_dir, tool):
@@ -134,7 +130,7 @@ async def test_a_deployment_whose_secrets_cannot_be_read_ends(replica, own_agent
     executor = replica("a", playbooks_dir=tool)
     async with client_of(executor, tls_dir) as client:
         command = await client.run(own_agent.name, "sleep", "60", lock=EXCLUSIVE)
-        await until(lambda: runs(client, command.id))
+        await client.running(command.id)
         made = await client.create(
             own_agent.name, playbook="hello.yml", lock=EXCLUSIVE, secret_vars={"greeting": "hidden"}
         )

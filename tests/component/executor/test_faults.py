@@ -256,11 +256,7 @@ async def test_a_command_that_its_agent_has_forgotten_is_lost(replica, own_agent
     one = replica("one")
     async with one.client() as client:
         command = await client.run(own_agent.name, "sleep", "60")
-
-        async def runs():
-            return (await client.get(command.id)).status == pb.COMMAND_STATUS_RUNNING
-
-        await until(runs)
+        await client.running(command.id)
         await asyncio.to_thread(own_agent.stop)
         await asyncio.to_thread(own_agent.forget_everything)
         await asyncio.to_thread(own_agent.start)

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from myx.executor.v1 import command_pb2 as pb
-from myx_testkit.wait import until
 
 SHARED, EXCLUSIVE = pb.LOCK_MODE_SHARED, pb.LOCK_MODE_EXCLUSIVE
 
@@ -23,14 +22,6 @@ def gate(tmp_path):
     return script
 
 
-async def in_state(client, command_id, status):
-    async def is_there():
-        command = await client.get(command_id)
-        return command if command.status == status else None
-
-    return await until(is_there, 30)
-
-
 def marks(tmp_path):
     return (tmp_path / "marks").read_text().splitlines()
 
@@ -39,19 +30,19 @@ async def test_exclusive_work_waits_in_order_and_what_asks_for_no_lock_does_not(
     one, other = replica("one", "other")
     async with one.client() as client, other.client() as stranger:
         first = await client.shell(agent.name, gate("first"), lock=EXCLUSIVE)
-        await in_state(client, first.id, pb.COMMAND_STATUS_RUNNING)
+        await client.running(first.id)
         second = await stranger.shell(agent.name, gate("second"), lock=EXCLUSIVE)
-        waits = await in_state(client, second.id, pb.COMMAND_STATUS_QUEUED)
+        waits = await client.in_state(second.id, pb.COMMAND_STATUS_QUEUED)
         assert waits.reason == "lock_held"
         assert waits.message.startswith(f"waits for the exclusive lock of command {first.id}; waits until ")
         assert waits.next.startswith("waits for the lock of its server")
         third = await client.shell(agent.name, gate("third"), lock=SHARED)
-        await in_state(client, third.id, pb.COMMAND_STATUS_QUEUED)
+        await client.in_state(third.id, pb.COMMAND_STATUS_QUEUED)
         free = await client.run(agent.name, "true")
         assert (await client.final(free.id)).status == pb.COMMAND_STATUS_SUCCESS
         (tmp_path / "first").touch()
-        await in_state(client, second.id, pb.COMMAND_STATUS_RUNNING)
-        behind = await in_state(client, third.id, pb.COMMAND_STATUS_QUEUED)
+        await client.running(second.id)
+        behind = await client.in_state(third.id, pb.COMMAND_STATUS_QUEUED)
         assert behind.status == pb.COMMAND_STATUS_QUEUED
         (tmp_path / "third").touch()
         (tmp_path / "second").touch()
@@ -64,11 +55,11 @@ async def test_work_that_shares_runs_together_and_keeps_out_what_excludes(replic
     async with one.client() as client:
         shared = [await client.shell(agent.name, gate(f"shared{n}"), lock=SHARED) for n in range(2)]
         for command in shared:
-            await in_state(client, command.id, pb.COMMAND_STATUS_RUNNING)
+            await client.running(command.id)
         alone = await client.shell(agent.name, gate("alone"), lock=EXCLUSIVE)
-        await in_state(client, alone.id, pb.COMMAND_STATUS_QUEUED)
+        await client.in_state(alone.id, pb.COMMAND_STATUS_QUEUED)
         late = await client.shell(agent.name, gate("late"), lock=SHARED)
-        held = await in_state(client, late.id, pb.COMMAND_STATUS_QUEUED)
+        held = await client.in_state(late.id, pb.COMMAND_STATUS_QUEUED)
         assert held.message.startswith(f"waits behind command {alone.id}, which waits for the exclusive lock")
         for name in ("shared0", "shared1", "alone", "late"):
             (tmp_path / name).touch()
@@ -83,10 +74,10 @@ async def test_a_lock_outlives_its_replica_but_not_its_command(replica, agent, g
     one, other = replica("one", "other", lease_s=2, lease_renew_s=0.5)
     async with one.client() as client, other.client() as stranger:
         first = await client.shell(agent.name, gate("first"), lock=EXCLUSIVE)
-        await in_state(client, first.id, pb.COMMAND_STATUS_RUNNING)
+        await client.running(first.id)
         one.program.kill9()
         second = await stranger.shell(agent.name, gate("second"), lock=EXCLUSIVE)
-        await in_state(stranger, second.id, pb.COMMAND_STATUS_QUEUED)
+        await stranger.in_state(second.id, pb.COMMAND_STATUS_QUEUED)
         (tmp_path / "second").touch()
         await stranger.cancel(first.id, grace_s=1)
         assert (await stranger.final(first.id)).status == pb.COMMAND_STATUS_CANCELLED
@@ -98,11 +89,11 @@ async def test_who_stops_waiting_lets_the_next_one_go(replica, agent, gate, tmp_
     one = replica("one")
     async with one.client() as client:
         first = await client.shell(agent.name, gate("first"), lock=SHARED)
-        await in_state(client, first.id, pb.COMMAND_STATUS_RUNNING)
+        await client.running(first.id)
         alone = await client.shell(agent.name, gate("alone"), lock=EXCLUSIVE)
-        await in_state(client, alone.id, pb.COMMAND_STATUS_QUEUED)
+        await client.in_state(alone.id, pb.COMMAND_STATUS_QUEUED)
         late = await client.shell(agent.name, gate("late"), lock=SHARED)
-        await in_state(client, late.id, pb.COMMAND_STATUS_QUEUED)
+        await client.in_state(late.id, pb.COMMAND_STATUS_QUEUED)
         (tmp_path / "late").touch()
         assert (await client.cancel(alone.id)).status == pb.COMMAND_STATUS_CANCELLED
         # A look by itself comes after twenty seconds at the earliest.

@@ -24,6 +24,8 @@ async def test_after_a_rotation_all_is_sealed_again_and_what_waits_still_opens(r
     one, other = replica("one", "other", max_active_commands=1)
     async with one.client() as client, other.client() as stranger:
         blockers = [await each.run(agent.name, "sleep", "60") for each in (client, stranger)]
+        for blocker in blockers:
+            await client.running(blocker.id)
         # Its secrets lie sealed until it is sent.
         waiting = await client.shell(agent.name, 'echo "$SECRET" | tr a-z A-Z', secret_env={"SECRET": "hidden"})
         for number in range(40):

@@ -35,11 +35,7 @@ async def tell(nats, tls_dir):
 
 
 async def queued(client, command_id):
-    async def is_queued():
-        command = await client.get(command_id)
-        return command if command.status == pb.COMMAND_STATUS_QUEUED else None
-
-    return await until(is_queued)
+    return await client.in_state(command_id, pb.COMMAND_STATUS_QUEUED)
 
 
 def causes(command):
@@ -117,6 +113,7 @@ async def test_work_that_finds_no_replica_with_room_fails_at_its_queue_limit(rep
     narrow = replica("narrow", max_active_commands=1)
     async with narrow.client() as client:
         first = await client.run(agent.name, "sleep", "60")
+        await client.running(first.id)
         waiting = await client.run(agent.name, "true", queue_timeout={"seconds": 1})
         assert waiting.next.startswith("waits for a replica with room; at ")
         final = await client.final(waiting.id)
