@@ -128,6 +128,10 @@ def test_checks_are_paused_and_resumed(page: Any, rest: Rest) -> None:
     page.get_by_label("Reason").fill("new disks")
     page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.get_by_text("new disks")).to_be_visible()
+    page.route("**/servers/resume", lambda route: route.abort())
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("alert", name="MyX cannot be reached")).to_be_visible()
+    page.unroute("**/servers/resume")
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_text("new disks")).to_have_count(0)
     assert rest.get("/servers/web-1")["pause"] is None

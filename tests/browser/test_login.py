@@ -44,6 +44,17 @@ def test_signing_out_ends_the_session(admin: Any) -> None:
     expect(page).to_have_url(re.compile("/login"))
 
 
+def test_a_session_that_could_not_be_ended_is_told(admin: Any) -> None:
+    page = admin.page
+    page.route("**/api/v1/session", lambda route: route.abort())
+    page.get_by_role("button", name="Account of admin").click()
+    page.get_by_role("menuitem", name="Sign out").click()
+    expect(page.get_by_role("alert", name="MyX cannot be reached")).to_be_visible()
+    page.unroute("**/api/v1/session")
+    page.get_by_role("menuitem", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/login"))
+
+
 def test_a_session_that_was_ended_elsewhere_leads_to_the_login_and_back(admin: Any, myx: Any) -> None:
     page = admin.page
     page.goto("/sessions")

@@ -4,6 +4,8 @@ import { Link, useNavigate } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
 import { strongest } from '@/api/rights';
 import { signOut, useMe } from '@/api/session';
+import { ErrorNote } from '@/ui/ErrorNote';
+import { useAttempt } from '@/ui/useAttempt';
 import classes from './menus.module.css';
 
 export function AccountMenu() {
@@ -11,15 +13,17 @@ export function AccountMenu() {
   const me = useMe();
   const navigate = useNavigate();
   const queries = useQueryClient();
+  const { error, attempt, forget } = useAttempt();
   if (me === undefined) return null;
   const role = strongest(me);
-  const leave = async () => {
-    await signOut();
-    queries.clear();
-    await navigate({ to: '/login' });
-  };
+  const leave = () =>
+    attempt(async () => {
+      await signOut();
+      queries.clear();
+      await navigate({ to: '/login' });
+    });
   return (
-    <Menu position="bottom-end">
+    <Menu position="bottom-end" onClose={forget}>
       <Menu.Target>
         <UnstyledButton className={classes.button} aria-label={t('account.menu', { name: me.user?.name ?? me.name })}>
           {me.user?.name ?? me.name}
@@ -30,7 +34,10 @@ export function AccountMenu() {
         <Menu.Item component={Link} to="/account">
           {t('account.open')}
         </Menu.Item>
-        <Menu.Item onClick={() => void leave()}>{t('account.sign_out')}</Menu.Item>
+        <Menu.Item closeMenuOnClick={false} onClick={() => void leave()}>
+          {t('account.sign_out')}
+        </Menu.Item>
+        <ErrorNote error={error} />
       </Menu.Dropdown>
     </Menu>
   );

@@ -6,9 +6,11 @@ import { request } from '@/api/client';
 import { useMay } from '@/api/session';
 import type { Server } from '@/api/types';
 import { Confirm } from '@/ui/Confirm';
+import { ErrorNote } from '@/ui/ErrorNote';
 import { duration } from '@/ui/format';
 import { ButtonLink, TextLink } from '@/ui/Link';
 import { Time } from '@/ui/Time';
+import { useAttempt } from '@/ui/useAttempt';
 
 /** What is out of the ordinary, why, and what can be done about it; nothing when all is well. */
 export function Standing({ server }: { server: Server }) {
@@ -89,20 +91,19 @@ export function Standing({ server }: { server: Server }) {
 function ResumeButton({ server }: { server: string }) {
   const { t } = useTranslation('server');
   const queries = useQueryClient();
-  const [busy, setBusy] = useState(false);
-  const resume = async () => {
-    setBusy(true);
-    try {
+  const { busy, error, attempt } = useAttempt();
+  const resume = () =>
+    attempt(async () => {
       await request('POST', '/servers/resume', { body: { servers: [server] } });
       await queries.invalidateQueries({ queryKey: ['servers'] });
-    } finally {
-      setBusy(false);
-    }
-  };
+    });
   return (
-    <Button size="compact-sm" loading={busy} onClick={() => void resume()}>
-      {t('resume')}
-    </Button>
+    <>
+      <Button size="compact-sm" loading={busy} onClick={() => void resume()}>
+        {t('resume')}
+      </Button>
+      <ErrorNote error={error} />
+    </>
   );
 }
 

@@ -138,7 +138,7 @@ function useColumns(): Column<Server>[] {
       {
         key: 'state',
         header: t('column.state'),
-        width: 'minmax(7.5rem, 2fr)',
+        width: 'minmax(11rem, 2fr)',
         sort: stateOf,
         render: (server) => (
           <Group gap={4} wrap="nowrap" component="span">
