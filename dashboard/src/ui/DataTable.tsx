@@ -12,8 +12,8 @@ export interface Column<T> {
   width?: string;
   /** Makes the column sortable. */
   sort?: (row: T) => string | number;
-  /** Not shown on a phone. */
-  wide?: boolean;
+  /** Not shown on a phone; `extra`: on a wide screen only. */
+  wide?: boolean | 'extra';
   align?: 'left' | 'right';
 }
 
@@ -40,7 +40,11 @@ type Order = { key: string; down: boolean } | null;
 export function DataTable<T>(props: DataTableProps<T>) {
   const { rows, columns, rowKey, rowHeight = 40, selected, onSelect } = props;
   const narrow = useMediaQuery('(max-width: 48em)') ?? false;
-  const shown = useMemo(() => columns.filter((column) => !(narrow && column.wide)), [columns, narrow]);
+  const tight = useMediaQuery('(max-width: 90em)') ?? false;
+  const shown = useMemo(
+    () => columns.filter(({ wide }) => !(narrow && wide) && !(tight && wide === 'extra')),
+    [columns, narrow, tight],
+  );
   const [order, setOrder] = useState<Order>(null);
   const sorted = useMemo(() => inOrder(rows, columns, order), [rows, columns, order]);
   const scroller = useRef<HTMLDivElement>(null);

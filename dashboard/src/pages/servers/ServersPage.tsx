@@ -138,7 +138,7 @@ function useColumns(): Column<Server>[] {
       {
         key: 'state',
         header: t('column.state'),
-        width: 'minmax(11rem, 2fr)',
+        width: 'minmax(10.75rem, 1.5fr)',
         sort: stateOf,
         render: (server) => (
           <Group gap={4} wrap="nowrap" component="span">
@@ -153,7 +153,7 @@ function useColumns(): Column<Server>[] {
       {
         key: 'labels',
         header: t('column.labels'),
-        width: 'minmax(5rem, 2fr)',
+        width: 'minmax(5rem, 3fr)',
         render: (server) => <Labels labels={server.labels} />,
         wide: true,
       },
@@ -196,7 +196,7 @@ function useColumns(): Column<Server>[] {
         key: 'version',
         header: t('column.version'),
         width: '4rem',
-        wide: true,
+        wide: 'extra',
         sort: (server) => server.agent?.version ?? '',
         render: (server) => server.agent?.version ?? '',
       },
