@@ -34,8 +34,8 @@ dev: $(VENV)/.dev $(CLIENT) ## Install the tools for tests and checks as well
 test: dev ## Run the whole test suite
 	$(PYTEST) -m "not long" -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-long: dev ## Run the tests that take many minutes in full
-	$(PYTEST) $(ARGS)
+test-long: dev ## Run in full what make test leaves out or shortens: the tests that take many minutes
+	$(PYTEST) -m long $(ARGS)
 
 check: dev ## Lint, types, import rules, proto lint
 	$(BIN)/ruff check .
