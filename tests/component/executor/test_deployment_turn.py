@@ -73,6 +73,30 @@ async def test_a_deployment_is_skipped_or_expires_when_its_agent_stays_away(repl
     assert (late.status, late.reason) == (pb.COMMAND_STATUS_FAILED, "queue_timeout")
 
 
+async def test_a_deployment_that_was_to_be_skipped_is_cancelled_at_once(replica, own_agent, tls_dir, tool, postgres):
+    # It would be tried for minutes; and nothing tells the owner of the second wish.
+    executor = replica("a", playbooks_dir=tool, agent_rpc_retry_base_delay_s=60, sweep_interval_s=60)
+    brief = replica("b", playbooks_dir=tool, agent_rpc_retry_base_delay_s=0.5, sweep_interval_s=60)
+    request = {"playbook": "hello.yml", "offline": SKIP, "method": deployment_pb2.DEPLOYMENT_METHOD_AGENT}
+    async with client_of(executor, tls_dir) as client, client_of(brief, tls_dir) as other:
+        await asyncio.to_thread(own_agent.program.kill9)
+        made = await client.create(own_agent.name, **request)
+        assert (await client.cancel_deployment(made.id)).status == pb.COMMAND_STATUS_CANCELLING
+        heard = await client.ended(made.id, 20)
+        made = await other.create(own_agent.name, **request)
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            asked = connection.execute(
+                "update executor.command set status = 'cancelling', cancel_requested_at = now(), cancel_grace_s = 5"
+                " where id = %s and status = 'pending'",
+                [made.id],
+            )
+            assert asked.rowcount == 1
+        unheard = await other.ended(made.id, 30)
+        await asyncio.to_thread(own_agent.start)
+    for final in (heard, unheard):
+        assert (final.status, final.message) == (pb.COMMAND_STATUS_CANCELLED, "cancelled before it was begun")
+
+
 async def test_a_queued_deployment_is_cancelled_at_once(replica, own_agent, tls_dir, tool):
     executor = replica("a", playbooks_dir=tool, **FAST)
     async with client_of(executor, tls_dir) as client:

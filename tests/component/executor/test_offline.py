@@ -130,6 +130,23 @@ async def test_work_is_skipped_when_its_policy_says_so(replica, own_agent):
     assert causes(final)[1:] == [("pending", "skipped", "agent_unreachable")]
 
 
+async def test_a_cancel_that_came_just_before_it_was_skipped_counts(replica, own_agent, postgres):
+    # Nothing tells the owner of the wish in time.
+    one = replica("one", agent_rpc_retry_base_delay_s=0.5, sweep_interval_s=60)
+    async with one.client() as client, away(own_agent):
+        command = await client.run(own_agent.name, "true", offline=SKIP)
+        async with await psycopg.AsyncConnection.connect(postgres.url, autocommit=True) as connection:
+            asked = await connection.execute(
+                "update executor.command set status = 'cancelling', cancel_requested_at = now(), cancel_grace_s = 5"
+                " where id = %s and status = 'pending'",
+                [command.id],
+            )
+            assert asked.rowcount == 1
+        final = await client.final(command.id)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_CANCELLED, "cancelled")
+    assert final.message == "cancelled before it was sent to the agent"
+
+
 async def test_queued_work_is_cancelled_at_once(replica, own_agent, tell, tmp_path):
     one, other = replica("one", "other", **FAST)
     async with one.client() as client, other.client() as stranger:

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 from executor_samples import command
 
-from myx_executor.domain.command import LeaseLost
+from myx_executor.domain.command import LeaseLost, OfflinePolicy, Outcome
 from myx_executor.domain.states import Status
+from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.drive import Drive
 
 
@@ -31,6 +32,7 @@ class BrokenDrive(Drive):
         self._tools = SimpleNamespace(hub=Hub())
         self._owned = SimpleNamespace(command=row, maybe_sent=maybe_sent)
         self._ledger = SimpleNamespace(command=row)
+        self.cancel = CancelWish()
         self.error = error
         self.outcomes = []
 
@@ -76,3 +78,14 @@ async def test_a_lost_lease_is_no_fault():
     with pytest.raises(LeaseLost):
         await drive.run()
     assert drive.outcomes == []
+
+
+@pytest.mark.parametrize("policy", list(OfflinePolicy))
+async def test_whoever_was_never_reached_and_is_not_wanted_any_more_is_cancelled(policy):
+    drive = BrokenDrive(row(60, offline_policy=policy), None)
+    drive.cancel.ask(1)
+    final = await drive._undelivered(Outcome(Status.FAILED, "agent_unreachable", "away"))
+    assert (final.status, [one.message for one in drive.outcomes]) == (
+        Status.CANCELLED,
+        ["cancelled before it was sent to the agent"],
+    )

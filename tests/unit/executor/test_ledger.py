@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from executor_samples import command
 
-from myx_executor.domain.command import Head, LeaseLost
+from myx_executor.domain.command import Head, LeaseLost, Outcome
 from myx_executor.domain.log import STDOUT, LogBytes, LogGap, Piece, pack_segments
 from myx_executor.domain.states import Status
 from myx_executor.store.codec import decode
@@ -45,6 +45,25 @@ class FakeDatabase:
             self.script.pop(0)
             raise Unavailable("DATABASE_UNAVAILABLE", "away")
         return Head(self.fence, Status.RUNNING, self.size)
+
+
+class AskedFor(FakeDatabase):
+    """Its row became `cancelling` without its owner having heard of it: nothing is skipped there any more."""
+
+    def __init__(self, status=Status.CANCELLING):
+        super().__init__()
+        self.status, self.outcomes = status, []
+
+    async def finish(self, write, outcome, attempts, events, *, release_pending):
+        if outcome.status is Status.SKIPPED or write.fence != self.fence:
+            return None
+        self.outcomes.append((outcome, len(events)))
+        return command(status=outcome.status)
+
+    async def head(self, command_id):
+        if self.script and self.script.pop(0) == "head lost":
+            raise Unavailable("DATABASE_UNAVAILABLE", "away")
+        return Head(self.fence, self.status, self.size)
 
 
 class FakeHub:
@@ -95,6 +114,34 @@ async def test_a_higher_fence_ends_the_writer_without_a_byte(ledger, database, h
         await ledger.append([piece(0)])
     assert not database.rows
     assert not hub.published
+
+
+SKIPPED = Outcome(Status.SKIPPED, "agent_unreachable", "skipped: away")
+
+
+@pytest.mark.parametrize("script", [[], ["head lost"]])
+async def test_what_was_to_be_skipped_is_cancelled_when_that_was_asked_for_first(hub, script):
+    database = AskedFor()
+    database.script = script
+    ledger = Ledger(Lease(command(), 1e9), database, database, hub, lambda: None)
+    final = await ledger.finish(SKIPPED, [], release_pending=False)
+    ((outcome, events),) = database.outcomes
+    assert (final.status, outcome.reason, outcome.message, events) == (
+        Status.CANCELLED,
+        "cancelled",
+        "cancelled before it was sent to the agent",
+        1,
+    )
+
+
+@pytest.mark.parametrize(("fence", "status"), [(4, Status.CANCELLING), (3, Status.QUEUED)])
+async def test_what_was_to_be_skipped_and_is_not_ours_is_left_alone(hub, fence, status):
+    database = AskedFor(status)
+    database.fence = fence
+    ledger = Ledger(Lease(command(), 1e9), database, database, hub, lambda: None)
+    with pytest.raises(LeaseLost):
+        await ledger.finish(SKIPPED, [], release_pending=False)
+    assert not database.outcomes
 
 
 async def test_what_arrives_while_a_write_runs_becomes_the_next_one(ledger, database):

@@ -4,7 +4,7 @@ import hashlib
 import signal as signals
 from datetime import datetime
 
-from myx_executor.domain.command import AgentResult, Completeness, Outcome, StreamCount
+from myx_executor.domain.command import AgentResult, Completeness, Outcome, RowKind, StreamCount
 from myx_executor.domain.log import STDERR, STDOUT, Piece, unpack_segments
 from myx_executor.domain.states import Status
 from myx_executor.domain.text import clean
@@ -64,6 +64,12 @@ class StreamHash:
     def count(self, stream: int) -> StreamCount:
         """What was taken of one stream."""
         return StreamCount(self._sizes[stream], self._hashes[stream].hexdigest())
+
+
+def never_sent(kind: RowKind) -> Outcome:
+    """A cancel that was asked for before anything was sent: it is at once proved."""
+    what = "begun" if kind is RowKind.DEPLOYMENT else "sent to the agent"
+    return Outcome(Status.CANCELLED, "cancelled", f"cancelled before it was {what}")
 
 
 def verdict(stored: StreamHash, result: AgentResult) -> Completeness:

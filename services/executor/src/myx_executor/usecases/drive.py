@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from myx_executor.domain.command import Command, LeaseLost, OfflinePolicy, Outcome, Secrets
 from myx_executor.domain.log import LogBytes, LogEnd, LogGap, LogItem, Piece, gather
 from myx_executor.domain.next_step import ACCESS_UNKNOWN, AGENT_OFFLINE, LOCK_HELD, has_waited, has_waited_for, until
-from myx_executor.domain.outcome import outcome_of, result_from_wire
+from myx_executor.domain.outcome import never_sent, outcome_of, result_from_wire
 from myx_executor.domain.states import LOST_AFTER_S, OVERDUE_MARGIN_S, Status
 from myx_executor.store.commands import CommandStore, Owned
 from myx_executor.store.logs import LogStore
@@ -204,6 +204,8 @@ class Drive:
     async def _undelivered(self, outcome: Outcome) -> Command:
         policy = self._owned.command.offline_policy
         if outcome.status is Status.FAILED and outcome.reason in AWAY:
+            if self.cancel.asked.is_set():
+                return await self._finish(never_sent(self._owned.command.kind), known=False)
             if policy is OfflinePolicy.QUEUE:
                 return await self._queue(AGENT_OFFLINE, outcome.message)
             if policy is OfflinePolicy.SKIP:
@@ -217,8 +219,7 @@ class Drive:
         look_s = LOOK_S * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing
         queued = await self._ledger.queue(reason, message, self._attempts.all, look_s)
         if queued is None:
-            ended = Outcome(Status.CANCELLED, "cancelled", "cancelled before it was sent to the agent")
-            return await self._finish(ended, known=False)
+            return await self._finish(never_sent(command.kind), known=False)
         await self._tools.locks.released(command)
         return queued
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from myx_executor.domain.command import AgentResult, Attempt, Command, Completeness, Head, LeaseLost, Outcome
 from myx_executor.domain.log import Piece
-from myx_executor.domain.outcome import StreamHash, verdict
+from myx_executor.domain.outcome import StreamHash, never_sent, verdict
 from myx_executor.domain.states import FINAL, Status
 from myx_executor.store.codec import StoredPiece, decode, encode
 from myx_executor.store.commands import CommandStore
@@ -115,24 +115,39 @@ class Ledger:
     async def finish(
         self, outcome: Outcome, attempts: Sequence[Attempt], pieces: Sequence[Piece] = (), *, release_pending: bool
     ) -> Command:
-        """The end, with the last pieces."""
+        """The end, with the last pieces. What was to be skipped is cancelled if that was asked for first."""
         while len(pieces) > _LAST_PIECES:
             await self.append(pieces[:_LAST_PIECES])
             pieces = pieces[_LAST_PIECES:]
         rows = await self._encoded(pieces)
         write = self._write(rows)
-        unseen = self.command.started_at is None and outcome.started_at is not None
-        new_events = [self._facts.started(self.command)] if unseen else []
-        new_events.append(self._facts.finished(self.command, outcome))
         self._lease.done = True
-        stored = await self._land(
-            lambda: self._logs.finish(write, outcome, attempts, new_events, release_pending=release_pending),
-            lambda head: head.log_size == write.size and head.status in FINAL,
-        )
+        try:
+            stored = await self._end(write, outcome, attempts, release_pending=release_pending)
+        except LeaseLost:
+            if outcome.status is not Status.SKIPPED or not await self._is_cancelling():
+                raise
+            stored = await self._end(write, never_sent(self.command.kind), attempts, release_pending=release_pending)
         self.command = stored or await self._read()
         self._stored(write)
         await self._hub.publish(self.command.id, pieces, rows)
         return self.command
+
+    async def _end(
+        self, write: Write, outcome: Outcome, attempts: Sequence[Attempt], *, release_pending: bool
+    ) -> Command | None:
+        unseen = self.command.started_at is None and outcome.started_at is not None
+        new_events = [self._facts.started(self.command)] if unseen else []
+        new_events.append(self._facts.finished(self.command, outcome))
+        return await self._land(
+            lambda: self._logs.finish(write, outcome, attempts, new_events, release_pending=release_pending),
+            lambda head: head.log_size == write.size and head.status in FINAL,
+        )
+
+    async def _is_cancelling(self) -> bool:
+        """Whether it is ours, and its end was asked for."""
+        head = await patiently(lambda: self._commands.head(self.command.id), float("inf"))
+        return head is not None and head.fence == self.command.fence and head.status is Status.CANCELLING
 
     async def queue(self, reason: str, message: str, attempts: Sequence[Attempt], look_s: float) -> Command | None:
         """Gives it back to wait; certainly nothing was sent. None: its end was asked for meanwhile, and it is ours.

@@ -91,9 +91,11 @@ class DeploymentDrive:
             unread = Outcome(Status.LOST if begun else Status.FAILED, error.reason.lower(), error.message)
             return await self._finish(deployment, ledger, unread, [])
         if deployment.row.started_at is None:
-            waits = await Turn(self._tools, deployment, ledger).wait()
+            waits = await Turn(self._tools, deployment, ledger, self.cancel).wait()
             if isinstance(waits, Outcome):
-                return await self._finish(deployment, ledger, waits, [])
+                final = await self._finish(deployment, ledger, waits, [])
+                await self._tidy(deployment)
+                return final
             if waits is not None:
                 return waits
             await ledger.confirm([], [], "a replica has begun it")
@@ -101,7 +103,7 @@ class DeploymentDrive:
         outcome, rest, run = await self._with_log(deployment, ledger, secrets)
         self._lease.done = True
         final = await self._finish(deployment, ledger, outcome, rest)
-        await self._tidy(run)
+        await self._tidy(run.deployment)
         return final
 
     async def _finish(self, deployment: Deployment, ledger: Ledger, outcome: Outcome, rest: Sequence[Piece]) -> Command:
@@ -227,16 +229,17 @@ class DeploymentDrive:
             self._too_late = True
             self.cancel.ask(None)
 
-    async def _tidy(self, run: Run) -> None:
+    async def _tidy(self, deployment: Deployment) -> None:
         """What may fail without harm: it runs out by itself."""
+        server_id, key = deployment.row.server_id, str(deployment.id)
         try:
-            if maintenance.needs_lease(run.deployment.plan.kind):
-                await self._tools.registry.release_maintenance(run.server_id, run.key)
-            calls = [UUID(call["id"]) for call in run.state("calls", {}).values()]
+            if maintenance.needs_lease(deployment.plan.kind):
+                await self._tools.registry.release_maintenance(server_id, key)
+            calls = [UUID(call["id"]) for call in deployment.state.get("calls", {}).values()]
             if calls:
-                await self._tools.fleet.release(run.server_id, calls)
+                await self._tools.fleet.release(server_id, calls)
         except (AgentFailed, ServerGone, MyxError):
-            log.info("deployment_not_tidied", deployment_id=run.key)
+            log.info("deployment_not_tidied", deployment_id=key)
 
 
 async def _guarded(run: Run, action: Action) -> str:

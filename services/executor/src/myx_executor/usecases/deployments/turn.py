@@ -2,13 +2,16 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from datetime import timedelta
 
 from myx_executor.domain.command import Command, LockMode, OfflinePolicy, Outcome
 from myx_executor.domain.deployment import AGENT_KINDS, Deployment, Method
 from myx_executor.domain.next_step import ACCESS_UNKNOWN, AGENT_OFFLINE, LOCK_HELD, has_waited, has_waited_for, until
+from myx_executor.domain.outcome import never_sent
 from myx_executor.domain.states import Status
 from myx_executor.usecases.authority import DEPLOY
+from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.deployments.run import DeploymentTools
 from myx_executor.usecases.drive import DISTRUST, LOOK_S
 from myx_executor.usecases.ledger import Ledger
@@ -19,14 +22,21 @@ from myx_kit.errors import MyxError, Unavailable
 class Turn:
     """Decides it for one deployment, before its first step."""
 
-    def __init__(self, tools: DeploymentTools, deployment: Deployment, ledger: Ledger) -> None:
+    def __init__(self, tools: DeploymentTools, deployment: Deployment, ledger: Ledger, wish: CancelWish) -> None:
         self._tools = tools
         self._deployment = deployment
         self._row = deployment.row
         self._ledger = ledger
+        self._wish = wish
 
     async def wait(self) -> Command | Outcome | None:
         """None: it may begin. Else the row, given back to wait; or how it ends."""
+        waits = None if self._wish.asked.is_set() else await self._look()
+        if isinstance(waits, Command) or not self._wish.asked.is_set():
+            return waits
+        return never_sent(self._row.kind)
+
+    async def _look(self) -> Command | Outcome | None:
         if self._row.offline_policy is not OfflinePolicy.FAIL:
             away = await self._why_away()
             if away and self._row.offline_policy is OfflinePolicy.SKIP:
@@ -53,12 +63,12 @@ class Turn:
         deadline = self._row.created_at + timedelta(seconds=self._row.queue_timeout_s)
         queued = await self._ledger.queue(reason, until(why, deadline), [], look_s)
         if queued is None:
-            return Outcome(Status.CANCELLED, "cancelled", "cancelled before it was begun")
+            return never_sent(self._row.kind)
         await self._tools.base.locks.released(queued)
         return queued
 
     async def _why_away(self) -> str:
-        """Empty: the agent is there, or is not needed, or nobody can say."""
+        """Empty: the agent is there, or is not needed, or nobody can say, or its end was asked for."""
         if not await self._needs_agent():
             return ""
         looks = has_waited_for(self._row, AGENT_OFFLINE)
@@ -66,7 +76,7 @@ class Turn:
         if looks and not doubted and await self._tools.base.presence.is_away(self._row.server_id):
             return "the agent is offline"
         delays = iter(()) if looks else self._tools.base.limits.retry.delays()
-        while True:
+        while not self._wish.asked.is_set():
             try:
                 await self._tools.fleet.heartbeat(self._row.server_id)
             except AgentFailed as failure:
@@ -79,7 +89,10 @@ class Turn:
                 return ""
             else:
                 return ""
-            await asyncio.sleep(pause_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._wish.asked.wait()
+        return ""
 
     async def _needs_agent(self) -> bool:
         plan = self._deployment.plan
