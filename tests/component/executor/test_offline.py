@@ -88,7 +88,9 @@ async def test_an_event_that_was_lost_delays_queued_work_until_the_next_look(rep
 
 async def look_now(postgres, command_id):
     async with await psycopg.AsyncConnection.connect(postgres.url, autocommit=True) as connection:
-        await connection.execute("update executor.command set lease_until = now() where id = %s", [command_id])
+        await connection.execute(
+            "update executor.command set lease_until = now() where id = %s and status = 'queued'", [command_id]
+        )
 
 
 async def looked(postgres, command_id):
@@ -179,6 +181,37 @@ async def test_work_whose_reply_was_lost_is_adopted_not_queued(replica, own_agen
             log = await client.log(command.id)
     assert (tmp_path / "marks").read_text() == "ran\n"
     assert (log.data, log.final.status) == (b"out\n", pb.COMMAND_STATUS_SUCCESS)
+
+
+async def test_work_that_waited_and_may_have_been_sent_is_not_queued_again(
+    replica, own_agent, registry, postgres, tmp_path
+):
+    async with BrokenWay(own_agent) as way:
+        one = replica("one", agent_calm_retry_s=0.3, lease_s=2, lease_renew_s=0.5, **FAST)
+        async with one.client() as owner, away(own_agent):
+            command = await owner.shell(own_agent.name, f"echo ran >> {tmp_path}/marks; echo out", offline=QUEUE)
+            await queued(owner, command.id)
+        registry.put(own_agent.endpoint(rpc_port=way.port))
+        way.swallow_replies(1000)
+        await until(lambda: looked_at(postgres, command.id, way))
+        one.program.kill9()
+        registry.mark(own_agent.server_id, status=agent_pb2.AGENT_STATUS_OFFLINE)
+        other = replica("other", agent_calm_retry_s=0.3, lease_s=2, lease_renew_s=0.5, **FAST)
+        async with other.client() as client:
+            swallowed = way.swallowed
+            await until(lambda: way.swallowed > swallowed + 2)
+            assert (await client.get(command.id)).status == pb.COMMAND_STATUS_PENDING
+            way.swallow_replies(0)
+            log = await client.log(command.id)
+    assert (tmp_path / "marks").read_text() == "ran\n"
+    assert (log.data, log.final.status) == (b"out\n", pb.COMMAND_STATUS_SUCCESS)
+    assert [to for _, to, _ in causes(log.final)].count("queued") == 1
+
+
+async def looked_at(postgres, command_id, way):
+    if not way.swallowed:
+        await look_now(postgres, command_id)
+    return way.swallowed > 2
 
 
 async def test_what_runs_on_an_agent_that_was_cut_off_is_adopted_by_another_replica(

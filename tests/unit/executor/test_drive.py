@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 from executor_samples import command
 
-from myx_executor.domain.command import LeaseLost, OfflinePolicy, Outcome
+from myx_executor.domain.command import Change, LeaseLost, OfflinePolicy, Outcome
 from myx_executor.domain.states import Status
+from myx_executor.usecases import drive as drive_module
 from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.drive import Drive
 
@@ -89,3 +90,34 @@ async def test_whoever_was_never_reached_and_is_not_wanted_any_more_is_cancelled
         Status.CANCELLED,
         ["cancelled before it was sent to the agent"],
     )
+
+
+class Away:
+    """An agent that is said to be away; the lock of its server is had."""
+
+    async def is_away(self, server_id):
+        return True
+
+    async def acquire(self, row):
+        return ""
+
+
+@pytest.mark.parametrize("maybe_sent", [True, False])
+async def test_what_waited_for_its_agent_waits_again_unless_it_may_have_been_sent(monkeypatch, maybe_sent):
+    monkeypatch.setattr(drive_module, "DISTRUST", 0)
+    now = datetime.now(UTC)
+    waited = (
+        Change(now, "pending", "queued", "", "agent_unreachable", ""),
+        Change(now, "queued", "pending", "", "claimed", ""),
+    )
+    drive = BrokenDrive(row(60, changes=waited, status=Status.PENDING, started_at=None), None, maybe_sent=maybe_sent)
+    drive._tools.presence = drive._tools.locks = Away()
+    drive._lease = SimpleNamespace(command=drive._owned.command)
+    queued = []
+
+    async def queue(reason, why):
+        queued.append(reason)
+
+    drive._queue = queue
+    await drive._wait_for_turn()
+    assert queued == ([] if maybe_sent else ["agent_unreachable"])

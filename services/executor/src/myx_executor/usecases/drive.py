@@ -150,7 +150,7 @@ class Drive:
             self.cancel,
             self._attempts,
             # A look at what waits is one try.
-            retry=RetryPolicy(0, 0.0) if has_waited_for(command, AGENT_OFFLINE) else tools.limits.retry,
+            retry=RetryPolicy(0, 0.0) if self._waits_for_agent else tools.limits.retry,
             deadline_s=command.connect_timeout_s,
             calm_s=tools.limits.calm_retry_s,
             note=self._say,
@@ -183,12 +183,16 @@ class Drive:
         """The queued command when it is not its turn yet; None: it may be sent."""
         command = self._owned.command
         doubted = random.random() < DISTRUST  # noqa: S311 - guards nothing
-        waited = has_waited_for(command, AGENT_OFFLINE)
-        if waited and not doubted and await self._tools.presence.is_away(command.server_id):
+        if self._waits_for_agent and not doubted and await self._tools.presence.is_away(command.server_id):
             return await self._queue(AGENT_OFFLINE, "the agent is offline")
         # Nothing is sent without the lock: who does not have it was never sent, whoever had it before.
         waits = await self._tools.locks.acquire(self._lease.command)
         return await self._queue(LOCK_HELD, waits) if waits else None
+
+    @property
+    def _waits_for_agent(self) -> bool:
+        """Whether it waited for its agent until now; an owner before us may have sent it since."""
+        return not self._owned.maybe_sent and has_waited_for(self._owned.command, AGENT_OFFLINE)
 
     async def _refused(self) -> Command | None:
         """What waited begins only if whoever ordered it still may: the final or again queued command; None: it may."""
