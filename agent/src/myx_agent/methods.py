@@ -257,23 +257,28 @@ def beyond_end(end: int) -> RpcError:
     return RpcError(-32003, "the offset is beyond the end of the log", "OFFSET_BEYOND_END", end=end)
 
 
-def _started_at(pid_record: bytes) -> str | None:
-    record = layout.parse_pid_record(pid_record)
-    return None if record is None else rfc3339(record.started_at)
-
-
 def _list(commands: Path) -> Iterator[dict[str, Any]]:
+    boot = layout.boot_id()
     for folder in sorted(commands.iterdir()):
-        meta = layout.read_whole(f"{folder}/{layout.META}")
-        pid = layout.read_whole(f"{folder}/{layout.PID}")
-        if meta is None or pid is None:
-            continue
-        final = read_final(f"{folder}/{layout.RESULT}")
-        entry = {"command_id": folder.name, "command": msgspec.json.decode(meta)["command"]}
-        if final is None:
-            log = folder / layout.LOG
-            size = log.stat().st_size if log.exists() else 0
-            yield entry | {"state": "running", "started_at": _started_at(pid), "ended_at": None, "log_size": size}
-        else:
-            names = ("started_at", "ended_at", "return_code", "reason")
-            yield entry | {"state": final.state, "log_size": final.end} | {name: final.result[name] for name in names}
+        with contextlib.suppress(OSError, ValueError):  # a broken folder must not hide the others
+            meta = layout.read_whole(f"{folder}/{layout.META}")
+            pid = layout.read_whole(f"{folder}/{layout.PID}")
+            if meta is not None and pid is not None:
+                command = (layout.parse_document(meta) or {}).get("command", "")
+                yield {"command_id": folder.name, "command": command} | _state(folder, pid, boot)
+
+
+def _state(folder: Path, pid: bytes, boot: str) -> dict[str, Any]:
+    """What a list says of a command. One of an earlier boot has ended, though a full disk may not let it be written."""
+    final = read_final(f"{folder}/{layout.RESULT}")
+    if final is not None:
+        names = ("started_at", "ended_at", "return_code", "reason")
+        return {"state": final.state, "log_size": final.end} | {name: final.result[name] for name in names}
+    log = folder / layout.LOG
+    size = log.stat().st_size if log.exists() else 0
+    record = layout.parse_pid_record(pid)
+    entry = {"started_at": None if record is None else rfc3339(record.started_at), "ended_at": None, "log_size": size}
+    if record is None or record.boot_id == boot:
+        return entry | {"state": "running"}
+    state = "lost" if record.executed or size else "unknown"
+    return entry | {"state": state, "return_code": None, "reason": state}

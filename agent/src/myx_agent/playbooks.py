@@ -168,7 +168,8 @@ class PlaybookMethods:
         meta = layout.read_whole(f"{folder}/{layout.META}")
         if meta is None or layout.parse_pid_record(layout.read_whole(f"{folder}/{layout.PID}")) is None:
             return None
-        if msgspec.json.decode(meta)["digest"] != digest:
+        known = layout.parse_document(meta)
+        if known is not None and known["digest"] != digest:
             raise RpcError(-32001, "this command_id belongs to a command with other arguments", "COMMAND_CONFLICT")
         final = read_final(f"{folder}/{layout.RESULT}")
         state = "running" if final is None else final.state

@@ -15,8 +15,9 @@
     result.json               the end: {state, end, kept, gap, digest, result}; written last, atomically
 """
 
+import json
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 COMMANDS = "commands"
 SOCKET = "supervisor.sock"
@@ -71,6 +72,15 @@ def parse_pid_record(text: bytes | None) -> PidRecord | None:
         return None
     boot = words[4] if len(words) > 4 else ""
     return PidRecord(int(words[0]), int(words[1]), float(words[2]), float(words[3]), boot, rest.startswith("exec"))
+
+
+def parse_document(text: bytes | None) -> dict[str, Any] | None:
+    """A JSON object; None when there is none or a power failure left it empty or torn: it is renamed unsynced."""
+    try:
+        document = json.loads(text or b"null")
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def boot_id() -> str:

@@ -1,6 +1,5 @@
 """Reading a command's log by offset, while it is written or afterwards. Memory stays flat: every read is bounded."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +104,7 @@ class LogReader:
 
 def read_final(path: str) -> Final | None:
     """The end of a command; None while it runs."""
-    text = layout.read_whole(path)
-    if text is None:
+    record = layout.parse_document(layout.read_whole(path))
+    if record is None:
         return None
-    record = json.loads(text)
     return Final(record["state"], record["end"], record["kept"], record["gap"], record["result"])

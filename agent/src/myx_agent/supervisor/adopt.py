@@ -4,13 +4,16 @@ import base64
 import contextlib
 import json
 import os
+import sys
 import time
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from myx_agent.spool import layout
 from myx_agent.supervisor import pipes, processes
-from myx_agent.supervisor.command import Command
+from myx_agent.supervisor.command import RESULT_RETRY_S, Command
 from myx_agent.supervisor.mask import Mask
 from myx_agent.supervisor.output import OutputLog
 from myx_agent.supervisor.result import Ending, make_result
@@ -46,28 +49,46 @@ def decode_handover(document: dict[str, Any]) -> Handover:
 
 
 def adopt_all(service: Service, handovers: dict[str, Handover]) -> None:
-    """Read the whole spool: finished commands are counted, running ones go on, the rest gets its honest end."""
+    """Read the whole spool: finished commands are counted, running ones go on, the rest gets its honest end.
+
+    A folder that cannot be read costs its own command: its id is answered as unknown and never run again.
+    """
     service.store.load_released()
     folder = f"{service.spool}/{layout.COMMANDS}"
     boot = service.boot_id
     ended: list[tuple[float, str, dict[str, Any]]] = []
     for name in os.listdir(folder):  # noqa: PTH208
-        path = f"{folder}/{name}"
-        text = layout.read_whole(f"{path}/{layout.RESULT}")
-        if text is None:
-            _adopt(service, name, path, boot, handovers.get(name))
-            text = layout.read_whole(f"{path}/{layout.RESULT}")
-        if text is not None:
-            record = json.loads(text)
-            ended.append((record["ended_at"], name, record))
+        with _one_folder(service, name):
+            path = f"{folder}/{name}"
+            record = _read_result(path)
+            if record is None:
+                _adopt(service, name, path, boot, handovers.get(name))
+                record = _read_result(path)
+            if record is not None:
+                ended.append((float(record["ended_at"]), name, record))
     for ended_at, name, record in sorted(ended, key=lambda item: item[:2]):
-        path = f"{folder}/{name}"
-        service.store.add_finished(name, ended_at, _check_log(path, record))
-        _drain_rest(service, name, path, boot)
+        with _one_folder(service, name):
+            path = f"{folder}/{name}"
+            service.store.add_finished(name, ended_at, _check_log(path, record))
+            _drain_rest(service, name, path, boot)
     if service.cgroups is not None:
         for name in service.cgroups.leftovers():
             if name not in service.running:
                 service.cgroups.of(name).remove()
+
+
+@contextlib.contextmanager
+def _one_folder(service: Service, name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - one folder's trouble must not keep the agent from starting
+        print(f"command {name} cannot be taken over", file=sys.stderr)  # noqa: T201 - its log file
+        traceback.print_exc(file=sys.stderr)
+        service.unsaid[name] = "unknown", ""
+
+
+def _read_result(path: str) -> dict[str, Any] | None:
+    return layout.parse_document(layout.read_whole(f"{path}/{layout.RESULT}"))
 
 
 def _adopt(service: Service, name: str, path: str, boot: str, handover: Handover | None) -> None:
@@ -76,13 +97,16 @@ def _adopt(service: Service, name: str, path: str, boot: str, handover: Handover
     if record is None or text is None:
         remove_folder(path)  # never started: a repeat of the request starts it
         return
-    meta = json.loads(text)
+    meta = layout.parse_document(text)
+    if meta is None and record.boot_id == boot:
+        raise ValueError(f"{layout.META} cannot be read")
     log = OutputLog(path, service.quota())
     log.adopt()
     service.store.make_room(log.disk_bytes)
-    if record.boot_id != boot:
+    if meta is None or record.boot_id != boot:
         service.store.give_back(log.reserved)
-        _end_of_earlier_boot(path, log, record, meta["digest"])
+        result = _end_of_earlier_boot(path, log, record, meta["digest"] if meta else "")
+        _write_end(service, name, path, result)
         return
     cgroup = service.cgroups.of(name) if service.cgroups else None
     if cgroup is not None and not cgroup.exists():
@@ -136,7 +160,7 @@ def _secrets_of(pid: int, names: list[str]) -> list[bytes]:
     return []
 
 
-def _end_of_earlier_boot(path: str, log: OutputLog, record: layout.PidRecord, digest: str) -> None:
+def _end_of_earlier_boot(path: str, log: OutputLog, record: layout.PidRecord, digest: str) -> dict[str, Any]:
     ending = Ending(
         status=None,
         executed=record.executed or log.end > 0,
@@ -150,7 +174,26 @@ def _end_of_earlier_boot(path: str, log: OutputLog, record: layout.PidRecord, di
     result = make_result(ending, log, digest)
     log.close()
     _remove_pipes(path)
-    layout.write_whole(f"{path}/{layout.RESULT}", json.dumps(result).encode())
+    return result
+
+
+def _write_end(service: Service, name: str, path: str, result: dict[str, Any]) -> bool:
+    """Write an end; on a full disk it is tried again, and until then the id is answered from memory."""
+    service.unsaid.pop(name, None)
+    try:
+        layout.write_whole(f"{path}/{layout.RESULT}", json.dumps(result).encode())
+    except FileNotFoundError:  # it was released meanwhile
+        return False
+    except OSError:
+        service.unsaid[name] = result["state"], result["digest"]
+        service.loop.call_later(RESULT_RETRY_S, lambda: _write_end_again(service, name, path, result))
+        return False
+    return True
+
+
+def _write_end_again(service: Service, name: str, path: str, result: dict[str, Any]) -> None:
+    if _write_end(service, name, path, result):
+        service.store.add_finished(name, result["ended_at"], _check_log(path, result))
 
 
 def _check_log(path: str, record: dict[str, Any]) -> int:

@@ -62,9 +62,9 @@ class OutputLog:
         self._last_stream = index.read_record(self._index, records - 1)[1] if records else 0
         for digest in self._digests.values():
             digest.restore(self._log, self._index, size)
-        gap = layout.read_whole(f"{self._folder}/{layout.GAP}")
+        gap = layout.parse_document(layout.read_whole(f"{self._folder}/{layout.GAP}"))
         if gap is not None:
-            self.gap_reason = json.loads(gap)["reason"]
+            self.gap_reason = gap["reason"]
 
     @property
     def end(self) -> int:

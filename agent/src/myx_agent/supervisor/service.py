@@ -47,6 +47,8 @@ class Service:
         self.boot_id = layout.boot_id()
         self.running: dict[str, Command] = {}
         self.lingering: dict[str, pipes.Drain] = {}
+        # (state, digest) of commands whose end the spool does not hold: they are not run again. No digest: not known.
+        self.unsaid: dict[str, tuple[str, str]] = {}
         self._leaders: dict[int, Command] = {}
         self._unsynced: list[str] = []
         self._flusher = 0
@@ -64,7 +66,7 @@ class Service:
         known = self._known(command_id)
         if known is not None:
             state, known_digest = known
-            if known_digest != digest:
+            if known_digest not in {digest, ""}:
                 raise Refused("COMMAND_CONFLICT", "this command_id belongs to a command with other arguments")
             return {"state": state, "existing": True}
         if self.store.was_released(command_id):
@@ -101,6 +103,7 @@ class Service:
         if command_id in self.running:
             raise Refused("COMMAND_RUNNING", "the command is still running")
         if self._known(command_id) is not None:
+            self.unsaid.pop(command_id, None)
             self.store.release(command_id)
 
     def status(self) -> dict[str, Any]:
@@ -231,14 +234,14 @@ class Service:
             raise
 
     def _known(self, command_id: str) -> tuple[str, str] | None:
-        """(state, digest) of a command; None when there is none."""
+        """(state, digest) of a command; None when there is none. The digest is empty where it was lost."""
         command = self.running.get(command_id)
         if command is not None:
             return "running", command.digest
         text = layout.read_whole(f"{layout.command_dir(self.spool, command_id)}/{layout.RESULT}")
-        if text is None:
-            return None
-        record = json.loads(text)
+        record = layout.parse_document(text)
+        if record is None:
+            return self.unsaid.get(command_id)
         return record["state"], record["digest"]
 
     def _reaped(self, pid: int, status: int) -> None:
