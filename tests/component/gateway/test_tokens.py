@@ -160,7 +160,24 @@ async def test_the_same_key_makes_one_token_and_gives_it_again_until_it_is_used(
     status, problem = await call(gateway, "POST", "/tokens", body, Idempotency_Key=key)
     assert (status, problem["reason"]) == (409, "TOKEN_EXISTS")
     assert (await call(gateway, "POST", "/tokens", body))[1]["reason"] == "TOKEN_EXISTS"
-    assert (await call(gateway, "POST", "/tokens", {**body, "role": "viewer"}, Idempotency_Key=key))[0] == 422
+    for other in ({"role": "viewer"}, {"selector": "env=prod"}, {"expires_in_s": 3600}):
+        assert (await call(gateway, "POST", "/tokens", {**body, **other}, Idempotency_Key=key))[0] == 422
+
+
+async def test_the_last_token_that_a_user_may_have_is_given_again_too(gateway: Any) -> None:
+    name, key = await new_user(gateway, "viewer"), secrets.token_hex(8)
+    with psycopg.connect(gateway.database.url, autocommit=True) as connection:
+        connection.execute(
+            "insert into gateway.token (id, account_id, name, secret_sha256, role, selector, created_by, request_id,"
+            " expires_at) select gen_random_uuid(), a.id, 'n' || n, sha256(a.name::bytea || n::text::bytea), 'viewer',"
+            " 'all', 'test', a.name || n, now() + interval '1 day' from gateway.account a, generate_series(1, 199) n"
+            " where a.name = %s",
+            [name],
+        )
+    body = {"name": "last", "user": name}
+    (_, first), (_, again) = [await call(gateway, "POST", "/tokens", body, Idempotency_Key=key) for _ in range(2)]
+    assert first["id"] == again["id"]
+    assert (await call(gateway, "POST", "/tokens", {**body, "name": "more"}))[1]["reason"] == "TOO_MANY_TOKENS"
 
 
 async def test_a_person_with_a_token_only_cannot_change_the_password(gateway: Any) -> None:

@@ -100,6 +100,18 @@ async def test_a_look_that_was_under_way_when_it_was_dropped_is_not_kept() -> No
     assert await source.get() is None
 
 
+async def test_a_first_look_that_was_under_way_when_anything_was_dropped_is_not_kept() -> None:
+    source = Source()
+    source.hold.clear()
+    asking = asyncio.create_task(source.get())
+    await asyncio.sleep(0)
+    source.recent.drop(lambda value: value == "a")
+    source.hold.set()
+    assert await asking == "a"
+    source.value = None
+    assert await source.get() is None
+
+
 async def test_it_is_bounded() -> None:
     source = Source()
     for number in range(10):

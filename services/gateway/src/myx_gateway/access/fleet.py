@@ -17,7 +17,7 @@ _FRESH_S: Final = 2.0
 _MAX_KEPT: Final = 100_000
 # More than this are looked up in the whole list; 50 ids are 1,900 of the 4,096 characters that a selector may have.
 _MAX_NAMED: Final = 50
-_MAX_SELECTOR: Final = 4096
+_MAX_SELECTOR: Final = 16_384
 _DEADLINE_S: Final = 10.0
 # Of a server; the registry refuses a selector with what can be none.
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)

@@ -49,9 +49,9 @@ class Recent(Generic[Value]):
             return await self._look(key, entry, look_up)
 
     def drop(self, matches: Callable[[Value], bool]) -> None:
-        """Forget what matches: it was revoked here."""
+        """Forget what matches: it was revoked here. What is being looked up may have been read before that."""
         for key, entry in list(self._entries.items()):
-            if entry.value is not None and matches(entry.value):
+            if entry.looking.locked() if entry.value is None else matches(entry.value):
                 del self._entries[key]
 
     async def _look(

@@ -48,13 +48,16 @@ class Tokens:
         The same request again, because its answer was lost, gives the token another text as long as it was not used.
         AlreadyExists `TOKEN_EXISTS`; InvalidArgument; PermissionDenied `FORBIDDEN`, `SESSION_NEEDED`.
         """
-        await self._selectors.check([new.cap])
+        await self._selectors.check([new.cap], "selector")
         token_id, secret = new_id(), new_secret()
         async with self._database.begin() as connection:
             user = await self._owner(connection, new.user, principal)
             if new.lasts is None and user.kind is not Kind.PROGRAM:
                 text = "only a program may have a token that lasts for ever"
                 raise InvalidArgument("REQUEST_INVALID", text, field="expires_in_s")
+            before = await store.find_request(connection, request_id)
+            if before is not None:
+                return await self._again(connection, user, new, before, secret)
             if await store.count_tokens(connection, user.id) >= _MOST:
                 raise ResourceExhausted("TOO_MANY_TOKENS", f"{user.name} has {_MOST} tokens: delete some first")
             made = await store.insert_token(
@@ -70,7 +73,10 @@ class Tokens:
                 lasts=new.lasts,
             )
             if not made:
-                return await self._again(connection, user, new, request_id, secret)
+                before = await store.find_request(connection, request_id)
+                if before is None:
+                    raise _taken(user)
+                return await self._again(connection, user, new, before, secret)
             token = await store.find_token(connection, token_id)
         if token is None:
             raise NotFound("TOKEN_NOT_FOUND", "there is no such token")
@@ -107,23 +113,25 @@ class Tokens:
         return user
 
     async def _again(
-        self, connection: Connection, user: User, new: NewToken, request_id: str, secret: str
+        self, connection: Connection, user: User, new: NewToken, before: Token, secret: str
     ) -> tuple[Token, str]:
-        before = await store.find_request(connection, request_id)
-        taken = AlreadyExists("TOKEN_EXISTS", f"{user.name} has a token of this name, or had this one", field="name")
-        if before is None:
-            raise taken
-        if (before.user_id, before.name, before.role, before.selector) != (
+        lasts = None if before.expires_at is None else before.expires_at - before.created_at
+        if (before.user_id, before.name, before.role, before.selector, lasts) != (
             user.id,
             new.name,
             new.cap.role.name.lower(),
             new.cap.selector,
+            new.lasts,
         ):
             raise InvalidArgument("REQUEST_ID_REUSED", "this key was used for another token", field="request_id")
         text = token_text(before.id, secret)
         if not await store.renew_unused(connection, before.id, digest(text)):
-            raise taken
+            raise _taken(user)
         return before, text
+
+
+def _taken(user: User) -> AlreadyExists:
+    return AlreadyExists("TOKEN_EXISTS", f"{user.name} has a token of this name, or had this one", field="name")
 
 
 def _is_seen(principal: Principal, token: Token) -> bool:

@@ -61,7 +61,7 @@ class Users:
         """A new user; the same one for the same request. AlreadyExists `USER_EXISTS`, InvalidArgument."""
         check_name(new.name)
         _check_password_of(new)
-        await self._selectors.check(new.grants)
+        await self._selectors.check(new.grants, "grants")
         password_hash = None if new.password is None else await self._passwords.hash(new.password)
         user = User(
             id=new_id(),
@@ -94,7 +94,7 @@ class Users:
         """Change a user; what narrows what the user may do ends the sessions, a new password all but the one it came
         by. Aborted `ETAG_MISMATCH`, FailedPrecondition `LAST_ADMIN`."""
         if changes.grants is not None:
-            await self._selectors.check(changes.grants)
+            await self._selectors.check(changes.grants, "grants")
         password_hash = None
         if changes.password is not None:
             check_new_password(changes.password, (await self.get(name)).name)

@@ -36,10 +36,11 @@ from myx_registry.domain.selector import (
 from myx_registry.domain.selector_words import Word, WordKind, selector_invalid, split
 from myx_registry.domain.servers import checked_address, is_label_key, is_label_value
 
-MAX_LENGTH: Final = 4096
+# People write up to 4,096 characters; what somebody may see and what a token may are joined to that.
+MAX_LENGTH: Final = 16_384
 MAX_DEPTH: Final = 50
 # Each is a condition for every server; values of `in` are no terms.
-MAX_TERMS: Final = 100
+MAX_TERMS: Final = 400
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?", re.ASCII)
 _EQUAL: Final = ("=", "==", "!=")
 _LIKE: Final = ("~", "!~")

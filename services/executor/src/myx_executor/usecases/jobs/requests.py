@@ -12,7 +12,7 @@ from myx_executor.usecases.run_command import MAX_REQUEST_ID, RunRequest
 from myx_executor.usecases.run_command import check as check_command
 from myx_kit.errors import InvalidArgument
 
-MAX_SELECTOR = 4096
+MAX_SELECTOR = 16_384
 # A batch of commands carries it once for each target.
 MAX_STDIN_BYTES = 1024 * 1024
 
