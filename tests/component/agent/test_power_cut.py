@@ -98,3 +98,17 @@ async def test_what_a_power_failure_emptied_costs_one_command(own, own_agent, tm
     assert (again["status"], again["existing"], mark.read_text()) == ("lost", True, "ran\n")
     assert (await listed(own, "torn"))["state"] == "lost"
     assert (await listed(own, whole))["return_code"] == 4
+
+
+async def test_a_finished_commands_exit_code_arrives_though_its_index_is_gone(own, own_agent):
+    command_id = await own.start("sh", "-c", "echo 1; echo 2 >&2; exit 4")
+    await own.follow(command_id)
+    cut_power(own, own_agent, command_id)
+    (own.folder(command_id) / "index").write_bytes(b"")
+    own_agent.restart()
+
+    log = await own.follow(command_id)
+    page = await own("get_command_log", command_id=command_id)
+    assert (log.result["return_code"], log.result["reason"], log.text) == (4, "exited", b"")
+    assert [(gap["from"], gap["to"], gap["reason"]) for gap in log.gaps] == [(0, 4, "disk_lost")]
+    assert (page["new_offset"], page["is_final"], page["result"]["return_code"]) == (4, True, 4)

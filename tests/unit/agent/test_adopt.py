@@ -2,13 +2,16 @@
 
 import errno
 import json
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
-from myx_agent.spool import layout
+from myx_agent.spool import index, layout
 from myx_agent.spool.reader import LogReader
 from myx_agent.supervisor import adopt
+from myx_agent.supervisor import service as service_module
 from myx_agent.supervisor.loop import Loop
 from myx_agent.supervisor.output import OutputLog, Quota
 from myx_agent.supervisor.service import Refused, Service
@@ -174,3 +177,53 @@ def test_a_folder_that_cannot_be_read_costs_its_own_command_only(spool, service,
     assert (result_of(before)["state"], result_of(after)["state"]) == ("lost", "lost")
     assert "command b cannot be taken over" in capsys.readouterr().err
     assert start(service, "b") == {"state": "unknown", "existing": True}
+
+
+BROKEN_INDEXES = {
+    "empty": b"",
+    "torn": index.pack(0, 1)[:5],
+    "not from 0": index.pack(2, 1) + index.pack(3, 2),
+    "zeros": bytes(16),
+    "zeros at the end": index.pack(0, 1) + bytes(8),
+    "an end that is missing": index.pack(0, 1),
+}
+
+
+@pytest.mark.parametrize("data", [*BROKEN_INDEXES.values(), None], ids=[*BROKEN_INDEXES, "none"])
+def test_without_its_index_a_log_is_said_to_be_lost_and_the_exit_code_stays(spool, service, data):
+    folder = finished(spool, "cut")
+    if data is None:
+        (folder / "index").unlink()
+    else:
+        (folder / "index").write_bytes(data)
+    adopt.adopt_all(service, {})
+
+    record = result_of(folder)
+    assert (record["kept"], record["gap"]) == (0, {"from": 0, "to": 6, "reason": "disk_lost"})
+    assert (record["state"], record["result"]["return_code"], record["result"]["stdout"]["dropped"]) == (
+        "finished",
+        4,
+        3,
+    )
+    assert not (folder / "log").exists()
+
+
+@pytest.mark.parametrize("more", [b"", index.pack(6, 1), index.pack(6, 1)[:5]], ids=["whole", "beyond the end", "torn"])
+def test_a_whole_log_is_kept(spool, service, more):
+    folder = finished(spool, "whole")
+    with (folder / "index").open("ab") as file:
+        file.write(more)
+    adopt.adopt_all(service, {})
+
+    assert (result_of(folder)["kept"], (folder / "log").read_bytes()) == (6, b"outerr")
+
+
+def test_all_that_an_end_needs_is_synced(spool, monkeypatch):
+    folder, synced = finished(spool, "done"), []
+    (folder / "events.jsonl").touch()
+    monkeypatch.setattr(os, "closerange", lambda *_range: None)
+    monkeypatch.setattr(os, "_exit", lambda _code: None)
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
+    service_module._sync([str(folder)])
+
+    assert synced == [*(str(folder / name) for name in ("log", "index", "events.jsonl", "result.json")), str(folder)]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from myx_agent.spool import layout
+from myx_agent.spool import index, layout
 from myx_agent.supervisor import pipes, processes
 from myx_agent.supervisor.command import RESULT_RETRY_S, Command
 from myx_agent.supervisor.mask import Mask
@@ -197,17 +197,30 @@ def _write_end_again(service: Service, name: str, path: str, result: dict[str, A
 
 
 def _check_log(path: str, record: dict[str, Any]) -> int:
-    """Bytes on disk of a finished log. One that a power failure cut is marked as dropped."""
+    """Bytes on disk of a finished log. One that a power failure cut, itself or its index, is marked as dropped."""
     sizes = {}
     for name in (layout.LOG, layout.INDEX):
         try:
             sizes[name] = os.stat(f"{path}/{name}").st_size  # noqa: PTH116
         except FileNotFoundError:
             sizes[name] = 0
-    if sizes[layout.LOG] < record["kept"]:
+    if sizes[layout.LOG] < record["kept"] or (record["kept"] and not _has_index(path, record)):
         mark_evicted(path, record, "disk_lost")
         return 0
     return sizes[layout.LOG] + sizes[layout.INDEX] + events_bytes(path)
+
+
+def _has_index(path: str, record: dict[str, Any]) -> bool:
+    """The index of a finished log says of its bytes what the result says."""
+    try:
+        fd = os.open(f"{path}/{layout.INDEX}", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        sizes = index.stream_sizes(fd, record["kept"])
+    finally:
+        os.close(fd)
+    return sizes == [0, *(record["result"][name]["bytes"] for name in layout.STREAMS), 0]
 
 
 def _drain_rest(service: Service, name: str, path: str, boot: str) -> None:

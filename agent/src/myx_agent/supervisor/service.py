@@ -281,8 +281,8 @@ def _sync(folders: list[str]) -> None:
     try:
         os.closerange(3, 65536)  # above all the lock: it must not outlive the supervisor here
         for folder in folders:
-            for path in (f"{folder}/{layout.LOG}", f"{folder}/{layout.RESULT}", folder):
+            for name in (layout.LOG, layout.INDEX, layout.EVENTS, layout.RESULT, ""):
                 with contextlib.suppress(OSError):
-                    layout.fsync_path(path)
+                    layout.fsync_path(f"{folder}/{name}")
     finally:
         os._exit(0)
