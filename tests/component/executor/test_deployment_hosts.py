@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from contextlib import suppress
 
 import pytest
 from executor_deployments import Deployments, steps
@@ -14,7 +15,7 @@ from myx.registry.v1 import agent_pb2
 from myx_executor.app import MIGRATIONS
 from myx_executor.models.base import SCHEMA
 from myx_kit.db import migrate
-from myx_kit.errors import FailedPrecondition
+from myx_kit.errors import FailedPrecondition, MyxError
 from myx_testkit.bundle import CHECKOUT, agent_bundle, variant
 from myx_testkit.wait import until
 
@@ -198,6 +199,40 @@ async def test_a_play_over_ssh_that_lost_its_replica_says_so(replica, registry, 
         await until(task, 60)
         first.program.kill9(with_children=True)
         final = await two.ended(made.id, 60)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_LOST, "lost")
+    assert "run it again" in final.cure
+
+
+async def test_a_play_over_ssh_ends_before_its_lease_when_the_database_is_away(
+    replica, registry, host, tls_dir, postgres
+):
+    enrol(registry, host, "cut-off")
+    one = replica("a", lease_s=4, lease_renew_s=0.5, playbooks_dir=SHIPPED)
+    async with Deployments(f"127.0.0.1:{one.port}", tls_dir) as client:
+        await client.push_project("slow", project(slow=PLAYBOOKS["slow.yml"]))
+        made = await client.create("cut-off", project="slow", playbook="slow.yml", vars={"seconds": 4322})
+
+        async def sleeps():
+            return host.exec("pgrep -f '[s]leep 4322'", check=False).stdout or None
+
+        await until(sleeps, 60)
+        postgres.kill9()
+        try:
+
+            async def is_gone():
+                return not await sleeps()
+
+            # Of its lease four seconds were left at the most.
+            await until(is_gone, 4)
+        finally:
+            postgres.restart()
+
+        async def ended():
+            with suppress(MyxError):
+                found = await client.deployment(made.id)
+                return found if found.status >= pb.COMMAND_STATUS_SUCCESS else None
+
+        final = await until(ended, 60)
     assert (final.status, final.reason) == (pb.COMMAND_STATUS_LOST, "lost")
     assert "run it again" in final.cure
 

@@ -34,15 +34,27 @@ _READ_PATIENCE_S = 30.0
 
 @dataclass(slots=True)
 class Lease:
-    """The right to write a command, until `valid_until` of the loop's clock unless it is renewed."""
+    """The right to write a command, until `valid_until` of the loop's clock unless it is renewed.
+
+    `margin_s`: how long before that to stop what may not go on beside another replica; stopping takes time too.
+    """
 
     command: Command
     valid_until: float
     done: bool = False
+    margin_s: float = 0.0
 
     def holds(self) -> bool:
         """Whether no other replica can have taken the command yet."""
         return asyncio.get_running_loop().time() < self.valid_until
+
+    async def running_out(self) -> None:
+        """Returns once no more than the margin is left, whatever keeps it from being renewed."""
+        while True:
+            left_s = self.valid_until - self.margin_s - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                return
+            await asyncio.sleep(left_s)
 
 
 class Facts(Protocol):

@@ -21,6 +21,8 @@ log = get_logger()
 
 # Commands of one claim.
 _CLAIM_BATCH = 100
+# Of a lease; what is left lets two of three renewals fail.
+_MARGIN = 0.3
 
 
 class Driver(Protocol):
@@ -193,7 +195,7 @@ class Runner:
 
     def _start(self, owned: Owned, leased_at: float) -> None:
         command_id = owned.command.id
-        lease = Lease(owned.command, leased_at + self.lease_s)
+        lease = Lease(owned.command, leased_at + self.lease_s, margin_s=self.lease_s * _MARGIN)
         work = _Work(lease, self._make_driver(owned, lease))
         earlier = self._work.get(command_id)
         if earlier is not None and earlier.task is not None:

@@ -1,8 +1,11 @@
 """Plays over SSH: they run beside us, so that nobody can go on with them when this replica dies."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
+from myx_executor.domain.command import LeaseLost
 from myx_executor.domain.deployment import DeploymentLost, StepCancelled, StepFailed, recap_from_wire
 from myx_executor.domain.log import STDERR, STDOUT
 from myx_executor.domain.ssh import PlayEnd, PlaySpec, PlayText
@@ -10,6 +13,9 @@ from myx_executor.usecases.deployments.play_log import PlayEvents, why_failed
 from myx_executor.usecases.deployments.ports import HostPlay, PlayEvent
 from myx_executor.usecases.deployments.run import Run
 from myx_executor.usecases.patience import patiently
+from myx_kit.logging import get_logger
+
+log = get_logger()
 
 _UNDER_WAY = "ssh_play"
 _PATIENCE_S = 30.0
@@ -27,7 +33,7 @@ def check_not_left(run: Run) -> None:
 
 
 async def run_play(run: Run, spec: PlaySpec, *, announce: str) -> PlayEnd:
-    """The play's end. StepCancelled once it was ended on request."""
+    """The play's end. StepCancelled once it was ended on request; LeaseLost once it was ended with the lease."""
     run.check_wish()
     session = await run.session()
     await run.say(announce)
@@ -37,7 +43,7 @@ async def run_play(run: Run, spec: PlaySpec, *, announce: str) -> PlayEnd:
     run.dies_with_us = True
     try:
         async with await run.tools.hosts.play(session, spec) as play:
-            end = await _follow(run, play, events)
+            end = await _while_leased(run, _follow(run, play, events))
     finally:
         run.dies_with_us = False
     await run.remember(**{_UNDER_WAY: None})
@@ -46,6 +52,22 @@ async def run_play(run: Run, spec: PlaySpec, *, announce: str) -> PlayEnd:
     if run.wish.asked.is_set() and end.code != 0:
         raise StepCancelled
     return end
+
+
+async def _while_leased(run: Run, work: Coroutine[Any, Any, PlayEnd]) -> PlayEnd:
+    """What `work` gives. LeaseLost shortly before another replica may say that the play is over."""
+    following = asyncio.create_task(work, name="follow")
+    running_out = asyncio.create_task(run.lease.running_out(), name="lease")
+    try:
+        await asyncio.wait({following, running_out}, return_when=asyncio.FIRST_COMPLETED)
+        if not following.done():
+            log.warning("play_ended_with_its_lease", deployment_id=run.key)
+            raise LeaseLost
+        return following.result()
+    finally:
+        for task in (following, running_out):
+            task.cancel()
+        await asyncio.gather(following, running_out, return_exceptions=True)
 
 
 async def demand_success(run: Run, end: PlayEnd, what: str, cure: str) -> None:

@@ -1,0 +1,106 @@
+"""Plays over SSH end with their lease; and what a database that is away does to plays."""
+
+import asyncio
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+from executor_samples import command
+
+from myx_executor.domain.command import LeaseLost
+from myx_executor.domain.ssh import PlayEnd
+from myx_executor.usecases.deliver import CancelWish
+from myx_executor.usecases.deployments import ssh_work
+from myx_executor.usecases.ledger import Lease
+
+
+class Play:
+    """A play that ends with `end`, or never."""
+
+    def __init__(self, end=None):
+        self.end = end
+        self.closed_at = None
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        self.closed_at = now()
+
+    async def items(self):
+        if self.end is None:
+            await asyncio.Event().wait()
+        yield self.end
+
+
+class Run:
+    """As far as a play over SSH needs one; what it remembers is kept."""
+
+    def __init__(self, play, lease):
+        self.play, self.lease = play, lease
+        self.wish = CancelWish()
+        self.remembered = {}
+        self.dies_with_us = False
+        self.key = "deployment"
+        self.deployment = SimpleNamespace(id=uuid4())
+        self.tools = SimpleNamespace(store=self, hosts=SimpleNamespace(play=self._play))
+
+    async def _play(self, session, spec):
+        return self.play
+
+    async def session(self):
+        return None
+
+    def check_wish(self):
+        pass
+
+    async def say(self, text):
+        pass
+
+    async def last_event(self, deployment_id):
+        return 0
+
+    async def remember(self, **values):
+        self.remembered |= values
+
+    async def set_recap(self, recap):
+        pass
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+def lease(seconds, margin_s=0.0):
+    return Lease(command(), now() + seconds, margin_s=margin_s)
+
+
+async def run_play(run):
+    return await ssh_work.run_play(run, SimpleNamespace(playbook="site.yml"), announce="")
+
+
+async def test_a_play_is_over_before_another_replica_may_have_its_lease():
+    play = Play()
+    run = Run(play, lease(0.5, margin_s=0.4))
+    with pytest.raises(LeaseLost):
+        await run_play(run)
+    assert play.closed_at < run.lease.valid_until
+    # Whoever has it next says that it was lost.
+    assert run.remembered == {"ssh_play": "site.yml"}
+    assert not run.dies_with_us
+
+
+async def test_a_play_that_ends_within_its_lease_has_its_own_end():
+    end = PlayEnd(0, {}, None, False, 1.0)
+    run = Run(Play(end), lease(60))
+    assert await run_play(run) is end
+    assert run.remembered == {"ssh_play": None}
+
+
+async def test_a_lease_that_is_renewed_meanwhile_runs_out_later():
+    one = lease(0.1, margin_s=0.05)
+    waiting = asyncio.create_task(one.running_out())
+    await asyncio.sleep(0)
+    one.valid_until += 0.2
+    await waiting
+    assert now() >= one.valid_until - one.margin_s
