@@ -2,7 +2,7 @@
 replica goes on with them where this one stopped."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from myx_executor.domain.states import Status
 from myx_executor.store.codec import decode
 from myx_executor.usecases.deliver import SHORT_S, Attempts, Delivery, Order, not_delivered
 from myx_executor.usecases.deployments.play_log import PlayEvents
-from myx_executor.usecases.deployments.ports import PlayRequest
+from myx_executor.usecases.deployments.ports import PlayEvent, PlayRequest
 from myx_executor.usecases.deployments.run import Run
 from myx_executor.usecases.drive import split
 from myx_executor.usecases.fetch import Fetch
@@ -34,12 +34,15 @@ log = get_logger()
 
 _ASK_AGAIN_S = 5.0
 _PAGE_BYTES = 1024 * 1024
-_PATIENCE_S = 30.0
+# A database that is away delays a play and does not end it: whoever has lost it learns that from the next write.
+_PATIENCE_S = float("inf")
 _EVENTS_WAIT_S = 20.0
 _EVENTS_PAUSE_S = 1.0
 _LAST_EVENTS_TRIES = 10
 # An agent that goes on telling is not listened to for longer.
 _LAST_EVENTS_S = 60.0
+# Storing takes no more of that time, however long the database is away.
+_STORE_S = 1.0
 _CALLS = "calls"
 
 _Send = Callable[[UUID, float], Awaitable[list[LogItem]]]
@@ -282,18 +285,18 @@ async def _copy_events(run: Run, command_id: UUID, call: dict[str, Any]) -> None
 
 async def _last_events(run: Run, command_id: UUID, call: dict[str, Any]) -> None:
     """What is left after the end; a way that stays broken is not waited for, nor an agent without an end."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_LAST_EVENTS_S):
-            await _left_events(run, command_id, call)
-
-
-async def _left_events(run: Run, command_id: UUID, call: dict[str, Any]) -> None:
     sink = await PlayEvents.open(run, call["events_at"])
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_EVENTS_S) as limit:
+            await _left_events(run, command_id, sink, limit)
+
+
+async def _left_events(run: Run, command_id: UUID, sink: PlayEvents, limit: asyncio.Timeout) -> None:
     for _ in range(_LAST_EVENTS_TRIES):
         try:
             while True:
                 events, is_final = await run.tools.fleet.play_events(run.server_id, command_id, sink.taken, wait_s=0)
-                await sink.add(events)
+                await _store(sink, events, limit)
                 if not events:
                     break
             if is_final:
@@ -304,6 +307,14 @@ async def _left_events(run: Run, command_id: UUID, call: dict[str, Any]) -> None
             if failure.code is not None:
                 return
         await asyncio.sleep(_EVENTS_PAUSE_S / 5)
+
+
+async def _store(sink: PlayEvents, events: Sequence[PlayEvent], limit: asyncio.Timeout) -> None:
+    now, due = asyncio.get_running_loop().time, limit.when()
+    began = now()
+    limit.reschedule(None)
+    await sink.add(events)
+    limit.reschedule(due and due + max(now() - began - _STORE_S, 0.0))
 
 
 def _judge(run: Run, end: LogEnd | Outcome, feed: _Feed) -> AgentEnd:

@@ -18,7 +18,8 @@ from myx_kit.logging import get_logger
 log = get_logger()
 
 _UNDER_WAY = "ssh_play"
-_PATIENCE_S = 30.0
+# A database that is away delays a play and does not end it: whoever has lost it learns that from the next write.
+_PATIENCE_S = float("inf")
 TASK_FAILED, UNREACHABLE, NO_ANSIBLE, TIMED_OUT = 2, 4, 69, 124
 
 RUN_AGAIN = "run it again; it continues where it stopped"
