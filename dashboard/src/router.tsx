@@ -7,7 +7,7 @@ import {
   redirect,
 } from '@tanstack/react-router';
 import type { ComponentType } from 'react';
-import { whenSignedOut } from './api/client';
+import { whenSessionIsAnother, whenSignedOut } from './api/client';
 import { queryClient } from './api/queries';
 import { sessionQuery } from './api/session';
 import { LoginPage } from './pages/login/LoginPage';
@@ -79,6 +79,17 @@ export const router = createRouter({
 
 whenSignedOut(() => {
   if (router.state.location.pathname === '/login') return;
+  // Whoever signs in next in this tab sees nothing that was read before.
+  queryClient.clear();
   queryClient.setQueryData(sessionQuery.queryKey, null);
   void router.navigate({ to: '/login', search: { next: router.state.location.href } as never });
+});
+
+// Somebody has signed in anew in another tab of this browser.
+whenSessionIsAnother(async () => {
+  const before = queryClient.getQueryData(sessionQuery.queryKey);
+  const now = await queryClient.fetchQuery({ ...sessionQuery, staleTime: 0 });
+  if (before?.me.user?.id === now?.me.user?.id) return true;
+  window.location.reload();
+  return false;
 });

@@ -106,16 +106,17 @@ def visit(dashboard: None, browser: "playwright.Browser", myx: Standalone) -> It
         visitor.close()
 
 
+@pytest.fixture
 def admin_password(myx: Standalone) -> str:
     """The first administrator's."""
     return (myx.home.path / "admin-password").read_text().strip()
 
 
 @pytest.fixture
-def admin(visit: Callable[..., Visitor], myx: Standalone) -> Visitor:
+def admin(visit: Callable[..., Visitor], admin_password: str) -> Visitor:
     """The administrator, signed in."""
     visitor = visit()
-    visitor.sign_in("admin", admin_password(myx))
+    visitor.sign_in("admin", admin_password)
     return visitor
 
 

@@ -16,10 +16,6 @@ PAGES = (
 PHONE = {"viewport": {"width": 375, "height": 720}, "has_touch": True}
 
 
-def admin_password(myx: Any) -> str:
-    return (myx.home.path / "admin-password").read_text().strip()
-
-
 def settle(page: Any) -> None:
     """Until the page is drawn: it has its heading, and no grey boxes any more."""
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -39,12 +35,12 @@ def serious(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_on_any_page(visit: Callable[..., Any], myx: Any, scheme: str) -> None:
+def test_axe_finds_nothing_serious_on_any_page(visit: Callable[..., Any], admin_password: str, scheme: str) -> None:
     visitor = visit(color_scheme=scheme, reduced_motion="reduce")
     visitor.page.goto("/login")
     expect(visitor.page.get_by_role("button", name="Sign in")).to_be_visible()
     found = {"/login": serious(visitor.page)}
-    visitor.sign_in("admin", admin_password(myx))
+    visitor.sign_in("admin", admin_password)
     for path in PAGES:
         visitor.page.goto(path)
         settle(visitor.page)
@@ -52,9 +48,9 @@ def test_axe_finds_nothing_serious_on_any_page(visit: Callable[..., Any], myx: A
     assert "\n".join(f"{path}: {fault}" for path, faults in found.items() for fault in faults) == ""
 
 
-def test_everything_fits_on_a_phone(visit: Callable[..., Any], myx: Any) -> None:
+def test_everything_fits_on_a_phone(visit: Callable[..., Any], admin_password: str) -> None:
     visitor = visit(**PHONE)
-    visitor.sign_in("admin", admin_password(myx))
+    visitor.sign_in("admin", admin_password)
     wide = {}
     for path in PAGES:
         visitor.page.goto(path)
@@ -70,14 +66,14 @@ def test_everything_fits_on_a_phone(visit: Callable[..., Any], myx: Any) -> None
     expect(visitor.page.get_by_role("navigation")).not_to_be_in_viewport()
 
 
-def test_a_chinese_browser_gets_chinese_and_the_choice_is_kept(visit: Callable[..., Any], myx: Any) -> None:
+def test_a_chinese_browser_gets_chinese_and_the_choice_is_kept(visit: Callable[..., Any], admin_password: str) -> None:
     visitor = visit(locale="zh-CN")
     page = visitor.page
     page.goto("/login")
     expect(page.get_by_role("heading", name="登录 MyX")).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     page.get_by_label("用户名").fill("admin")
-    page.locator("input[name=password]").fill(admin_password(myx))
+    page.locator("input[name=password]").fill(admin_password)
     page.get_by_role("button", name="登录").click()
     expect(page.get_by_role("heading", name="总览")).to_be_visible()
     page.goto("/servers")

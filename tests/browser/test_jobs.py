@@ -15,7 +15,7 @@ from myx_testkit.agent import RealAgent
 from myx_testkit.rest import Rest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from work_pages import WITHIN_MS, job, shell, state, wait_final
+from work_pages import WITHIN_MS, job, shell, state, terminal_ends, terminal_text, wait_final
 
 pytestmark = pytest.mark.usefixtures("web_agents")
 
@@ -92,6 +92,18 @@ def test_a_cancelled_command_says_who_asked_and_that_its_end_was_proved(page: Pa
     expect(changes.locator("[data-state='cancelling']")).to_be_visible(timeout=WITHIN_MS)
     expect(changes).to_contain_text("user:admin")
     expect(page.get_by_test_id("receipt")).to_contain_text("KILL")
+
+
+def test_a_cancellation_without_a_time_of_grace_is_still_asked_for_before_it_is_forced(page: Page, rest: Rest) -> None:
+    command_id = shell(rest, "web-2", "trap 'echo goodbye; exit 0' TERM; echo started; while :; do sleep 0.1; done")
+    page.goto(f"/commands/{command_id}")
+    expect(page.get_by_test_id("stream-state")).to_have_attribute("data-kind", "live", timeout=WITHIN_MS)
+    button(page, "Cancel it").click()
+    page.get_by_label("Seconds between TERM and KILL").fill("")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
+    state(page, "cancelled")
+    terminal_ends(page)
+    assert "goodbye" in terminal_text(page)
 
 
 def test_what_failed_is_run_again_as_a_new_job(page: Page, rest: Rest, tmp_path: Path) -> None:

@@ -81,6 +81,14 @@ def test_a_change_on_top_of_somebody_elses_is_refused(page: Page, rest: Rest, pe
     form.get_by_role("button", name="Save").click()
     expect(form.get_by_role("alert")).to_be_visible()
     assert rest.get(f"/users/{person}")["display_name"] == "theirs"
+    form.get_by_role("button", name="Cancel").click()
+    row(page, "Users", person).get_by_role("button", name=person).click()
+    form = dialog(page, f"Change {person}")
+    expect(form.get_by_label("Full name")).to_have_value("theirs")
+    form.get_by_label("Full name").fill("both")
+    form.get_by_role("button", name="Save").click()
+    expect(form).not_to_be_visible()
+    assert rest.get(f"/users/{person}")["display_name"] == "both"
 
 
 def test_a_token_is_shown_once_works_within_its_bounds_and_is_removed(page: Page, myx: Standalone, admin: Any) -> None:
@@ -97,6 +105,10 @@ def test_a_token_is_shown_once_works_within_its_bounds_and_is_removed(page: Page
     expect(form).not_to_be_visible()
     shown = page.get_by_role("alert").filter(has_text=name)
     text = shown.locator("code").inner_text()
+    # As on a page without TLS, which has no such clipboard.
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    shown.get_by_role("button", name="Copy").click()
+    expect(shown).to_contain_text("Copied")
     token = Rest(myx.port, text)
     assert [server["name"] for server in token.get("/servers")["items"]] == ["local"]
     with pytest.raises(Refused) as refused:

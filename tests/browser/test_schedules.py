@@ -1,5 +1,6 @@
 """Schedules in the dashboard."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,27 @@ def test_a_schedule_is_added_with_its_next_times_seen_before(page: Page, rest: R
     made = rest.get(f"/schedules/{name}")
     assert (made["cron"], made["time_zone"], made["owner"]) == ("30 2 * * *", "Asia/Tokyo", "user:admin")
     assert made["work"]["job"]["work"]["command"]["args"] == ["-c", "echo backup"]
+
+
+def test_those_behind_pages_that_are_short_or_empty_are_shown(page: Page, rest: Rest, name: str) -> None:
+    add(rest, name)
+    real = rest.get(f"/schedules/{name}")
+    pages = {
+        "": ([], "1"),
+        "1": ([{**real, "id": "a", "name": "first"}], "2"),
+        "2": ([{**real, "id": "b", "name": "last"}], None),
+    }
+
+    def answer(route: Any) -> None:
+        # Where hundreds of schedules of others lie between those that somebody may see.
+        token = re.findall(r"page_token=(\d+)", route.request.url)
+        items, following = pages[token[0] if token else ""]
+        route.fulfill(json={"items": items, "next_page_token": following})
+
+    page.route(re.compile(r"/api/v1/schedules\?page_size"), answer)
+    page.goto("/schedules")
+    expect(page.get_by_role("link", name="first")).to_be_visible()
+    expect(page.get_by_role("link", name="last")).to_be_visible()
 
 
 def test_it_is_paused_changed_and_removed(page: Page, rest: Rest, name: str) -> None:

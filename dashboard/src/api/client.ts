@@ -34,6 +34,7 @@ export class ApiError extends Error {
 
 let csrfToken: string | null = null;
 let onSignedOut: () => void = () => undefined;
+let isOurSession: () => Promise<boolean> = () => Promise.resolve(false);
 
 /** The token that proves to the gateway that a request with the cookie was made by this page. */
 export function setCsrfToken(token: string | null): void {
@@ -43,6 +44,11 @@ export function setCsrfToken(token: string | null): void {
 /** What is done when the gateway says that nobody is signed in. */
 export function whenSignedOut(act: () => void): void {
   onSignedOut = act;
+}
+
+/** What is asked when the cookie is not of the session that this page knows: whether it is still the same person's. */
+export function whenSessionIsAnother(ask: () => Promise<boolean>): void {
+  isOurSession = ask;
 }
 
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -119,13 +125,15 @@ export function addressOf(path: string, query: RequestOptions['query'] = {}): st
 export async function request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
   const headers: Record<string, string> = { ...options.headers };
   if (options.body !== undefined) headers['Content-Type'] = 'application/json';
-  const made = new Request(addressOf(path, options.query), {
-    method,
-    headers,
-    body: options.body === undefined ? undefined : JSON.stringify(options.body),
-    signal: options.signal,
+  const once = async () => {
+    const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+    const made = new Request(addressOf(path, options.query), { method, headers, body, signal: options.signal });
+    return checked(await send(proven(made)));
+  };
+  const response = await once().catch(async (error: unknown) => {
+    if (error instanceof ApiError && error.reason === 'CSRF_REFUSED' && (await isOurSession())) return once();
+    throw error;
   });
-  const response = await checked(await send(proven(made)));
   const text = await response.text();
   return (text === '' ? undefined : JSON.parse(text)) as T;
 }

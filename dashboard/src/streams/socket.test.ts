@@ -204,6 +204,33 @@ describe('a way that does not open', () => {
     expect(world.state.kind).toBe('waiting');
   });
 
+  it('that is shut is judged by what is followed: the session may be another one now, or the right is gone', async () => {
+    const verdicts: (Verdict | null)[] = [null, { status: 403, detail: 'not any more' }];
+    const feed = { url: () => 'ws://x/', text: () => undefined, isOver: () => false, verdict: async () => verdicts.shift()! };
+    new ResumableSocket(feed, world.onState, world);
+    world.last.onopen!();
+    world.last.break(1008, 'your session has ended');
+    await settled();
+    expect(world.state).toMatchObject({ kind: 'waiting', code: 1008, attempt: 1 });
+    world.next();
+    world.last.onopen!();
+    world.last.break(1008, 'not any more');
+    await settled();
+    expect(world.state).toEqual({ kind: 'failed', code: 1008, status: 403, detail: 'not any more' });
+  });
+
+  it('that is shut again and again is given up', async () => {
+    const feed = { url: () => 'ws://x/', text: () => undefined, isOver: () => false, verdict: async () => null };
+    new ResumableSocket(feed, world.onState, world);
+    for (let round = 0; round < 6; round += 1) {
+      world.last.onopen!();
+      world.last.break(1008, 'something is wrong with it');
+      await settled();
+      if (world.state.kind === 'waiting') world.next();
+    }
+    expect(world.state).toMatchObject({ kind: 'failed', detail: 'something is wrong with it' });
+  });
+
   it('is tried again when the question fails too', async () => {
     await tried(async () => {
       throw new Error('offline');

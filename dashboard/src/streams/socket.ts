@@ -47,7 +47,7 @@ const NORMAL = 1000;
 const POLICY = 1008;
 const FAULT = 1011;
 const FAULTS_BORNE = 5;
-// What another try cannot mend.
+// What another try cannot mend, as the thing itself answers.
 const HOPELESS = new Set([400, 401, 403, 404, 410, 416]);
 
 const browser: Surroundings = {
@@ -152,8 +152,7 @@ export class ResumableSocket {
     this.socket = null;
     this.stopWatch();
     if (this.feed.isOver()) this.tell({ kind: 'ended' });
-    else if (code === POLICY && !reason.startsWith('nothing was read')) this.fail(code, 0, reason);
-    else if (this.heard) this.lost(code, reason);
+    else if (this.heard && code !== POLICY) this.lost(code, reason);
     else void this.ask(code, reason);
   }
 
@@ -170,7 +169,7 @@ export class ResumableSocket {
   }
 
   private lost(code: number, detail: string): void {
-    this.faults = code === FAULT ? this.faults + 1 : 0;
+    this.faults = code === FAULT || code === POLICY ? this.faults + 1 : 0;
     if (this.faults > FAULTS_BORNE) {
       this.fail(code, 0, detail);
       return;

@@ -4,7 +4,7 @@ import { useTranslation } from 'react-i18next';
 import { addressOf } from '@/api/client';
 import type { LogKind } from '@/streams/log';
 import { bytes } from '@/ui/format';
-import { copyText } from './copy';
+import { useCopy } from '@/ui/useCopy';
 import classes from './LogPanel.module.css';
 import { Place } from './Place';
 import { LogSearch } from './LogSearch';
@@ -29,12 +29,12 @@ const APART = 'myx-stderr-apart';
 
 /** A log as a terminal shows it: live, searchable, to be had as a file. Give it a `key` of the log's id. */
 export function LogPanel({ kind, id, size, label, height, onEnd }: LogPanelProps) {
-  const { t, i18n } = useTranslation('output');
+  const { t, i18n } = useTranslation(['output', 'common']);
   const [start, setStart] = useState<Start>(() => tailOf(size));
   const [only, setOnly] = useState<Only>('all');
   const [apart, setApart] = useState(() => localStorage.getItem(APART) !== 'no');
   const [searching, setSearching] = useState(false);
-  const [copied, setCopied] = useState(false);
+  const { outcome, copy } = useCopy();
   const log = useLog({ kind, id, start, only, apart, label });
   const { state } = log;
   const ended = useRef(onEnd);
@@ -46,10 +46,6 @@ export function LogPanel({ kind, id, size, label, height, onEnd }: LogPanelProps
   const chooseApart = (chosen: boolean) => {
     setApart(chosen);
     localStorage.setItem(APART, chosen ? 'yes' : 'no');
-  };
-  const copy = async () => {
-    setCopied(await copyText(log.text()));
-    setTimeout(() => setCopied(false), 2000);
   };
   const known = Math.max(size, state?.offset ?? 0);
   return (
@@ -72,8 +68,8 @@ export function LogPanel({ kind, id, size, label, height, onEnd }: LogPanelProps
         <Button size="compact-sm" variant="default" aria-expanded={searching} onClick={() => setSearching(!searching)}>
           {t('search.open')}
         </Button>
-        <Button size="compact-sm" variant="default" onClick={() => void copy()}>
-          {copied ? t('copied') : t('copy')}
+        <Button size="compact-sm" variant="default" onClick={() => void copy(log.text())}>
+          {t(`common:${outcome}`)}
         </Button>
         <Menu position="bottom-end">
           <Menu.Target>

@@ -83,7 +83,7 @@ function CancelJob({ job, opened, onClose, onChange }: DialogProps & { opened: b
       action={t('action.cancel')}
       danger
       onConfirm={async () => {
-        onChange(await request<Job>('POST', `/jobs/${job.id}/cancel`, { body: { grace_s: Number(grace) } }));
+        onChange(await request<Job>('POST', `/jobs/${job.id}/cancel`, { body: { grace_s: grace === '' ? null : Number(grace) } }));
       }}
     >
       <Stack gap="xs">

@@ -25,6 +25,7 @@ export function LoginPage() {
     event.preventDefault();
     const isIn = await attempt(async () => {
       const state = await signIn(name.trim(), password);
+      queries.clear();
       queries.setQueryData(sessionQuery.queryKey, state);
       await navigate({ href: innerAddress(next) });
     });

@@ -24,17 +24,26 @@ export function UserDialog({ user, onClose }: { user: User | null; onClose: () =
   const { busy, error, said, attempt } = useAttempt();
   const keyOf = useIdempotencyKey();
   const [removing, setRemoving] = useState(false);
+  // Also after a refusal: whoever opens the dialog again is to see, and change, the user of now.
+  const thenReadAnew = async (work: () => Promise<unknown>) => {
+    try {
+      await work();
+    } finally {
+      await queries.invalidateQueries({ queryKey: ['users'] });
+    }
+  };
   const save = async () => {
     const secret = password === '' ? {} : { password };
-    if (user === null) {
-      const body = { name: name.trim(), display_name: display, kind, grants, ...secret };
-      await request('POST', '/users', { body, headers: keyOf(body) });
-    } else
-      await request('PATCH', `/users/${user.id}`, {
-        body: { display_name: display, grants, disabled, ...secret },
-        headers: { 'If-Match': `"${user.etag}"` },
-      });
-    await queries.invalidateQueries({ queryKey: ['users'] });
+    await thenReadAnew(async () => {
+      if (user === null) {
+        const body = { name: name.trim(), display_name: display, kind, grants, ...secret };
+        await request('POST', '/users', { body, headers: keyOf(body) });
+      } else
+        await request('PATCH', `/users/${user.id}`, {
+          body: { display_name: display, grants, disabled, ...secret },
+          headers: { 'If-Match': `"${user.etag}"` },
+        });
+    });
     onClose();
   };
   const submit = (event: FormEvent) => {
@@ -93,8 +102,7 @@ export function UserDialog({ user, onClose }: { user: User | null; onClose: () =
           action={t('common:remove')}
           danger
           onConfirm={async () => {
-            await request('DELETE', `/users/${user.id}`, { headers: { 'If-Match': `"${user.etag}"` } });
-            await queries.invalidateQueries({ queryKey: ['users'] });
+            await thenReadAnew(() => request('DELETE', `/users/${user.id}`, { headers: { 'If-Match': `"${user.etag}"` } }));
             onClose();
           }}
         >

@@ -20,7 +20,7 @@ export function Cancel<T>({ noun, id, status, onChange }: CancelProps<T>) {
   const [grace, setGrace] = useState<number | string>(10);
   const may = useMay('operator');
   if (!may || isFinal(status) || status === 'cancelling') return null;
-  const body = noun === 'commands' ? { grace_s: Number(grace) } : undefined;
+  const body = noun === 'commands' ? { grace_s: grace === '' ? null : Number(grace) } : undefined;
   return (
     <>
       <Button color="red" variant="outline" onClick={() => setOpened(true)}>

@@ -1,4 +1,5 @@
 import { type InfiniteData, useInfiniteQuery } from '@tanstack/react-query';
+import { useEffect } from 'react';
 import { usePolling } from '@/api/live';
 import { type PageOf, request, type RequestOptions } from '@/api/client';
 
@@ -24,10 +25,17 @@ export function useList<T>(noun: string, query: NonNullable<RequestOptions['quer
     placeholderData: (before) => before,
     refetchInterval: polling,
   });
+  const items = list.data?.pages.flatMap((page) => page.items) ?? [];
+  // A page may be short, even empty, when much is hidden from whoever asks: then nobody could scroll to the next one.
+  const goesOn = items.length < PAGE && list.hasNextPage && !list.isError;
+  const { isFetching, fetchNextPage } = list;
+  useEffect(() => {
+    if (goesOn && !isFetching) void fetchNextPage();
+  }, [goesOn, isFetching, fetchNextPage]);
   return {
-    items: list.data?.pages.flatMap((page) => page.items) ?? [],
+    items,
     error: list.error,
-    isPending: list.isPending,
+    isPending: list.isPending || (items.length === 0 && goesOn),
     more: () => {
       if (list.hasNextPage && !list.isFetching) void list.fetchNextPage();
     },
