@@ -11,7 +11,14 @@ from executor_tool import make_tool, project
 
 from myx.executor.v1 import command_pb2 as pb
 from myx.executor.v1 import playbook_service_pb2
-from myx_kit.errors import FailedPrecondition, InvalidArgument
+from myx_executor.app import MIGRATIONS
+from myx_executor.models.base import SCHEMA
+from myx_executor.store.files import FileStore
+from myx_executor.store.pool import Pool
+from myx_executor.usecases.deployments.pushes import Artifacts
+from myx_kit.db import migrate
+from myx_kit.errors import FailedPrecondition, InvalidArgument, Unavailable
+from myx_kit.ids import new_id
 from myx_testkit.wait import until
 
 
@@ -195,6 +202,36 @@ async def test_old_versions_of_a_project_and_deleted_artifacts_leave_nothing(rep
         await client.playbooks.DeleteProject(playbook_service_pb2.DeleteProjectRequest(name="often"))
     with psycopg.connect(postgres.url) as connection:
         assert connection.execute("select count(*) from executor.blob_chunk").fetchone() == (0,)
+
+
+class LostAnswer(FileStore):
+    """Names the bytes, and the answer is lost."""
+
+    async def add_artifact(self, *row):
+        await super().add_artifact(*row)
+        raise Unavailable("DATABASE_UNAVAILABLE", "away")
+
+
+async def test_bytes_that_a_row_names_are_never_dropped(postgres):
+    migrate.upgrade(postgres.url, SCHEMA, MIGRATIONS)
+    pool = Pool(postgres.url, 1)
+    files, content = FileStore(pool), bytes(1_500_000)
+
+    async def data():
+        yield content
+
+    with pytest.raises(Unavailable):
+        await Artifacts(LostAnswer(pool), bytes_max=1 << 30).push("one", "", "token:test", data())
+    artifact = await Artifacts(files, bytes_max=1 << 30).push("one", "", "token:test", data())
+    blob = new_id()
+    await files.add_chunk(blob, 0, b"archive")
+    version = await files.add_version("site", "0" * 64, 7, ["site.yml"], blob, "token:test")
+    await files.drop_blobs([artifact.blob_id, version.blob_id])
+    assert b"".join([chunk async for chunk in files.chunks(artifact.blob_id)]) == content
+    assert [chunk async for chunk in files.chunks(version.blob_id)] == [b"archive"]
+    # What pushing it again brought is not needed twice.
+    assert (await pool.rows("select count(distinct blob_id) from executor.blob_chunk"))[0][0] == 2
+    await pool.close()
 
 
 def versions(postgres):

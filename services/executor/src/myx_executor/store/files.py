@@ -16,14 +16,16 @@ _ADD_CHUNK: LiteralString = (
     "insert into executor.blob_chunk (blob_id, n, data) values (%(blob_id)s, %(n)s, %(data)b) on conflict do nothing"
 )
 _CHUNK: LiteralString = "select data from executor.blob_chunk where blob_id = %(blob_id)s and n = %(n)s"
-_DROP_BLOB: LiteralString = "delete from executor.blob_chunk where blob_id = any(%(blob_ids)s)"
-_ABANDONED: LiteralString = """
+_UNNAMED: LiteralString = """
+not exists (select 1 from executor.project_version p where p.blob_id = b.blob_id)
+and not exists (select 1 from executor.artifact a where a.blob_id = b.blob_id)"""
+_DROP_BLOB: LiteralString = f"delete from executor.blob_chunk b where b.blob_id = any(%(blob_ids)s) and {_UNNAMED}"
+_ABANDONED: LiteralString = f"""
 delete from executor.blob_chunk b
 where b.blob_id in (
   select blob_id from executor.blob_chunk group by blob_id
   having max(stored_at) < now() - make_interval(secs => %(age_s)s))
-and not exists (select 1 from executor.project_version p where p.blob_id = b.blob_id)
-and not exists (select 1 from executor.artifact a where a.blob_id = b.blob_id)"""
+and {_UNNAMED}"""
 
 _VERSION_COLUMNS: LiteralString = "name, version, digest, size_bytes, playbooks, blob_id, pushed_at, pushed_by"
 _ADD_VERSION: LiteralString = (
@@ -108,7 +110,7 @@ class FileStore:
             n += 1
 
     async def drop_blobs(self, blob_ids: Sequence[UUID]) -> None:
-        """Deletes the bytes of blobs that no row names any more."""
+        """Deletes the bytes of blobs, except of those that a row names."""
         await self._pool.count(_DROP_BLOB, {"blob_ids": list(blob_ids)})
 
     async def drop_abandoned(self, age_s: float) -> int:

@@ -1,10 +1,12 @@
 """What a host needs before a play can run there: the tool, a project, a file, Ansible."""
 
+import hashlib
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from myx_executor.domain.command import CommandSpec
 from myx_executor.domain.deployment import SHIPPED, StepFailed, StepSkipped
@@ -109,7 +111,7 @@ async def project_archive(run: Run) -> AsyncIterator[Upload]:
     version = next((one for one in versions if one.digest == digest), None)
     if version is None:
         raise StepFailed("PROJECT_GONE", f"this version of {name} was deleted", "push it again, then start anew")
-    async with _file(run, run.tools.files.chunks(version.blob_id)) as path:
+    async with _file(run, version.blob_id, digest) as path:
         yield Upload(path, digest)
 
 
@@ -132,16 +134,22 @@ async def _artifact(run: Run) -> AsyncIterator[Upload]:
     artifact = await run.tools.files.artifact(sha256)
     if artifact is None:
         raise StepFailed("ARTIFACT_NOT_FOUND", "the artifact was deleted", "push it again, then start anew")
-    async with _file(run, run.tools.files.chunks(artifact.blob_id)) as path:
+    async with _file(run, artifact.blob_id, sha256) as path:
         yield Upload(path, sha256)
 
 
 @asynccontextmanager
-async def _file(run: Run, chunks: AsyncIterator[bytes]) -> AsyncIterator[Path]:
+async def _file(run: Run, blob_id: UUID, sha256: str) -> AsyncIterator[Path]:
+    """StepFailed when what is stored is not what was pushed."""
     with tempfile.NamedTemporaryFile(prefix="myx-send-", dir=run.tools.work_dir) as file:
-        async for chunk in chunks:
+        digest = hashlib.sha256()
+        async for chunk in run.tools.files.chunks(blob_id):
+            digest.update(chunk)
             file.write(chunk)
         file.flush()
+        if digest.hexdigest() != sha256:
+            message = f"what is stored has the SHA-256 {digest.hexdigest()}, not {sha256}"
+            raise StepFailed("STORED_FILE_DAMAGED", message, "delete it, push it again, then start anew")
         yield Path(file.name)
 
 

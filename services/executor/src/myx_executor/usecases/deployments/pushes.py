@@ -109,15 +109,18 @@ class Artifacts:
             raise InvalidArgument("ARTIFACT_INVALID", "sha256 must be lower-case hex", field="sha256")
         used = await self._files.artifact_bytes()
         blob = new_id()
-        artifact: StoredArtifact | None = None
+        may_be_named = False
         try:
             digest, size = await self._take(blob, data, self._bytes_max - used)
             if sha256 and digest != sha256:
                 message = f"the content's SHA-256 is {digest}"
                 raise InvalidArgument("ARTIFACT_INVALID", message, field="sha256")
+            # Without an answer nobody knows: then the bytes are left, and swept if no row names them.
+            may_be_named = True
             artifact = await self._files.add_artifact(digest, name, size, blob, requested_by)
+            may_be_named = artifact is not None
         finally:
-            if artifact is None:
+            if not may_be_named:
                 await self._files.drop_blobs([blob])
         return artifact or await self._known(digest)
 
