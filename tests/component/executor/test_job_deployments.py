@@ -12,6 +12,7 @@ from test_job_faults import FAST, database, owned, owner_of
 
 from myx.executor.v1 import deployment_service_pb2, job_pb2
 from myx_kit.errors import NotFound
+from myx_testkit.ports import free_port
 from myx_testkit.wait import until
 
 
@@ -119,3 +120,34 @@ async def test_a_reservation_whose_owner_is_gone_is_taken_up(replica, registry, 
         final = await jobs.final(job.id, 300)
         assert counts(final) == {"success": 2}
         assert (await jobs.targets(job.id))[1].command_id == str(reserved)
+
+
+async def test_a_deadline_passes_also_while_a_reserved_deployment_cannot_be_made(
+    replica, registry, agents, tool, tmp_path
+):
+    one = replica("one", playbooks_dir=tool, **FAST)
+    fleet = Fleet(registry, agents, 2)
+    async with JobClient(one) as jobs:
+        job = await jobs.create(
+            fleet.selector,
+            play("hello.yml", greeting="moon", target=str(tmp_path / "greeting")),
+            opts=options(canary=1, canary_soak=600),
+        )
+
+        async def canary_done():
+            return await jobs.count(job.id, job_pb2.TARGET_STATUS_SUCCESS) == 1
+
+        await until(canary_done, 300)
+    one.program.kill9()
+    with psycopg.connect(database(one)) as db:
+        db.execute(
+            "update executor.job_target set status = 'running', reserved = true, command_id = %s"
+            " where job_id = %s and number = 2",
+            (uuid.uuid4(), job.id),
+        )
+        db.execute("update executor.job set deadline_at = now() where id = %s", (job.id,))
+    other = replica("other", playbooks_dir=tool, registry_target=f"127.0.0.1:{free_port()}", **FAST)
+    async with JobClient(other) as jobs:
+        final = await jobs.final(job.id, 60)
+    assert (status(final), final.reason) == ("stopped", "deadline")
+    assert counts(final) == {"success": 1, "not_started": 1}

@@ -172,6 +172,8 @@ class Standing:
     hold_until: datetime | None
     deadline_at: datetime
     reason: str = ""
+    # Of those under way, how many are only reserved: nothing of them was begun.
+    unmade: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,7 @@ def decide(job: Standing, tally: Tally, now: datetime, at_once: int) -> Step:
         return CancelRest() if overdue else Wait(job.deadline_at)
     if overdue:
         return Stop("deadline", "the job's deadline has passed")
-    if tally.waiting and (stop := _threshold(job.options, tally)) is not None:
+    if (tally.waiting or job.unmade) and (stop := _threshold(job.options, tally)) is not None:
         return stop
     if job.status is JobStatus.PENDING:
         return Begin()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from myx_executor.domain import job_plan as plan
@@ -60,6 +61,8 @@ class JobDrive:
         self._starter: Starter | None = None
         self._tally: plan.Tally | None = None
         self._seen = -1
+        # Targets whose deployment is still to be made.
+        self._unmade: set[int] = set()
         self._broken: plan.Stop | None = None
         self._cancel_due = 0.0
         self._reconcile_due = 0.0
@@ -92,13 +95,10 @@ class JobDrive:
         if head.status in JOB_FINAL or head.deadline_at is None:
             return None
         tally = await self._look(head)
-        if not await self._keep_up(head, tally):
+        step = self._decide(head, head.deadline_at, tally)
+        # What is not to be started any more is not made any more either.
+        if not isinstance(step, plan.Stop) and not await self._keep_up(head, tally):
             return _AGAIN_S
-        if self._broken and head.status in (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSED):
-            await self._stop(head, self._broken)
-            return 0
-        standing = plan.Standing(head.status, head.options, head.batch, head.hold_until, head.deadline_at, head.reason)
-        step = plan.decide(standing, tally, head.now, self._starter.at_once if self._starter else 1)
         if isinstance(step, plan.Wait):
             look_s = _LOOK_AT_PAUSED_S if head.status is JobStatus.PAUSED else _LOOK_S
             return max(min((step.until - head.now).total_seconds(), look_s), 0.001)
@@ -106,6 +106,14 @@ class JobDrive:
             return None if await self._finish(head, step, tally) else 0
         await self._act(head, step)
         return 0
+
+    def _decide(self, head: JobHead, deadline_at: datetime, tally: plan.Tally) -> plan.Step:
+        if self._broken and head.status in (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSED):
+            return self._broken
+        standing = plan.Standing(
+            head.status, head.options, head.batch, head.hold_until, deadline_at, head.reason, len(self._unmade)
+        )
+        return plan.decide(standing, tally, head.now, self._starter.at_once if self._starter else 1)
 
     async def _look(self, head: JobHead) -> plan.Tally:
         """The targets as they are."""
@@ -117,6 +125,8 @@ class JobDrive:
         else:
             for one in changed:
                 self._tally.update(one.number, one.status)
+        self._unmade -= {one.number for one in changed}
+        self._unmade |= {one.number for one in changed if one.reserved is not None}
         self._seen = head.safe
         return self._tally
 
