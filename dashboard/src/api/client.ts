@@ -1,10 +1,9 @@
 /**
- * The one way to the API. `api` is typed by the OpenAPI document; `request` is the plain way for what is no JSON.
- * Every failure is an ApiError; the network's is one with status 0.
+ * The one way to the API. Which paths and verbs there are says the OpenAPI document, to the compiler already; what is
+ * sent and answered has the types of `types.ts`. Every failure is an ApiError; the network's is one with status 0.
  */
-import createClient, { type Middleware } from 'openapi-fetch';
 import { connection } from './connection';
-import type { paths } from './schema';
+import type { Method, PathOf } from './paths';
 
 export interface Problem {
   status: number;
@@ -97,14 +96,6 @@ function proven(request: Request): Request {
   return request;
 }
 
-const guard: Middleware = {
-  onRequest: ({ request }) => proven(request),
-  onResponse: ({ response }) => checked(response),
-};
-
-export const api = createClient<paths>({ baseUrl: location.origin, fetch: send });
-api.use(guard);
-
 export interface RequestOptions {
   query?: Record<string, string | number | boolean | undefined | null | readonly string[]>;
   body?: unknown;
@@ -121,8 +112,10 @@ export function addressOf(path: string, query: RequestOptions['query'] = {}): st
   return url.href;
 }
 
+type Call = { [M in Method]: [method: M, path: PathOf<M>, options?: RequestOptions] }[Method];
+
 /** Any call below /api/v1 with JSON in and out; `undefined` for an answer without a body. */
-export async function request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
+export async function request<T>(...[method, path, options = {}]: Call): Promise<T> {
   const headers: Record<string, string> = { ...options.headers };
   if (options.body !== undefined) headers['Content-Type'] = 'application/json';
   const once = async () => {
@@ -155,7 +148,7 @@ export interface PageOf<T> {
 
 /** All pages of a list, one after the other; `onPage` is told what is there so far. */
 export async function allPages<T>(
-  path: string,
+  path: PathOf<'GET'>,
   query: RequestOptions['query'],
   signal?: AbortSignal,
   onPage?: (soFar: T[]) => void,

@@ -2,6 +2,7 @@
 
 import { ApiError, request } from '@/api/client';
 import { connection } from '@/api/connection';
+import type { PathOf } from '@/api/paths';
 import { delayMs } from './backoff';
 
 /** `detail` is the reason of the last close, in the gateway's words; may be empty. */
@@ -217,7 +218,7 @@ export function socketUrl(path: string, query: Record<string, string | number | 
 }
 
 /** A `verdict` by a plain GET of what is followed. */
-export async function verdictOf(path: string): Promise<Verdict | null> {
+export async function verdictOf(path: PathOf<'GET'>): Promise<Verdict | null> {
   try {
     await request('GET', path);
     return null;

@@ -11,7 +11,7 @@ import { Time } from '@/ui/Time';
 export function HostKeyDialog({ server, onClose }: { server: Server; onClose: () => void }) {
   const { t } = useTranslation(['server', 'add_server', 'common']);
   const queries = useQueryClient();
-  const path = `/servers/${encodeURIComponent(server.name)}/host-key`;
+  const path = `/servers/${encodeURIComponent(server.name)}/host-key` as const;
   const [error, setError] = useState<unknown>(null);
   const scan = useQuery({
     queryKey: ['host-key', server.name],

@@ -14,7 +14,7 @@ const SHOW_KEY = 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub';
 /** The key that the host shows, to be compared before any password leaves MyX; then the install begins. */
 export function HostKeyStep({ server, onStarted }: { server: Server; onStarted: (deployment: string) => void }) {
   const { t } = useTranslation('add_server');
-  const path = `/servers/${encodeURIComponent(server.name)}/host-key`;
+  const path = `/servers/${encodeURIComponent(server.name)}/host-key` as const;
   const keyOf = useIdempotencyKey();
   const { busy, error, attempt } = useAttempt();
   const scan = useQuery({

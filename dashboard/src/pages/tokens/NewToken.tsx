@@ -2,7 +2,7 @@ import { Modal, NativeSelect, Stack, TextInput } from '@mantine/core';
 import { type FormEvent, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { request } from '@/api/client';
-import type { NewTokenAnswer, Role } from '@/api/types';
+import type { CreatedToken, Role } from '@/api/types';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { FormButtons } from '@/ui/FormButtons';
 import { duration } from '@/ui/format';
@@ -15,7 +15,7 @@ const LIVES_S = [DAY_S, 7 * DAY_S, 30 * DAY_S, 90 * DAY_S, 365 * DAY_S];
 const ROLES: Role[] = ['viewer', 'operator', 'admin'];
 
 /** A token: what for, how much, how long. Its text is given to `onMade` and kept nowhere else. */
-export function NewToken({ user, onClose, onMade }: { user: string; onClose: () => void; onMade: (token: NewTokenAnswer) => void }) {
+export function NewToken({ user, onClose, onMade }: { user: string; onClose: () => void; onMade: (token: CreatedToken) => void }) {
   const { t, i18n } = useTranslation(['tokens', 'shell', 'common', 'users']);
   const keyOf = useIdempotencyKey();
   const [name, setName] = useState('');
@@ -25,7 +25,7 @@ export function NewToken({ user, onClose, onMade }: { user: string; onClose: () 
   const { busy, error, said, attempt } = useAttempt();
   const make = async () => {
     const body = { name: name.trim(), user, role, selector: selector.trim(), expires_in_s: life };
-    onMade(await request<NewTokenAnswer>('POST', '/tokens', { body, headers: keyOf(body) }));
+    onMade(await request<CreatedToken>('POST', '/tokens', { body, headers: keyOf(body) }));
     onClose();
   };
   const submit = (event: FormEvent) => {

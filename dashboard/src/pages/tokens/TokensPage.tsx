@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { allPages, request } from '@/api/client';
 import { useMay, useMe } from '@/api/session';
-import type { NewTokenAnswer, Token } from '@/api/types';
+import type { CreatedToken, Token } from '@/api/types';
 import { Confirm } from '@/ui/Confirm';
 import { CopyText } from '@/ui/CopyText';
 import { type Column, DataTable } from '@/ui/DataTable';
@@ -23,7 +23,7 @@ export function TokensPage() {
   const everywhere = useMay('admin', true);
   const [user, setUser] = useOfUser();
   const [making, setMaking] = useState(false);
-  const [made, setMade] = useState<NewTokenAnswer | null>(null);
+  const [made, setMade] = useState<CreatedToken | null>(null);
   const [removed, setRemoved] = useState<Token | null>(null);
   const possible = me?.user != null || user !== '';
   const tokens = useQuery({

@@ -1,6 +1,7 @@
 import { type InfiniteData, useInfiniteQuery } from '@tanstack/react-query';
 import { useEffect } from 'react';
 import { usePolling } from '@/api/live';
+import type { NounOf } from '@/api/paths';
 import { type PageOf, request, type RequestOptions } from '@/api/client';
 
 export interface List<T> {
@@ -14,7 +15,7 @@ export interface List<T> {
 const PAGE = 200;
 
 /** A long list, newest first: a page at a time as somebody scrolls, and kept fresh. */
-export function useList<T>(noun: string, query: NonNullable<RequestOptions['query']>): List<T> {
+export function useList<T>(noun: NounOf<'GET'>, query: NonNullable<RequestOptions['query']>): List<T> {
   const polling = usePolling(5);
   const list = useInfiniteQuery<PageOf<T>, Error, InfiniteData<PageOf<T>>, unknown[], string>({
     queryKey: [noun, 'list', query],
