@@ -64,10 +64,9 @@ class Agent:
             "releases_dir": str(folder / "releases"),
             **options,
         }
-        file = folder / "config.json"
-        file.write_text(json.dumps(self.config))
-        file.chmod(0o600)
-        self.argv = [str(BIN / "myx-agent"), "--config", str(file)]
+        self.file = folder / "config.json"
+        self._write()
+        self.argv = [str(BIN / "myx-agent"), "--config", str(self.file)]
         self.program = Program(f"agent {self.name}", self.argv, folder / "agent.log", base_environment())
 
     def start(self):
@@ -85,6 +84,17 @@ class Agent:
         if self.program.is_running():
             self.program.kill9()
         subprocess.run([*self.argv, "--stop-commands"], timeout=20, check=False, capture_output=True)
+
+    def restart_with(self, **changes):
+        """Another token, path or the like from now on."""
+        self.program.kill9()
+        self.config |= changes
+        self._write()
+        self.start()
+
+    def _write(self):
+        self.file.write_text(json.dumps(self.config))
+        self.file.chmod(0o600)
 
     def forget_everything(self):
         """As if its disk had been replaced; while it is stopped."""

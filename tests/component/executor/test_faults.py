@@ -8,6 +8,7 @@ import sys
 from contextlib import aclosing
 
 import psycopg
+import pytest
 from executor_broken_way import BrokenWay
 
 from myx.executor.v1 import command_pb2 as pb
@@ -236,6 +237,20 @@ async def test_a_wrong_token_fails_the_command_at_once_with_its_cause(replica, a
         final = await client.final((await client.run("locked", "true")).id, 3)
     assert (final.status, final.reason) == (pb.COMMAND_STATUS_FAILED, "unauthorized")
     assert len(final.attempts) == 1
+
+
+@pytest.mark.parametrize(("changed", "cause"), [("agent_token", "unauthorized"), ("rpc_path", "wrong_path")])
+async def test_an_address_that_is_out_of_date_is_asked_for_anew(replica, own_agent, registry, changed, cause):
+    one = replica("one", endpoint_ttl_s=3600)
+    async with one.client() as client:
+        first = await client.final((await client.run(own_agent.name, "true")).id)
+        assert first.status == pb.COMMAND_STATUS_SUCCESS
+        # Without the event of it.
+        await asyncio.to_thread(own_agent.restart_with, **{changed: "y" * 40})
+        registry.put(own_agent.endpoint())
+        second = await client.final((await client.run(own_agent.name, "true")).id)
+    assert second.status == pb.COMMAND_STATUS_SUCCESS
+    assert [attempt.cause for attempt in second.attempts] == [cause, ""]
 
 
 async def test_a_command_that_perhaps_arrived_is_unknown_after_its_deadline_and_never_run_again(

@@ -39,6 +39,7 @@ class FakeAgents:
         self.script = list(script)
         self.calls = []
         self.forgotten = 0
+        self.new_ways = []
 
     def _next(self, name):
         self.calls.append(name)
@@ -60,6 +61,14 @@ class FakeAgents:
 
     def forget(self, server_id):
         self.forgotten += 1
+
+    async def is_called_otherwise(self, server_id, way):
+        """There is another way, once for each of `new_ways`; one that is an error is raised."""
+        self.calls.append(f"not by {way}?")
+        found = self.new_ways.pop(0) if self.new_ways else way
+        if isinstance(found, Exception):
+            raise found
+        return found != way
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +126,41 @@ async def test_a_refusal_that_cannot_change_fails_at_once():
         outcome = await delivery(agents)[0].run()
         assert (outcome.status, outcome.reason) == (Status.FAILED, reason)
         assert len(agents.calls) == 1
+
+
+def wrong(cause, way="old"):
+    failure = AgentFailed(cause, cause, retryable=False, maybe_delivered=False)
+    failure.way = way
+    return failure
+
+
+@pytest.mark.parametrize("cause", ["unauthorized", "pin_mismatch", "wrong_path"])
+async def test_a_refusal_of_a_way_that_is_out_of_date_is_none_of_the_new_one(cause):
+    agents = FakeAgents(wrong(cause), [])
+    agents.new_ways = ["new"]
+    made, attempts = delivery(agents)
+    assert await made.run() == []
+    assert agents.calls == ["execute", "not by old?", "execute"]
+    assert [(attempt.cause, attempt.wait_s) for attempt in attempts.all] == [(cause, 0.0), ("", None)]
+
+
+@pytest.mark.parametrize("found", ["old", ServerGone("s"), Unavailable("SERVICE_UNAVAILABLE", "away"), wrong("x")])
+async def test_a_refusal_stands_when_there_is_no_other_way(found):
+    agents = FakeAgents(wrong("unauthorized"))
+    agents.new_ways = [found]
+    made, attempts = delivery(agents)
+    outcome = await made.run()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "unauthorized")
+    assert agents.calls == ["execute", "not by old?"]
+    assert [attempt.wait_s for attempt in attempts.all] == [None]
+
+
+async def test_a_refusal_of_the_new_way_stands_whatever_comes_then():
+    agents = FakeAgents(wrong("wrong_path"), wrong("unauthorized", "new"))
+    agents.new_ways = ["new", "newer"]
+    outcome = await delivery(agents)[0].run()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "unauthorized")
+    assert agents.calls == ["execute", "not by old?", "execute"]
 
 
 async def test_a_busy_agent_is_tried_again_and_named_in_the_end():

@@ -105,6 +105,11 @@ class KitAgents:
         """Asks the registry again before the next call."""
         self._endpoints.expire(server_id)
 
+    async def is_called_otherwise(self, server_id: str, way: object) -> bool:
+        """Asks the registry; while that is away nothing else is known."""
+        self._endpoints.expire(server_id)
+        return await self._target(server_id) != way
+
     async def _target(self, server_id: str) -> AgentTarget:
         """Raises AgentFailed for a quarantined agent: what is meant for one machine is never sent to another."""
         try:
@@ -122,7 +127,9 @@ class KitAgents:
         try:
             return await self._client.batch(target, calls, timeout_s=timeout_s, retry=False)
         except rpc.AgentCallError as error:
-            raise failed(error) from None
+            failure = failed(error)
+            failure.way = target
+            raise failure from None
 
 
 async def _translated(stream: AsyncIterator[wire.LogItem]) -> AsyncIterator[LogItem]:

@@ -19,6 +19,8 @@ MAX_ATTEMPTS = 32
 
 # A short command ends within this time and costs one round trip.
 SHORT_S = 0.05
+# Whoever answers so may be called in a way that is not the agent's any more.
+_WRONG_WAY = frozenset({"unauthorized", "pin_mismatch", "wrong_path"})
 _MISSING_TWICE = 2
 _LOOK_AGAIN_S = 1.0
 
@@ -94,6 +96,7 @@ class Delivery:
         self._calm_s = calm_s
         self._delays: Iterator[float] = retry.delays()
         self._missing = 0
+        self._asked_anew = False
         self._maybe_sent = order.maybe_sent
         self._deadline = order.since + timedelta(seconds=deadline_s)
 
@@ -113,6 +116,9 @@ class Delivery:
                 return self._given_up("server_not_found", gone.why)
             except AgentFailed as failure:
                 ended = self._judge(failure, located=locate)
+                if ended is not None and await self._is_other_way(failure):
+                    self._attempts.failed(failure, 0.0)
+                    continue
                 if ended is not None:
                     self._attempts.failed(failure, None)
                     return ended
@@ -129,6 +135,16 @@ class Delivery:
                     return self._given_up("registry_unavailable", "the agent's address could not be looked up")
             await self._tell_of_cancel()
             await self._pause(wait_s)
+
+    async def _is_other_way(self, failure: AgentFailed) -> bool:
+        """Whether the agent was called by what was known of it before, and there is another way now; asked once."""
+        if self._asked_anew or failure.way is None or failure.cause not in _WRONG_WAY:
+            return False
+        self._asked_anew = True
+        try:
+            return await self._agents.is_called_otherwise(self._order.server_id, failure.way)
+        except (AgentFailed, ServerGone, MyxError):
+            return False
 
     async def _tell_of_cancel(self) -> None:
         if self._note is not None and self._cancel.asked.is_set() and self._maybe_sent:

@@ -22,8 +22,11 @@ class ServerRef:
 class AgentFailed(Exception):
     """A call to an agent failed. `cause` is a name of the cause ladder, `code` that of a JSON-RPC error answer.
 
-    `maybe_delivered`: the agent may have acted on it. `retryable`: the retry table says to try again.
+    `maybe_delivered`: the agent may have acted on it. `retryable`: the retry table says to try again. `way`: how the
+    agent was called, to be compared only; None when that is not known.
     """
+
+    way: object = None
 
     def __init__(
         self,
@@ -110,6 +113,10 @@ class Agents(Protocol):
 
     def forget(self, server_id: str) -> None:
         """What is cached about the agent may be stale: ask the registry before the next call."""
+        ...
+
+    async def is_called_otherwise(self, server_id: str, way: object) -> bool:
+        """Whether the registry, asked now, says another way to the agent than `way`. AgentFailed, ServerGone."""
         ...
 
 
