@@ -143,6 +143,34 @@ def test_a_file_through_a_link_is_refused(tmp_path):
     assert reason(pushed(tmp_path, PLAY, ("folder/x.yml", b"", {}), link)) == "PROJECT_UNSAFE"
 
 
+def link(name, target):
+    return (name, b"", {"type": tarfile.SYMTYPE, "linkname": target})
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        # Each stays inside by its words; the second leads to /etc by way of the first.
+        [link("a/b/c/l", "../../.."), link("x", "a/b/c/l/../../../../etc/passwd")],
+        [link("x", "a/b/c/l/../../../../etc/passwd"), link("a/b/c/l", "../../..")],
+        [link("a/l", ".."), link("a/x", "./l//../b")],
+        [link("a/l", "."), link("x", "a/l/")],
+    ],
+)
+def test_a_link_that_leads_through_a_link_is_refused(tmp_path, links):
+    archive = pushed(tmp_path, PLAY, *links)
+    assert reason(archive) == "PROJECT_UNSAFE"
+    with pytest.raises(InvalidArgument):
+        unpack_project(archive, tmp_path / "out")
+
+
+def test_a_link_to_a_link_is_none_through_it(tmp_path):
+    archive = pushed(tmp_path, PLAY, link("a/one", "../playbooks/site.yml"), link("a/two", "./one"), link("b", "a/two"))
+    check_project(archive)
+    unpack_project(archive, tmp_path / "out")
+    assert (tmp_path / "out/b").read_text() == "[]"
+
+
 def test_what_is_no_project(tmp_path):
     assert reason(pushed(tmp_path, ("README", b"", {}))) == "PROJECT_EMPTY"
     path = tmp_path / "junk"

@@ -7,7 +7,7 @@ import posixpath
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,16 +42,21 @@ def check_project(archive: Path) -> ProjectCheck:
         raise _too_large(f"the archive has {size} bytes, at most {MAX_ARCHIVE_BYTES} are taken")
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    files, links, folders, unpacked = set[str](), set[str](), set[str](), 0
+    files, links, folders, unpacked = set[str](), dict[str, str](), set[str](), 0
     with _opened(archive) as tar:
         for member, name in _members(tar):
             unpacked += member.size
             if unpacked > MAX_UNPACKED_BYTES:
                 raise _too_large(f"unpacked it has more than {MAX_UNPACKED_BYTES} bytes")
-            if name in files | links or (name in folders and not member.isdir()):
+            if name in files or name in links or (name in folders and not member.isdir()):
                 raise _unsafe(f"{name} is in it twice")
-            (folders if member.isdir() else links if member.issym() else files).add(name)
-    _nothing_below(files | links, files | links | folders)
+            if member.issym():
+                links[name] = member.linkname
+            else:
+                (folders if member.isdir() else files).add(name)
+    leaves = files | links.keys()
+    _nothing_below(leaves, leaves | folders)
+    _no_link_through_a_link(links)
     playbooks = sorted(
         posixpath.basename(name) for name in files if posixpath.dirname(name) == "playbooks" and name.endswith(".yml")
     )
@@ -63,6 +68,7 @@ def check_project(archive: Path) -> ProjectCheck:
 def unpack_project(archive: Path, folder: Path) -> None:
     """Unpacks an archive that check_project accepts into a new folder; never outside of it."""
     folder.mkdir(mode=0o755)
+    links = dict[str, str]()
     with _opened(archive) as tar:
         for member, name in _members(tar):
             path = folder / name
@@ -72,9 +78,11 @@ def unpack_project(archive: Path, folder: Path) -> None:
             if member.isdir():
                 path.mkdir(mode=0o755, exist_ok=True)
             elif member.issym():
+                links[name] = member.linkname
                 path.symlink_to(member.linkname)
             else:
                 _write(tar, member, path)
+    _no_link_through_a_link(links)
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
@@ -144,6 +152,19 @@ def _nothing_below(leaves: set[str], names: set[str]) -> None:
             if parent in leaves:
                 raise _unsafe(f"{name} lies below {parent}, which is no folder")
             parent = posixpath.dirname(parent)
+
+
+def _no_link_through_a_link(links: Mapping[str, str]) -> None:
+    """What comes after a link in a target is looked for where that link leads, which the words do not tell."""
+    for name, target in links.items():
+        place = [part for part in posixpath.dirname(name).split("/") if part]
+        for part in target.split("/"):
+            if "/".join(place) in links:
+                raise _unsafe(f"the link {name} leads through another one")
+            if part == "..":
+                place = place[:-1]
+            elif part not in {"", "."}:
+                place.append(part)
 
 
 def _too_large(message: str) -> InvalidArgument:
