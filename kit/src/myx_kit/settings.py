@@ -43,10 +43,13 @@ class Settings(BaseSettings):
     otlp_share: float = Field(default=1.0, ge=0, le=1)
 
     @classmethod
-    def load(cls) -> Self:
-        """The settings of this process; one line on stderr for each bad or unknown variable, then exit code 2."""
+    def load(cls, part_of: "type[Settings] | None" = None) -> Self:
+        """The settings of this process; one line on stderr for each bad or unknown variable, then exit code 2.
+
+        `part_of`: all settings of the service, where this class has those of one verb; the others are no strangers.
+        """
         prefix = cls.model_config.get("env_prefix", "")
-        known = {f"{prefix}{name}".upper() for name in cls.model_fields}
+        known = {f"{prefix}{name}".upper() for name in (part_of or cls).model_fields}
         lines = [f"{name}: no such setting" for name in sorted(os.environ) if _is_stray(name, prefix, known)]
         settings: Self | None = None
         try:
@@ -104,6 +107,13 @@ class DatabaseSettings(Settings):
     def database_url(self) -> str:
         """The URL in `database_url_file`; FailedPrecondition when the file is missing or others can read it."""
         return read_private(self.database_url_file)
+
+
+class MasterKeySettings(Settings):
+    """What is needed to change the master key file of a service that seals what is secret."""
+
+    # JSON file of mode 600 (SecretBox.from_file).
+    master_key_file: Path
 
 
 class NatsSettings(Settings):

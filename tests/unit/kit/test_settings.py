@@ -4,12 +4,20 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from myx_kit.settings import DatabaseSettings, NatsSettings, RpcServerSettings
+from myx_kit.settings import DatabaseSettings, MasterKeySettings, NatsSettings, RpcServerSettings
 
 GOOD = {"MYX_SHOP_TLS_DIR": "/tls", "MYX_SHOP_DATABASE_URL_FILE": "/url"}
 
 
 class ShopSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
+    model_config = SettingsConfigDict(env_prefix="MYX_SHOP_")
+
+
+class WholeShopSettings(ShopSettings, MasterKeySettings):
+    model_config = SettingsConfigDict(env_prefix="MYX_SHOP_")
+
+
+class ShopKeySettings(MasterKeySettings):
     model_config = SettingsConfigDict(env_prefix="MYX_SHOP_")
 
 
@@ -101,3 +109,14 @@ def test_the_database_url_comes_from_a_private_file(environment, tmp_path):
     path.chmod(0o600)
     environment.setenv("MYX_SHOP_DATABASE_URL_FILE", str(path))
     assert ShopSettings.load().database_url() == "postgresql://h/x"
+
+
+def test_a_verb_needs_its_own_settings_alone_and_knows_the_others(environment, capsys):
+    environment.setenv("MYX_SHOP_MASTER_KEY_FILE", "/keys")
+    assert str(ShopKeySettings.load(WholeShopSettings).master_key_file) == "/keys"
+    environment.delenv("MYX_SHOP_TLS_DIR")
+    assert str(ShopKeySettings.load(WholeShopSettings).master_key_file) == "/keys"
+    environment.setenv("MYX_SHOP_LISTN", "127.0.0.1:1")
+    with pytest.raises(SystemExit):
+        ShopKeySettings.load(WholeShopSettings)
+    assert capsys.readouterr().err.splitlines() == ["MYX_SHOP_LISTN: no such setting"]

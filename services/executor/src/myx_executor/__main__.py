@@ -4,9 +4,13 @@ import argparse
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from typing import TypeVar
+
+from pydantic_settings import SettingsConfigDict
 
 from myx_executor import key_verbs
 from myx_executor.app import MIGRATIONS, NAME, start
+from myx_executor.key_verbs import KeySettings, UsedKeySettings
 from myx_executor.models.base import SCHEMA
 from myx_executor.settings import ExecutorSettings
 from myx_kit import logging
@@ -15,6 +19,15 @@ from myx_kit.errors import MyxError
 from myx_kit.lifecycle import serve
 from myx_kit.rpc.server import RpcServer
 from myx_kit.secretbox import SecretBox
+from myx_kit.settings import DatabaseSettings, Settings
+
+_Wanted = TypeVar("_Wanted", bound=Settings)
+
+
+class TableSettings(DatabaseSettings):
+    """Settings of `migrate`: a migration Job has no others."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_EXECUTOR_")
 
 
 def main(arguments: list[str]) -> int:
@@ -23,12 +36,10 @@ def main(arguments: list[str]) -> int:
         chosen = _parser().parse_args(arguments)
     except SystemExit as wrong:
         return int(wrong.code or 0)
-    settings = ExecutorSettings.load()
-    logging.configure(NAME, settings.log_level, settings.log_format)
     if chosen.verb == "serve":
-        return _serve(settings)
+        return _serve(_load(ExecutorSettings))
     try:
-        for line in _told(settings, chosen):
+        for line in _told(chosen):
             sys.stdout.write(f"{line}\n")
     except MyxError as error:
         sys.stderr.write(f"{error.message} ({error.reason})\n")
@@ -56,22 +67,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _told(settings: ExecutorSettings, chosen: argparse.Namespace) -> list[str]:
-    """Does what was chosen; the lines to be printed."""
+def _load(wanted: type[_Wanted]) -> _Wanted:
+    settings = wanted.load(ExecutorSettings)
+    logging.configure(NAME, settings.log_level, settings.log_format)
+    return settings
+
+
+def _told(chosen: argparse.Namespace) -> list[str]:
+    """Does what was chosen, with the settings that it needs; the lines to be printed."""
     if chosen.verb == "migrate":
-        migrate.upgrade(settings.database_url(), SCHEMA, MIGRATIONS)
+        migrate.upgrade(_load(TableSettings).database_url(), SCHEMA, MIGRATIONS)
         return []
     if chosen.verb == "check-config":
+        settings = _load(ExecutorSettings)
         settings.database_url()
         SecretBox.from_file(settings.master_key_file)
         return []
     if chosen.verb == "check-keys":
-        return asyncio.run(key_verbs.report(settings))
+        return asyncio.run(key_verbs.report(_load(UsedKeySettings)))
     if chosen.drop:
-        return [asyncio.run(key_verbs.drop(settings, chosen.drop))]
+        return [asyncio.run(key_verbs.drop(_load(UsedKeySettings), chosen.drop))]
     if chosen.use:
-        return [key_verbs.use(settings, chosen.use)]
-    return [key_verbs.add(settings, primary=not chosen.add_only)]
+        return [key_verbs.use(_load(KeySettings), chosen.use)]
+    return [key_verbs.add(_load(KeySettings), primary=not chosen.add_only)]
 
 
 def _serve(settings: ExecutorSettings) -> int:

@@ -2,23 +2,37 @@
 
 from collections import Counter
 
-from myx_executor.settings import ExecutorSettings
+from pydantic_settings import SettingsConfigDict
+
 from myx_executor.store.pool import Pool
 from myx_executor.store.sealed import SealedStore
 from myx_executor.usecases.resealing import Resealing
 from myx_kit import master_keys
 from myx_kit.errors import FailedPrecondition
 from myx_kit.secretbox import SecretBox
+from myx_kit.settings import DatabaseSettings, MasterKeySettings
 
 
-async def report(settings: ExecutorSettings) -> list[str]:
+class KeySettings(MasterKeySettings):
+    """Settings of verbs that change the file alone."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_EXECUTOR_")
+
+
+class UsedKeySettings(KeySettings, DatabaseSettings):
+    """Settings of verbs that look what is sealed with a key."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_EXECUTOR_")
+
+
+async def report(settings: UsedKeySettings) -> list[str]:
     """A line for each key: what is sealed with it and whether it may be dropped."""
     box = SecretBox.from_file(settings.master_key_file)
     counts = await _counts(settings, box)
     return [_line(key_id, box, counts.get(key_id, Counter())) for key_id in sorted(box.key_ids | counts.keys())]
 
 
-def add(settings: ExecutorSettings, *, primary: bool) -> str:
+def add(settings: KeySettings, *, primary: bool) -> str:
     """Adds a key; one sentence about it."""
     key_id = master_keys.add_key(settings.master_key_file, primary=primary)
     if primary:
@@ -28,13 +42,13 @@ def add(settings: ExecutorSettings, *, primary: bool) -> str:
     )
 
 
-def use(settings: ExecutorSettings, key_id: str) -> str:
+def use(settings: KeySettings, key_id: str) -> str:
     """Makes a key primary; one sentence about it."""
     master_keys.use_key(settings.master_key_file, key_id)
     return f"{key_id} seals from now on."
 
 
-async def drop(settings: ExecutorSettings, key_id: str) -> str:
+async def drop(settings: UsedKeySettings, key_id: str) -> str:
     """Drops a key that nothing is sealed with; one sentence about it. FailedPrecondition `MASTER_KEY_IN_USE`."""
     box = SecretBox.from_file(settings.master_key_file)
     used = (await _counts(settings, box)).get(key_id, Counter()).total()
@@ -54,7 +68,7 @@ def _line(key_id: str, box: SecretBox, tables: Counter[str]) -> str:
     return f"{key_id}: {told}" + ("" if tables.total() else "; may be dropped")
 
 
-async def _counts(settings: ExecutorSettings, box: SecretBox) -> dict[str, Counter[str]]:
+async def _counts(settings: UsedKeySettings, box: SecretBox) -> dict[str, Counter[str]]:
     pool = Pool(settings.database_url(), 1)
     try:
         return dict(await Resealing(SealedStore(pool), box).counts())

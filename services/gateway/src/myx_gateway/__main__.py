@@ -1,4 +1,4 @@
-"""`python -m myx_gateway VERB`: settings from the environment (MYX_GATEWAY_*).
+"""`python -m myx_gateway VERB`: settings from the environment (MYX_GATEWAY_*), for `migrate` only those that it needs.
 
 Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong settings or usage.
 """
@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Final, TypeVar
 
 from myx_gateway import migrations, verbs
 from myx_gateway.app import Gateway
@@ -16,21 +16,23 @@ from myx_gateway.verify import verify_audit
 from myx_kit.errors import FailedPrecondition, MyxError
 from myx_kit.lifecycle import serve
 from myx_kit.logging import configure
+from myx_kit.settings import Settings
+
+_Wanted = TypeVar("_Wanted", bound=Settings)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the verbs; the exit code. `arguments` are those of the process unless given."""
     chosen = _parser().parse_args(arguments)
-    settings = GatewaySettings.load()
-    configure("gateway", settings.log_level, settings.log_format)
     if chosen.verb == "serve":
+        settings = _load(GatewaySettings)
 
         async def start(stack: AsyncExitStack) -> Gateway:
             return await Gateway(settings).start(stack)
 
         return serve(start, drain_s=settings.drain_s)
     try:
-        _VERBS[chosen.verb](settings, chosen)
+        _VERBS[chosen.verb](chosen)
     except MyxError as error:
         sys.stderr.write(f"{error.message} ({error.reason})\n")
         return 1
@@ -59,7 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _migrate(settings: GatewaySettings, chosen: argparse.Namespace) -> None:
+def _load(wanted: type[_Wanted]) -> _Wanted:
+    settings = wanted.load(GatewaySettings)
+    configure("gateway", settings.log_level, settings.log_format)
+    return settings
+
+
+def _migrate(chosen: argparse.Namespace) -> None:
+    settings = _load(verbs.TableSettings)
     if chosen.down_to:
         migrations.downgrade(settings.database_url(), chosen.down_to)
         return
@@ -67,23 +76,23 @@ def _migrate(settings: GatewaySettings, chosen: argparse.Namespace) -> None:
     verbs.make_first_admin(settings)
 
 
-def _check_config(settings: GatewaySettings, _: argparse.Namespace) -> None:
-    verbs.check_config(settings)
+def _check_config(_: argparse.Namespace) -> None:
+    verbs.check_config(_load(GatewaySettings))
 
 
-def _set_password(settings: GatewaySettings, chosen: argparse.Namespace) -> None:
-    user = verbs.set_password(settings, chosen.name, sys.stdin)
+def _set_password(chosen: argparse.Namespace) -> None:
+    user = verbs.set_password(_load(GatewaySettings), chosen.name, sys.stdin)
     sys.stdout.write(f"{user} has a new password; all sessions of {user} have ended\n")
 
 
-def _verify_audit(settings: GatewaySettings, chosen: argparse.Namespace) -> None:
-    is_right, said = verify_audit(settings, chosen.expect)
+def _verify_audit(chosen: argparse.Namespace) -> None:
+    is_right, said = verify_audit(_load(GatewaySettings), chosen.expect)
     if not is_right:
         raise FailedPrecondition("AUDIT_TAMPERED", said)
     sys.stdout.write(f"{said}\n")
 
 
-_VERBS: Final[Mapping[str, Callable[[GatewaySettings, argparse.Namespace], None]]] = {
+_VERBS: Final[Mapping[str, Callable[[argparse.Namespace], None]]] = {
     "migrate": _migrate,
     "check-config": _check_config,
     "set-password": _set_password,

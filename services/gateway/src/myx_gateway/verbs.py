@@ -4,7 +4,10 @@ import asyncio
 import getpass
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TextIO, TypeVar
+
+from pydantic_settings import SettingsConfigDict
 
 from myx_gateway.access import users
 from myx_gateway.access.audit import Entry
@@ -19,8 +22,17 @@ from myx_gateway.tls import read_certificate
 from myx_kit.db.engine import create_engine
 from myx_kit.errors import InvalidArgument
 from myx_kit.files import read_private
+from myx_kit.settings import DatabaseSettings
 
 Result = TypeVar("Result")
+
+
+class TableSettings(DatabaseSettings):
+    """Settings of `migrate`, as in GatewaySettings: a migration Job has no others."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_GATEWAY_")
+
+    first_admin_password_file: Path | None = None
 
 
 def check_config(settings: GatewaySettings) -> None:
@@ -33,7 +45,7 @@ def check_config(settings: GatewaySettings) -> None:
         read_certificate(settings.tls_cert_file, settings.tls_key_file)
 
 
-def make_first_admin(settings: GatewaySettings) -> None:
+def make_first_admin(settings: TableSettings) -> None:
     """Make the user `admin` if there was never a user and the settings name a password."""
     file = settings.first_admin_password_file
     if file is not None:
@@ -60,7 +72,7 @@ def set_password(settings: GatewaySettings, name: str, source: TextIO) -> str:
     return recovered.name
 
 
-def _with_database(settings: GatewaySettings, work: Callable[[Database, Passwords], Awaitable[Result]]) -> Result:
+def _with_database(settings: DatabaseSettings, work: Callable[[Database, Passwords], Awaitable[Result]]) -> Result:
     async def run() -> Result:
         engine = create_engine(settings.database_url(), 1)
         try:

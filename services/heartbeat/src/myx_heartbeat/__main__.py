@@ -6,13 +6,25 @@ Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong settings or 
 import argparse
 import gc
 import sys
+from typing import TypeVar
+
+from pydantic_settings import SettingsConfigDict
 
 from myx_heartbeat import app, migrations
 from myx_heartbeat.settings import HeartbeatSettings
-from myx_kit.errors import FailedPrecondition, MyxError
+from myx_kit.errors import MyxError
 from myx_kit.lifecycle import serve
 from myx_kit.logging import configure
 from myx_kit.rpc.server import read_tls
+from myx_kit.settings import DatabaseSettings, Settings
+
+_Wanted = TypeVar("_Wanted", bound=Settings)
+
+
+class TableSettings(DatabaseSettings):
+    """Settings of `migrate`: a migration Job has no others."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_HEARTBEAT_")
 
 
 def main() -> int:
@@ -24,16 +36,16 @@ def main() -> int:
     migrate.add_argument("--down-to", metavar="REVISION", help="take it back to this revision instead; base: nothing")
     verbs.add_parser("check-config", help="check the settings and the files that they name")
     arguments = parser.parse_args()
-    settings = HeartbeatSettings.load()
-    configure(app.NAME, settings.log_level, settings.log_format)
     if arguments.verb == "serve":
+        settings = _load(HeartbeatSettings)
         # Most objects are the fleet and live on: looking through them at every 700 allocations is 15 % of the CPU.
         gc.set_threshold(20_000, 20, 50)
         return serve(lambda stack: app.start(settings, stack), drain_s=settings.drain_s)
     try:
         if arguments.verb == "migrate":
-            _migrate(settings, arguments.down_to)
+            _migrate(arguments.down_to)
         else:
+            settings = _load(HeartbeatSettings)
             settings.database_url()
             read_tls(settings.tls_dir, app.NAME)
     except MyxError as error:
@@ -42,10 +54,14 @@ def main() -> int:
     return 0
 
 
-def _migrate(settings: HeartbeatSettings, down_to: str | None) -> None:
-    url = settings.database_url()
-    if not url:
-        raise FailedPrecondition("DATABASE_URL_MISSING", "MYX_HEARTBEAT_DATABASE_URL_FILE names no database")
+def _load(wanted: type[_Wanted]) -> _Wanted:
+    settings = wanted.load(HeartbeatSettings)
+    configure(app.NAME, settings.log_level, settings.log_format)
+    return settings
+
+
+def _migrate(down_to: str | None) -> None:
+    url = _load(TableSettings).database_url()
     if down_to:
         migrations.downgrade(url, down_to)
     else:

@@ -1,4 +1,4 @@
-"""`python -m myx_registry VERB`: settings from the environment (MYX_REGISTRY_*).
+"""`python -m myx_registry VERB`: settings from the environment (MYX_REGISTRY_*), only those that the verb needs.
 
 Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong settings or usage.
 """
@@ -7,25 +7,36 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
+
+from pydantic_settings import SettingsConfigDict
 
 from myx_kit.errors import MyxError
 from myx_kit.lifecycle import serve
 from myx_kit.logging import configure
 from myx_kit.secretbox import SecretBox
+from myx_kit.settings import DatabaseSettings, Settings
 from myx_registry import app, key_verbs, migrations
+from myx_registry.key_verbs import KeySettings, UsedKeySettings
 from myx_registry.settings import RegistrySettings
+
+_Wanted = TypeVar("_Wanted", bound=Settings)
+
+
+class TableSettings(DatabaseSettings):
+    """Settings of `migrate`: a migration Job has no others."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_REGISTRY_")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the verbs; the exit code. `arguments` are those of the process unless given."""
     chosen = _parser().parse_args(arguments)
-    settings = RegistrySettings.load()
-    configure(app.NAME, settings.log_level, settings.log_format)
     if chosen.verb == "serve":
+        settings = _load(RegistrySettings)
         return serve(lambda stack: app.start(settings, stack), drain_s=settings.drain_s)
     try:
-        _VERBS[chosen.verb](settings, chosen)
+        _VERBS[chosen.verb](chosen)
     except MyxError as error:
         sys.stderr.write(f"{error.message} ({error.reason})\n")
         return 1
@@ -53,34 +64,42 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _migrate(settings: RegistrySettings, chosen: argparse.Namespace) -> None:
+def _load(wanted: type[_Wanted]) -> _Wanted:
+    settings = wanted.load(RegistrySettings)
+    configure(app.NAME, settings.log_level, settings.log_format)
+    return settings
+
+
+def _migrate(chosen: argparse.Namespace) -> None:
+    url = _load(TableSettings).database_url()
     if chosen.down_to:
-        migrations.downgrade(settings.database_url(), chosen.down_to)
+        migrations.downgrade(url, chosen.down_to)
     else:
-        migrations.upgrade(settings.database_url())
+        migrations.upgrade(url)
 
 
-def _check_config(settings: RegistrySettings, _: argparse.Namespace) -> None:
+def _check_config(_: argparse.Namespace) -> None:
+    settings = _load(RegistrySettings)
     settings.database_url()
     SecretBox.from_file(settings.master_key_file)
 
 
-def _check_keys(settings: RegistrySettings, _: argparse.Namespace) -> None:
-    for line in asyncio.run(key_verbs.report(settings)):
+def _check_keys(_: argparse.Namespace) -> None:
+    for line in asyncio.run(key_verbs.report(_load(UsedKeySettings))):
         sys.stdout.write(f"{line}\n")
 
 
-def _rotate(settings: RegistrySettings, chosen: argparse.Namespace) -> None:
+def _rotate(chosen: argparse.Namespace) -> None:
     if chosen.drop:
-        told = asyncio.run(key_verbs.drop(settings, chosen.drop))
+        told = asyncio.run(key_verbs.drop(_load(UsedKeySettings), chosen.drop))
     elif chosen.use:
-        told = key_verbs.use(settings, chosen.use)
+        told = key_verbs.use(_load(KeySettings), chosen.use)
     else:
-        told = key_verbs.add(settings, primary=not chosen.add_only)
+        told = key_verbs.add(_load(KeySettings), primary=not chosen.add_only)
     sys.stdout.write(f"{told}\n")
 
 
-_VERBS: Final[Mapping[str, Callable[[RegistrySettings, argparse.Namespace], None]]] = {
+_VERBS: Final[Mapping[str, Callable[[argparse.Namespace], None]]] = {
     "migrate": _migrate,
     "check-config": _check_config,
     "check-keys": _check_keys,

@@ -4,23 +4,37 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from pydantic_settings import SettingsConfigDict
+
 from myx_kit import master_keys
 from myx_kit.db.engine import create_engine
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import FailedPrecondition
 from myx_kit.secretbox import SecretBox
-from myx_registry.settings import RegistrySettings
+from myx_kit.settings import DatabaseSettings, MasterKeySettings
 from myx_registry.usecases.resealing import Resealing
 
 
-async def report(settings: RegistrySettings) -> list[str]:
+class KeySettings(MasterKeySettings):
+    """Settings of verbs that change the file alone."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_REGISTRY_")
+
+
+class UsedKeySettings(KeySettings, DatabaseSettings):
+    """Settings of verbs that look what is sealed with a key."""
+
+    model_config = SettingsConfigDict(env_prefix="MYX_REGISTRY_")
+
+
+async def report(settings: UsedKeySettings) -> list[str]:
     """A line for each key: what is sealed with it and whether it may be dropped."""
     box = SecretBox.from_file(settings.master_key_file)
     counts = await _counts(settings, box)
     return [_line(key_id, box, counts.get(key_id, Counter())) for key_id in sorted(box.key_ids | counts.keys())]
 
 
-def add(settings: RegistrySettings, *, primary: bool) -> str:
+def add(settings: KeySettings, *, primary: bool) -> str:
     """Adds a key; one sentence about it."""
     key_id = master_keys.add_key(settings.master_key_file, primary=primary)
     path = settings.master_key_file
@@ -31,13 +45,13 @@ def add(settings: RegistrySettings, *, primary: bool) -> str:
     return f"{key_id} was added to {path}. Once every replica has it: rotate-master-key --use {key_id}"
 
 
-def use(settings: RegistrySettings, key_id: str) -> str:
+def use(settings: KeySettings, key_id: str) -> str:
     """Makes a key primary; one sentence about it."""
     master_keys.use_key(settings.master_key_file, key_id)
     return f"{key_id} seals from now on."
 
 
-async def drop(settings: RegistrySettings, key_id: str) -> str:
+async def drop(settings: UsedKeySettings, key_id: str) -> str:
     """Drops a key that nothing is sealed with; one sentence about it. FailedPrecondition `MASTER_KEY_IN_USE`."""
     box = SecretBox.from_file(settings.master_key_file)
     used = (await _counts(settings, box)).get(key_id, Counter()).total()
@@ -58,13 +72,13 @@ def _line(key_id: str, box: SecretBox, tables: Counter[str]) -> str:
     return f"{key_id}: {told}" + ("" if tables.total() else "; may be dropped")
 
 
-async def _counts(settings: RegistrySettings, box: SecretBox) -> Mapping[str, Counter[str]]:
+async def _counts(settings: UsedKeySettings, box: SecretBox) -> Mapping[str, Counter[str]]:
     async with _unit_of_work(settings) as uow:
         return await Resealing(uow, box).counts()
 
 
 @asynccontextmanager
-async def _unit_of_work(settings: RegistrySettings) -> AsyncIterator[UnitOfWork]:
+async def _unit_of_work(settings: UsedKeySettings) -> AsyncIterator[UnitOfWork]:
     engine = create_engine(settings.database_url(), 1)
     try:
         yield UnitOfWork(engine)
