@@ -120,6 +120,48 @@ async def test_it_waits_for_its_schema_serves_and_stops_cleanly(program, channel
     assert time.monotonic() - started < 4
 
 
+async def test_it_waits_for_the_newest_migration_and_serves_with_a_newer_one(
+    program, channel, environment, postgres
+) -> None:
+    stub = ServerServiceStub(channel)
+    migrations.upgrade(postgres.url, "0002")
+    program.start()
+    await until(lambda: "SCHEMA_OUTDATED" in program.output() or "retry" in program.output(), 20)
+    await asyncio.sleep(1)
+    assert program.is_running()
+    assert not await answers(stub)
+    migrations.upgrade(postgres.url)
+    await until(lambda: answers(stub), 20)
+    assert program.stop() == 0
+    with psycopg.connect(postgres.url) as connection:
+        connection.execute("update registry.alembic_version set version_num = '0999'")
+    program.start()
+    await until(lambda: answers(stub), 20)
+    assert program.stop() == 0
+
+
+async def test_a_schema_that_stays_behind_is_said(environment, postgres) -> None:
+    migrations.upgrade(postgres.url, "0002")
+    done = verb(environment | {"MYX_REGISTRY_START_WAIT_S": "0.5"}, "serve")
+    assert done.returncode == 1
+    assert "SCHEMA_OUTDATED" in done.stderr
+    assert "must be at 0003" in done.stderr
+
+
+async def test_verbs_need_only_the_settings_that_they_use(environment, postgres, tmp_path) -> None:
+    database = {"MYX_REGISTRY_DATABASE_URL_FILE": str(postgres.url_file)}
+    keys = {"MYX_REGISTRY_MASTER_KEY_FILE": environment["MYX_REGISTRY_MASTER_KEY_FILE"]}
+    path = {"PATH": environment["PATH"]}
+    migrated = verb(path | database, "migrate")
+    assert (migrated.returncode, migrations.drift(postgres.url)) == (0, []), migrated.stderr
+    key_id = verb(path | keys, "rotate-master-key", "--add-only").stdout.split()[0]
+    assert verb(path | keys, "rotate-master-key", "--use", key_id).returncode == 0
+    assert f"{key_id} (primary)" in verb(path | keys | database, "check-keys").stdout
+    assert verb(path | keys | database, "rotate-master-key", "--drop", "k1").returncode == 0
+    refused = verb(path | keys, "rotate-master-key", "--drop", key_id)
+    assert (refused.returncode, refused.stderr) == (2, "MYX_REGISTRY_DATABASE_URL_FILE: is required\n")
+
+
 async def test_the_database_dies_and_comes_back(program, channel, environment, postgres) -> None:
     migrations.upgrade(postgres.url)
     stub = ServerServiceStub(channel)

@@ -1,7 +1,7 @@
 """Composition root: opens, wires, supervises, closes in reverse."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -62,6 +62,7 @@ from myx_gateway.streams.sockets import SOCKETS
 from myx_gateway.streams.websocket import FeedSocket
 from myx_gateway.tls import supervised_certificate
 from myx_kit.db.engine import create_engine, used_connections
+from myx_kit.errors import Unavailable
 from myx_kit.logging import get_logger
 from myx_kit.loops import TaskOwner
 from myx_kit.metrics import watch_pool
@@ -172,7 +173,11 @@ class Gateway:
         )
         stack.push_async_callback(clients.close)
         doorkeeper = open_doorkeeper(settings, database, clients, stack)
-        probes = await serve_http(settings.http_listen, lambda: self.ready)
+        # At an upgrade old gateways serve until the migrations have run. A database that is away is no reason to wait.
+        with suppress(Unavailable):
+            async with database.begin():
+                pass
+        probes = await serve_http(settings.http_listen, lambda: self.ready and database.is_migrated is not False)
         if probes is not None:
             stack.push_async_callback(probes.close)
         patience = Patience(stall_s=settings.stream_stall_s, ping_s=settings.stream_ping_s)

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -12,14 +13,16 @@ from psycopg.types.json import Jsonb
 
 from myx_executor.domain.command import Attempt, Command, Head
 from myx_executor.domain.states import LOST_AFTER_S, OPEN, Status
+from myx_executor.models.base import SCHEMA
 from myx_executor.store.changes import first_change, one_more
 from myx_executor.store.command_waits import CANCEL, EXPIRE, EXPIRED, QUEUE
 from myx_executor.store.outbox import OutboxEvent
 from myx_executor.store.pool import Pool
 from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, attempts_to_json, command_from_row
-from myx_kit.errors import Unavailable
+from myx_kit.db import revisions
 
 CANCELLABLE = sorted(str(status) for status in OPEN - {Status.CANCELLING})
+_MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +147,12 @@ class CommandStore:
         self._lost_after_s = lost_after_s
 
     async def ping(self) -> None:
-        """Unavailable unless the database answers and has the tables."""
+        """Unavailable unless the database answers and has had the migrations that came with this code."""
         try:
-            await self._pool.rows("select 1 from executor.command_log limit 0")
+            ((stored,),) = await self._pool.rows("select max(version_num) from executor.alembic_version")
         except UndefinedTable:
-            raise Unavailable("SCHEMA_MISSING", "the schema executor is not there yet: run migrate") from None
+            stored = None
+        revisions.check(SCHEMA, stored, _MIGRATIONS)
 
     async def insert(self, new: NewCommand) -> Command | None:
         """The stored command; None when the requester has used the request id before."""

@@ -1,16 +1,19 @@
 """Statements on the database as a whole."""
 
-from typing import TypeAlias
+from pathlib import Path
+from typing import Final, TypeAlias
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from myx_registry.models import SCHEMA, maintenance
+from myx_kit.db import revisions
+from myx_registry.models import SCHEMA
 
 # What a unit of work gives, for those who hand it on and make no statement themselves.
 Connection: TypeAlias = AsyncConnection
 
+_MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 
-async def schema_is_there(connection: AsyncConnection) -> bool:
-    """Whether the migrations have run, the latest that brought a table included."""
-    return await connection.scalar(sa.select(sa.func.to_regclass(f"{SCHEMA}.{maintenance.name}"))) is not None
+
+async def check_schema(connection: AsyncConnection) -> None:
+    """Unavailable `SCHEMA_MISSING` or `SCHEMA_OUTDATED` before the migrations have run that came with this code."""
+    await revisions.check_stored(connection, SCHEMA, _MIGRATIONS)

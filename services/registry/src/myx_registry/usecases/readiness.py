@@ -1,17 +1,16 @@
 """What must be there before the registry can serve."""
 
 from myx_kit.db.unit_of_work import UnitOfWork
-from myx_kit.errors import FailedPrecondition, Internal, Unavailable
+from myx_kit.errors import FailedPrecondition, Internal
 from myx_kit.secretbox import SecretBox
 from myx_registry.store import database, sealed
 from myx_registry.usecases.resealing import Resealing
 
 
 async def check_schema(uow: UnitOfWork) -> None:
-    """Raises Unavailable `DATABASE_UNAVAILABLE`, or `SCHEMA_MISSING` before the migrations have run."""
+    """Raises Unavailable `DATABASE_UNAVAILABLE`, or `SCHEMA_MISSING` or `SCHEMA_OUTDATED` before the migrations."""
     async with uow.begin() as connection:
-        if not await database.schema_is_there(connection):
-            raise Unavailable("SCHEMA_MISSING", "The schema is missing: run `python -m myx_registry migrate`.")
+        await database.check_schema(connection)
 
 
 async def check_master_keys(uow: UnitOfWork, box: SecretBox) -> None:
