@@ -85,7 +85,7 @@ def _server(obj: Object, objects: list[Object]) -> Iterator[str]:
 
 def _network(obj: Object, objects: list[Object]) -> Iterator[str]:
     templates = [template for _, template in pods(objects)]
-    selected = [one for one in templates if _selects(obj["spec"]["podSelector"], one)]
+    selected = [one for one in templates if selects(obj["spec"]["podSelector"], one)]
     if not selected:
         yield "it is about no pod"
     known = {port["name"] for one in selected for c in one["spec"]["containers"] for port in c.get("ports", [])}
@@ -94,7 +94,7 @@ def _network(obj: Object, objects: list[Object]) -> Iterator[str]:
             if port["port"] not in known:
                 yield f"none of its pods has a port {port['port']}"
     for peer in _peers(obj["spec"]):
-        if "namespaceSelector" not in peer and not any(_selects(peer["podSelector"], one) for one in templates):
+        if "namespaceSelector" not in peer and not any(selects(peer["podSelector"], one) for one in templates):
             yield f"there is no pod {peer['podSelector']}"
 
 
@@ -105,7 +105,8 @@ def _peers(spec: Object) -> Iterator[Object]:
         yield from rule.get("to", [])
 
 
-def _selects(selector: Object, template: Object) -> bool:
+def selects(selector: Object, template: Object) -> bool:
+    """Whether a label selector is about the pods of a template."""
     labels = template["metadata"]["labels"]
     wanted = selector.get("matchLabels", {}).items() <= labels.items()
     return wanted and all(labels.get(e["key"]) in e["values"] for e in selector.get("matchExpressions", []))

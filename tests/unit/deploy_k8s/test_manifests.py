@@ -3,18 +3,24 @@
 import copy
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from k8s_network import cut_off
 from k8s_policy import CLOSE_MARGIN_S, broken_rules, name_of, pods, settings_of
-from k8s_render import ALL_CHOICES, combine
+from k8s_render import ALL_CHOICES, combine, render
 
+from myx_executor.__main__ import TableSettings as ExecutorTables
 from myx_executor.settings import ExecutorSettings
 from myx_gateway.settings import GatewaySettings
+from myx_gateway.verbs import TableSettings as GatewayTables
+from myx_heartbeat.__main__ import TableSettings as HeartbeatTables
 from myx_heartbeat.settings import HeartbeatSettings
+from myx_registry.__main__ import TableSettings as RegistryTables
 from myx_registry.settings import RegistrySettings
 from myx_standalone.nats import Nats
 
@@ -28,6 +34,12 @@ SETTINGS = {
     "heartbeat": HeartbeatSettings,
     "executor": ExecutorSettings,
     "gateway": GatewaySettings,
+}
+MIGRATION_SETTINGS = {
+    "registry": RegistryTables,
+    "heartbeat": HeartbeatTables,
+    "executor": ExecutorTables,
+    "gateway": GatewayTables,
 }
 
 
@@ -59,6 +71,7 @@ def test_every_choice_of_components_that_there_is(tmp_path, validator):
     distinct = {}
     for chosen, objects in combine(tmp_path, ALL_CHOICES).items():
         assert broken_rules(objects) == [], chosen
+        assert cut_off(objects) == [], chosen
         distinct |= {json.dumps(obj, sort_keys=True): obj for obj in objects if obj["apiVersion"] not in FOREIGN}
     for obj in distinct.values():
         for kubernetes in KUBERNETES:
@@ -120,6 +133,7 @@ def spec_of(objects, kind, name):
 
 
 HPA = "HorizontalPodAutoscaler"
+NETWORK = "NetworkPolicy"
 COMPONENT_WRONGS = {
     "has a port rpc": lambda objects: spec_of(objects, "NetworkPolicy", "registry")["ingress"][0]["ports"][0].update(
         port="rpc"
@@ -169,9 +183,11 @@ def test_the_services_take_their_settings(everything, service, monkeypatch):
             with monkeypatch.context() as environment:
                 for key, value in given.items():
                     environment.setenv(key, value.replace("$(POD_IP)", "10.1.2.3"))
-                settings = SETTINGS[service].load()
-            assert settings.http_listen.endswith(":9090")
+                kinds = SETTINGS if kind == "Deployment" else MIGRATION_SETTINGS
+                settings = kinds[service].load()
+            assert str(settings.database_url_file) == "/etc/myx/database/url"
             if kind == "Deployment":
+                assert settings.http_listen.endswith(":9090")
                 sleep_s = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {"seconds": 0})
                 needed_s = settings.drain_s + getattr(settings, "play_drain_s", 0) + sleep_s["seconds"] + CLOSE_MARGIN_S
                 assert pod["terminationGracePeriodSeconds"] > needed_s, name
@@ -258,6 +274,78 @@ def test_policies_name_who_calls_whom(overlays):
         (rule,) = policy["ingress"]
         assert {peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for peer in rule["from"]} == callers
         assert [entry["port"] for entry in rule["ports"]] == [port]
+
+
+def test_everybody_gets_through_to_what_it_needs(everything):
+    wrong = {name: lines for name, objects in everything.items() if (lines := cut_off(objects))}
+    assert wrong == {}
+
+
+CUTS = {
+    "Deployment/heartbeat does not get to a host anywhere": lambda objects: spec_of(objects, "NetworkPolicy", "spans")[
+        "podSelector"
+    ]["matchExpressions"][0]["values"].append("heartbeat"),
+    "Deployment/registry does not get to DNS": lambda objects: spec_of(objects, "NetworkPolicy", "registry")[
+        "egress"
+    ].pop(0),
+    "Job/gateway-migrate does not get to postgres": lambda objects: spec_of(objects, "NetworkPolicy", "gateway")[
+        "egress"
+    ].pop(),
+    "Deployment/gateway does not get to executor": lambda objects: spec_of(objects, "NetworkPolicy", "executor")[
+        "ingress"
+    ].pop(),
+    "Deployment/registry does not get to collector": lambda objects: objects.remove(
+        find(objects, "NetworkPolicy", "spans")
+    ),
+    "Deployment/heartbeat does not get to Deployment/heartbeat": lambda objects: spec_of(
+        objects, "NetworkPolicy", "heartbeat"
+    )["ingress"][0]["from"].pop(0),
+}
+
+
+@pytest.mark.parametrize("line", CUTS)
+def test_who_is_cut_off_is_noticed(everything, line):
+    objects = copy.deepcopy(everything["base+postgres+tracing"])
+    CUTS[line](objects)
+    assert [found for found in cut_off(objects) if found.startswith(line)]
+
+
+@pytest.mark.parametrize(
+    ("component", "policy", "caller"),
+    [
+        ("monitoring", "metrics", "Prometheus"),
+        ("ingress", "gateway-from-ingress", "the ingress controller"),
+        ("door", "gateway-from-anywhere", "a person"),
+    ],
+)
+def test_a_component_without_its_policy_is_noticed(everything, component, policy, caller):
+    objects = [o for o in everything[f"base+{component}"] if (o["kind"], o["metadata"]["name"]) != (NETWORK, policy)]
+    assert [line for line in cut_off(objects) if line.startswith(f"{caller} does not get to Deployment/gateway")]
+
+
+def test_settings_change_no_migration(overlays, combined, tmp_path):
+    shutil.copytree(K8S, tmp_path, dirs_exist_ok=True)
+    overlay = tmp_path / "overlays" / "changed"
+    overlay.mkdir()
+    settings = [
+        {"name": f"{name}-settings", "behavior": "merge", "literals": [f"MYX_{name.upper()}_LOG_LEVEL=warning"]}
+        for name in SETTINGS
+    ]
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["../dev"],
+        "configMapGenerator": settings,
+    }
+    (overlay / "kustomization.yaml").write_text(json.dumps(kustomization))
+    before, after = overlays["dev"], render(overlay)
+    for name in SETTINGS:
+        assert find(before, "Deployment", name) != find(after, "Deployment", name)
+        # Kubernetes refuses a Job whose template is another than before, and with it the whole `kubectl apply`.
+        assert find(before, "Job", f"{name}-migrate") == find(after, "Job", f"{name}-migrate")
+    jobs = [[obj["spec"] for obj in objects if obj["kind"] == "Job"] for objects in combined.values()]
+    assert all(each == jobs[0] for each in jobs)
+    assert len(jobs[0]) == len(SETTINGS)
 
 
 def test_targets_are_all_replicas_of_a_service_that_exists(everything):

@@ -13,11 +13,19 @@ ROOT = Path(__file__).resolve().parents[3]
 MONITORING = ROOT / "deploy" / "k8s" / "components" / "monitoring"
 PAGE = ROOT / "docs" / "operations" / "monitoring.md"
 SUFFIXES = ("_bucket", "_count", "_sum")
+# What the Prometheus operator puts on everything that it scrapes by a ServiceMonitor: facts about the target.
+TARGET_LABELS = {"job", "instance", "namespace", "service", "endpoint", "pod", "container", "node"}
 
 
 def documented() -> dict[str, str]:
     """Name to kind of each figure in the page's tables."""
     return dict(re.findall(r"^\| `(myx_\w+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE))
+
+
+def own_labels() -> dict[str, set[str]]:
+    """Name of each figure to the labels that it has by itself."""
+    rows = re.findall(r"^\| `(myx_\w+)` \| \w+ \| ([^|]*) \|", PAGE.read_text(), re.MULTILINE)
+    return {name: {label.strip() for label in labels.split(",")} - {""} for name, labels in rows}
 
 
 def alerts() -> list[dict]:
@@ -48,6 +56,18 @@ def test_counters_are_only_looked_at_by_their_growth():
         for name in re.findall(r"\bmyx_\w+", expression):
             if name in counters or name.endswith(SUFFIXES):
                 assert re.search(rf"(rate|increase)\({name}[^)]*\[", expression), expression
+
+
+def test_labels_of_figures_mean_in_prometheus_what_they_mean_here():
+    monitor = yaml.safe_load((MONITORING / "servicemonitor.yaml").read_text())["spec"]
+    labels = own_labels()
+    both = {name: label for name, own in labels.items() for label in own & TARGET_LABELS}
+    # Its own wins with honorLabels; without, the name of the Kubernetes Service, which is another for the gateway.
+    assert both == {"myx_build_info": "service"}
+    assert [endpoint.get("honorLabels") for endpoint in monitor["endpoints"]] == [True]
+    for expression in expressions():
+        if re.search(r"\bservice\b", expression):
+            assert set(re.findall(r"\bmyx_\w+", expression)) == {"myx_build_info"}, expression
 
 
 def test_every_alert_has_a_runbook_that_is_there():
