@@ -21,7 +21,7 @@ log = get_logger()
 
 # Commands of one claim.
 _CLAIM_BATCH = 100
-# Of a lease; what is left lets two of three renewals fail.
+# Of a lease; the rest holds two tries to renew it (settings: three within a lease).
 _MARGIN = 0.3
 
 
