@@ -8,6 +8,7 @@ JSON object:
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -76,6 +77,7 @@ def _masked(value: Any, secrets: set[str]) -> Any:
 def deploy(app: App, document: Any, secrets: set[str]) -> dict[str, Any]:
     """The outcome of one request; `secrets` is filled with what must not be shown."""
     cancel_by_signal()
+    os.umask(0o022)  # the service's user must reach its program, also where root's own files are closed to others
     plain, singles = split_singles(document["variables"], app.known)
     given = Variables(plain, app.prefix, app.known)
     place = Place(Host(), given.name(app.name), app.kind)

@@ -140,7 +140,8 @@ class Place:
 
     @property
     def lock_file(self) -> Path:
-        return self.host.path(f"/run/lock/myx-deploy-{self.name}.lock")
+        # A dot, as no service's name has one: the folder is no service's RuntimeDirectory. /run/lock is everybody's.
+        return self.host.path(f"/run/myx.deploy/{self.name}.lock")
 
     def exists(self) -> bool:
         return self.marker.exists()

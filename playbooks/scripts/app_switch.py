@@ -106,15 +106,15 @@ def must_be_free(service: Service, place: Place, targets: list[tuple[str, int]])
 def _is_taken(host: str, port: int) -> bool:
     wildcard = host in {"", "0.0.0.0", "::"}  # noqa: S104 -- compared
     for family, where in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")) if wildcard else _resolved(host):  # noqa: S104
-        with socket.socket(family, socket.SOCK_STREAM) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 trial.bind((where, port))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    return True
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True
     return False
 
 
@@ -123,7 +123,7 @@ def _resolved(host: str) -> list[tuple[int, str]]:
         return [
             (family, str(where[0])) for family, _, _, _, where in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
         ]
-    except OSError:
+    except (OSError, UnicodeError):
         return []
 
 
@@ -148,13 +148,19 @@ def make(service: Service, place: Place, switch: Switch) -> None:
     try:
         _act(service, place, switch)
         _prove(service, place, switch)
-    except (HostError, OSError, Cancelled) as error:
+    except (Exception, Cancelled) as error:  # whatever it is: what was not proved does not stay
         uninterruptible()
-        reason = "the deployment was cancelled" if isinstance(error, Cancelled) else str(error)
+        reason = _words_of(error)
         said = place.host.journal(place.unit, began)
         message = f"{reason}\n{put_back(service, place, attempt)}"
         raise HostError(f"{message}\nWhat {place.unit} said:\n{said}" if said else message) from error
     place.attempt.unlink()
+
+
+def _words_of(error: BaseException) -> str:
+    if isinstance(error, Cancelled):
+        return "the deployment was cancelled"
+    return str(error) if isinstance(error, (HostError, OSError)) else f"{type(error).__name__}: {error}"
 
 
 def _begin(place: Place, switch: Switch) -> dict[str, Any]:

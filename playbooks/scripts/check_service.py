@@ -89,9 +89,31 @@ def address(value: Any, field: str = "tcp") -> tuple[str, int]:
     text = str(value).strip()
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
-    if isinstance(value, bool) or not port.isdigit() or not 1 <= int(port) <= 65535 or any(c.isspace() for c in host):
+    if isinstance(value, bool) or not port.isdecimal() or not 1 <= int(port) <= 65535 or not _is_host(host):
         raise BadProbe(f"{field}: {value!r} is neither a port (1-65535) nor address:port")
     return host, int(port)
+
+
+def _is_host(text: str) -> bool:
+    try:
+        return bool(text.encode("idna")) and text.isprintable() and " " not in text
+    except UnicodeError:
+        return False
+
+
+def _check_url(url: str, field: str) -> None:
+    """Raises `BadProbe` when it cannot be asked for as it stands."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise BadProbe(f"{field}: {url!r} must be ASCII without blanks: write other characters as %XX, names as xn--…")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise BadProbe(f"{field}: {url!r} is not a URL: {error}") from error
+    if parts.scheme not in {"http", "https"} or not _is_host(parts.hostname or ""):
+        raise BadProbe(f"{field}: {url!r} is not an http:// or https:// URL")
+    if port == 0:
+        raise BadProbe(f"{field}: {url!r} has port 0; ports are 1-65535")
 
 
 def http_check(value: Any, field: str = "http") -> HttpCheck:
@@ -101,12 +123,10 @@ def http_check(value: Any, field: str = "http") -> HttpCheck:
         raise BadProbe(f"{field}: each entry is a URL or a mapping with url, status, contains, address, verify")
     if unknown := sorted(set(entry) - {"url", "status", "contains", "address", "verify"}):
         raise BadProbe(f"{field}: {unknown[0]!r} is unknown; an entry has url, status, contains, address, verify")
-    parts = urlsplit(entry["url"])
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise BadProbe(f"{field}: {entry['url']!r} is not an http:// or https:// URL")
+    _check_url(entry["url"], field)
     status = entry.get("status") or []
     codes = status if isinstance(status, (list, tuple)) else [status]
-    if not all(str(code).isdigit() and 100 <= int(code) <= 599 for code in codes):
+    if not all(str(code).isdecimal() and 100 <= int(code) <= 599 for code in codes):
         raise BadProbe(f"{field}: status is a list of HTTP status codes")
     where = str(entry.get("address") or "")
     if where:

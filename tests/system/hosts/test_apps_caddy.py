@@ -138,6 +138,24 @@ async def test_the_service_has_its_own_user_and_few_rights_and_is_back_after_a_r
     assert page(ready) == "one"
 
 
+async def test_where_new_files_are_roots_alone_and_others_meddle_it_is_deployed_as_well(ready):
+    ready.write("/etc/systemd/system/ssh.service.d/strict.conf", "[Service]\nUMask=0077\n")
+    ready.exec("systemctl daemon-reload; systemctl restart ssh")
+    ready.wait_for_ssh()
+    assert ready.ssh("umask", user="root").stdout.strip() == "0077"
+    ready.exec("runuser -u ops -- touch /run/lock/myx-deploy-caddy.lock")
+
+    first = await by_ssh(ready, PLAY, {"artifact_path": BINARY, "caddy_config": site("one")})
+    assert first.code == 0, first.text
+    second = await by_ssh(ready, PLAY, {"caddy_config": site("two")})
+    assert second.code == 0, second.text
+    back = await by_ssh(ready, PLAY, {"caddy_action": "rollback"})
+    assert back.code == 0, back.text
+
+    assert page(ready) == "one"
+    assert ready.exec("runuser -u ops -- ls /run/myx.deploy", check=False).returncode != 0
+
+
 REWRITTEN = {f"/etc/{name}" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")}
 
 

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import ssl
 import subprocess
 import sys
@@ -135,7 +136,16 @@ def test_a_probe_is_read_from_json():
         ({"unit": "x", "tcp": [0]}, "tcp: 0 is neither a port"),
         ({"unit": "x", "tcp": [True]}, "tcp"),
         ({"unit": "x", "tcp": ["a b:80"]}, "tcp"),
+        ({"unit": "x", "tcp": ["a..b:80"]}, "tcp: 'a..b:80' is neither a port"),
+        ({"unit": "x", "tcp": ["²"]}, "tcp"),
         ({"unit": "x", "http": ["ftp://x/"]}, "not an http:// or https:// URL"),
+        ({"unit": "x", "http": ["http://a..b/"]}, "'http://a..b/' is not an http:// or https:// URL"),
+        ({"unit": "x", "http": ["http://127.0.0.1:80800/"]}, "'http://127.0.0.1:80800/' is not a URL"),
+        ({"unit": "x", "http": ["http://x:port/"]}, "'http://x:port/' is not a URL"),
+        ({"unit": "x", "http": ["http://[::1/"]}, "is not a URL"),
+        ({"unit": "x", "http": ["http://x:0/"]}, "has port 0"),
+        ({"unit": "x", "http": ["http://x/é"]}, "'http://x/é' must be ASCII"),
+        ({"unit": "x", "http": [{"url": "http://x/a b"}]}, "'http://x/a b' must be ASCII"),
         ({"unit": "x", "http": [{"url": "http://x/", "code": 1}]}, "'code' is unknown"),
         ({"unit": "x", "http": [{"url": "http://x/", "status": [99]}]}, "status"),
         ({"unit": "x", "stay_s": -1}, "stay_s: must be a number of seconds"),
@@ -143,7 +153,7 @@ def test_a_probe_is_read_from_json():
     ],
 )
 def test_a_wrong_description_is_named(document, words):
-    with pytest.raises(BadProbe, match=words.replace("(", r"\(")):
+    with pytest.raises(BadProbe, match=re.escape(words)):
         read_probe(document)
 
 
