@@ -290,6 +290,27 @@ def test_usage_and_status(place):
     assert json.loads(place("status"))["upgrade_id"] == "u1"
 
 
+@pytest.mark.parametrize("verb", [("expire",), ("ended", "u1"), ("begin", "u2", "3.0-ccc", "3.0"), ("confirm", "u1")])
+def test_a_confirmation_that_was_told_holds_whatever_killed_it_then(place, verb):
+    place.release("0.9-old", "0.9")
+    place.upgrade("arm", "activate", "switched")
+    stub = place.root / "bin/rm"
+    stub.write_text("#!/bin/sh\nkill -KILL $PPID\n")
+    stub.chmod(0o755)
+    place("confirm", "u1", code=-9)
+    stub.unlink()
+    assert (place.state()["state"], "pending" in place.left) == ("confirmed", True)
+
+    place.boot("boot-2", 1000)
+    place(*verb)
+
+    assert (place.state()["state"], place.state()["reason"]) == ("confirmed", "")
+    assert place.current.readlink() == Path("releases/2.0-bbb")
+    assert sorted(path.name for path in place.releases.iterdir()) == ["1.0-aaa", "2.0-bbb"]
+    assert place.calls.count("restart myx-agent.service") == 1
+    assert "pending" not in place.left
+
+
 def test_killed_at_any_point_it_can_be_done_again(place):
     """Every command of a revert is made to fail once: the next attempt finishes it."""
     names = ("rm", "mv", "ln", "sync", "systemctl", "cp")
