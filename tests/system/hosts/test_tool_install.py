@@ -1,6 +1,7 @@
 """Installing the agent on real hosts, again, after an accident, and taking it off again."""
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 
@@ -125,6 +126,31 @@ async def test_a_new_port_and_back_when_it_is_taken(installed):
     installed.identity = old
     assert (await installed.install()).code == 0
     assert installed.version()
+
+
+async def test_settings_of_the_operator_stay_unless_the_agent_does_not_take_them(installed):
+    """Also after a rotation, which leaves its id, an installation again changes nothing."""
+    file = installed.host.root / "etc/myx-agent/config.json"
+    own = {"max_running": 7, "log_level": "debug"}
+    file.write_text(json.dumps(installed.identity.config | own | {"rotation_id": "r1"}))
+    installed.host.exec("systemctl restart myx-agent")
+    assert await until(installed.version, 30)
+
+    again = await installed.install()
+    assert (again.code, again.recap["changed"]) == (0, 0), again.text
+    old, installed.identity = installed.identity, make_identity(24353)
+    other = await installed.install()
+    assert other.code == 0, other.text
+    assert json.loads(file.read_text()) == own | installed.identity.config
+
+    installed.identity = old
+    file.write_text(json.dumps(old.config | own | {"max_runing": 7}))
+    installed.host.exec("systemctl restart myx-agent")
+    repaired = await installed.install()
+    assert repaired.code == 0, repaired.text
+    assert "max_runing is not a known key" in repaired.text
+    assert installed.version()
+    assert json.loads(file.read_text()) == old.config
 
 
 async def test_a_reboot_is_quick_and_brings_the_agent(installed):

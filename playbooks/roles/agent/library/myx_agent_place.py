@@ -27,6 +27,7 @@ from ansible.module_utils.myx_agent_host import (
     restore_labels,
     run,
     sync_folder,
+    tail,
     unit_state,
     write_file,
 )  # fmt: skip
@@ -43,6 +44,8 @@ options:
   confirm_s: {description: until it must be confirmed, type: int, default: 120}
 """
 _FOLDERS = (("/etc/myx-agent", 0o700), ("/etc/myx-agent/ssl", 0o700), ("/var/lib/myx-agent", 0o700), (UPGRADES, 0o700))
+# What a rotation writes, and the files that it names: those that the installation brings are in force afterwards.
+_OF_ROTATION = {"previous", "rotation_id", "certificate_path", "key_path"}
 _SECRET = ("/etc/myx-agent/config.json", "/etc/myx-agent/ssl/agent.key")
 _PUBLIC = "/etc/systemd/"
 _CHECK_S = 60
@@ -62,13 +65,15 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    result = {"changed": False, "guarded": "", "restarted": False, "since": int(time.time())}
+    result = {"changed": False, "guarded": "", "restarted": False, "since": int(time.time()), "not_kept": ""}
     try:
         place(params, result, check=module.check_mode)
     except Failure as failure:
         module.fail_json(msg=str(failure), **result)
     except OSError as error:
         module.fail_json(msg=f"the agent cannot be put into place: {error}", **result)
+    if result["not_kept"]:
+        module.warn(f"settings that were in {CONFIG} are gone: {result['not_kept']}")
     module.exit_json(**result)
 
 
@@ -77,10 +82,11 @@ def place(params: dict[str, Any], result: dict[str, Any], *, check: bool) -> Non
     release = params["release"]
     if not check and read_release(release) is None:
         raise Failure(f"release {release} is not complete")
-    files = [
+    given = [
         {"path": path, "content": content, "mode": "644" if path.startswith(_PUBLIC) else "600"}
         for path, content in params["files"].items()
     ]
+    files = [item | {"content": kept(item["content"])} if item["path"] == CONFIG else item for item in given]
     differing = [item for item in files if differs(item)]
     result["diff"] = [diff(item) for item in differing]
     guard = {"path": GUARD, "content": params["guard"], "mode": "755"}
@@ -91,7 +97,13 @@ def place(params: dict[str, Any], result: dict[str, Any], *, check: bool) -> Non
     if differs(guard):
         os.makedirs(os.path.dirname(GUARD), mode=0o755, exist_ok=True)
         write_file(GUARD, params["guard"].encode(), 0o755)
-    try_configuration(release, files)
+    refused = refusal(release, files)
+    if refused and files != given and not refusal(release, given):
+        # An agent that cannot start with what stands in its file is repaired by installing it again.
+        result["not_kept"], refused = refused, ""
+        differing = [item for item in given if differs(item)]
+    if refused:
+        raise Failure(f"the new agent does not take the configuration: {refused}")
     if not (differing or needs_restart(release)):
         return
     result["guarded"] = watch(params, release, result["since"])
@@ -103,6 +115,20 @@ def place(params: dict[str, Any], result: dict[str, Any], *, check: bool) -> Non
     switch(release, result["guarded"])
     with contextlib.suppress(FileNotFoundError):
         os.unlink(RESTART_NEEDED)
+
+
+def kept(given: str) -> str:
+    """The given configuration with all else that the file says now, so that an operator's settings stay."""
+    try:
+        there, new = json.loads(read_file(CONFIG) or b""), json.loads(given)
+    except ValueError:
+        return given
+    if not isinstance(there, dict):
+        return given
+    # A rotation that ended with this token may still be asked for: its id stays.
+    ended = {"rotation_id"} if there.get("agent_token") == new.get("agent_token") else set()
+    left_out = _OF_ROTATION - ended
+    return json.dumps({key: value for key, value in there.items() if key not in left_out} | new, indent=2) + "\n"
 
 
 def differs(item: dict[str, str]) -> bool:
@@ -147,20 +173,20 @@ def make_folders() -> None:
         os.chmod(path, mode)
 
 
-def try_configuration(release: str, files: list[dict[str, str]]) -> None:
-    """The new code reads the configuration that it will get, before anything is touched. Raises Failure."""
+def refusal(release: str, files: list[dict[str, str]]) -> str:
+    """Why the new code does not take the configuration that it will get, before anything is touched; or empty."""
     content = next((item["content"] for item in files if item["path"] == CONFIG), None)
     path = CONFIG
     if content is not None:
         path = CONFIG + ".myx-try"
         write_file(path, content.encode(), 0o600)
     try:
-        run([RELEASES + "/" + release + "/bin/myx-agent", "--config", path, "--check"], timeout_s=_CHECK_S)
-    except Failure as failure:
-        raise Failure(f"the new agent does not take the configuration: {str(failure).partition(' failed: ')[2]}")
+        argv = [RELEASES + "/" + release + "/bin/myx-agent", "--config", path, "--check"]
+        code, text = run(argv, timeout_s=_CHECK_S, check=False)
     finally:
         if content is not None:
             os.unlink(path)
+    return (tail(text) or f"exit code {code}") if code else ""
 
 
 def watch(params: dict[str, Any], release: str, now: int) -> str:
