@@ -18,9 +18,9 @@ KILL_WAIT_S = 5.0
 def of_home(home: Home) -> dict[int, str]:
     """Process ids and names of what still runs for this home, without this process.
 
-    Ours are known by an environment variable, PostgreSQL's (which overwrites its environment) by the folder it works
-    in, the agent by its configuration file. The agent's commands and what watches them are not among them: they may
-    run on.
+    Ours are known by an environment variable, PostgreSQL's (which overwrites its environment) by its name and the
+    folder it works in, the agent by its configuration file. The agent's commands and what watches them are not among
+    them: they may run on.
     """
     found: dict[int, str] = {}
     for entry in processes():
@@ -64,7 +64,7 @@ def processes() -> Iterator[Path]:
 
 def _kind(entry: Path, home: Home) -> str:
     try:
-        if (entry / "cwd").readlink() == home.postgres / "data":
+        if (entry / "cwd").readlink() == home.postgres / "data" and (entry / "comm").read_text() == "postgres\n":
             return "postgres"
         for item in (entry / "environ").read_bytes().split(b"\0"):
             if item.startswith(TAG.encode() + b"="):
