@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 import myx_agent
+from myx_agent.commands import client
 from myx_testkit.wait import until
 
 COUNT = "i=0; while [ $i -lt {n} ]; do i=$((i+1)); echo $i; sleep 0.01; done; exit 42"
@@ -283,3 +284,109 @@ async def test_whenever_the_supervisor_dies_a_command_never_runs_twice(own, own_
         assert mark.read_text() == "ran\n"
         assert log.stdout == b"out\n"
         assert log.result["reason"] == "lost"  # the faulty one was not a child of this agent
+
+
+STUBBORN = "trap '' TERM; echo $$; while :; do sleep 1; done"
+
+
+@pytest.fixture(params=["cgroup", "no-cgroup"])
+async def crashing(request, own_agent, tools):
+    """A client of an agent that can, or cannot, use cgroups."""
+    own_agent.configuration["use_cgroups"] = request.param == "cgroup"
+    own_agent.start()
+    async with tools.calling(own_agent) as caller:
+        caller.has_cgroups = "cgroup" in (await caller("get_status"))["capabilities"]
+        if request.param == "cgroup" and not caller.has_cgroups:
+            pytest.skip("no cgroup can be made here")
+        yield caller
+
+
+@pytest.mark.parametrize(
+    ("how", "agent_too", "away"),
+    [("cancel", False, ""), ("cancel", False, "setsid "), ("cancel", True, "setsid "), ("timeout", True, "")],
+    ids=["cancel", "cancel-setsid", "cancel-both-setsid", "timeout-both"],
+)
+async def test_what_a_dead_leader_left_is_ended_by_the_next_supervisor(
+    crashing, own_agent, tools, how, agent_too, away
+):
+    script = f'{away}sh -c "$STUBBORN" & exec sleep 60'
+    limit = {"timeout": 0.5} if how == "timeout" else {}
+    command_id = await crashing.start("sh", "-c", script, env={"STUBBORN": STUBBORN}, **limit)
+    folder = crashing.folder(command_id)
+    await until(lambda: (folder / "log").read_bytes().endswith(b"\n"), 10)
+    child = int((folder / "log").read_bytes())
+    leader = int((folder / "pid").read_text().split()[0])
+    if how == "cancel":
+        await crashing("cancel_command", command_id=command_id, grace=3)
+    await until(lambda: not psutil.pid_exists(leader), 10)
+    assert tools.is_alive(child)
+    if agent_too:
+        own_agent.kill9()
+    crashing.supervisor.kill()
+    if agent_too:
+        own_agent.restart()
+
+    result = (await crashing.follow(command_id)).result
+    assert not tools.is_alive(child)
+    assert (result["reason"], result["signal"]) == ("cancelled" if how == "cancel" else "timeout", "SIGTERM")
+    assert result["tree_gone"] == crashing.has_cgroups  # without one it cannot be proved
+
+
+async def test_a_leader_that_ends_unseen_in_a_cancel_is_cancelled_when_its_tree_is_proved_gone(
+    crashing, own_agent, tools
+):
+    script = "trap 'until [ -e go ]; do sleep 0.01; done; exit 0' TERM; sh -c \"$STUBBORN\" & while :; do wait; done"
+    command_id = await crashing.start(
+        "sh", "-c", script, env={"STUBBORN": STUBBORN}, cwd=str(own_agent.folder)
+    )  # fmt: skip
+    folder = crashing.folder(command_id)
+    await until(lambda: (folder / "log").read_bytes().endswith(b"\n"), 10)
+    child = int((folder / "log").read_bytes())
+    leader = int((folder / "pid").read_text().split()[0])
+    await crashing("cancel_command", command_id=command_id, grace=2)
+    own_agent.kill9()
+    crashing.supervisor.kill()
+    (own_agent.folder / "go").touch()
+    await until(lambda: not tools.is_alive(leader), 10)
+    own_agent.restart()
+
+    result = (await crashing.follow(command_id)).result
+    assert not tools.is_alive(child)
+    assert (result["reason"], result["return_code"]) == ("cancelled" if crashing.has_cgroups else "lost", None)
+    assert result["tree_gone"] == crashing.has_cgroups
+
+
+async def gone_before_its_pipes(own):
+    """A command whose leader has ended with 3 while a child holds its output: the supervisor waits a second more."""
+    command_id = await own.start("sh", "-c", "echo 1; sleep 30 & exit 3")
+    leader = int((own.folder(command_id) / "pid").read_text().split()[0])
+    await until(lambda: not psutil.pid_exists(leader), 10)
+    return command_id
+
+
+@pytest.mark.parametrize("agent_too", [False, True], ids=["supervisor", "both"])
+async def test_an_exit_code_that_was_known_survives_the_supervisor(own, own_agent, agent_too):
+    supervisor = own.supervisor
+    command_id = await gone_before_its_pipes(own)
+    if agent_too:
+        own_agent.kill9()
+    supervisor.kill()
+    if agent_too:
+        own_agent.restart()
+
+    log = await own.follow(command_id)
+    assert (log.stdout, log.result["return_code"], log.result["reason"]) == (b"1\n", 3, "exited")
+
+
+async def test_an_exit_code_that_was_known_survives_a_replacement(own):
+    supervisor = own.supervisor
+    *argv, options = supervisor.cmdline()
+    replaced = json.loads(options) | {"code": "another"}
+    replaced.pop("ready_fd", None)
+    command_id = await gone_before_its_pipes(own)
+    with client.connect(Path(own.spool)) as connection:
+        client.send(connection, {"op": "replace", "argv": [*argv, json.dumps(replaced)]})
+        await until(lambda: '"another"' in supervisor.cmdline()[-1], 10)
+
+    log = await own.follow(command_id)
+    assert (log.result["return_code"], log.result["reason"]) == (3, "exited")

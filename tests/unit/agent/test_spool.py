@@ -177,8 +177,23 @@ def test_a_pid_record_tells_whether_it_was_executed():
     first = layout.parse_pid_record(b"12 34 5.5 6.5 boot\n")
     second = layout.parse_pid_record(b"12 34 5.5 6.5 boot\nexec\n")
 
-    assert first == (12, 34, 5.5, 6.5, "boot", False)
+    assert first == (12, 34, 5.5, 6.5, "boot", False, None, 0.0)
     assert second.executed
+
+
+@pytest.mark.parametrize(
+    ("more", "executed", "status", "ended_at"),
+    [
+        (b"exec\nexit 768 7.5\n", True, 768, 7.5),
+        (b"exit 9 7.5\n", False, 9, 7.5),
+        (b"exec\nexit 768 7", True, None, 0.0),
+        (b"exec\nexit 768\n", True, None, 0.0),
+    ],
+)
+def test_a_pid_record_tells_the_status_that_was_reaped(more, executed, status, ended_at):
+    record = layout.parse_pid_record(b"12 34 5.5 6.5 boot\n" + more)
+
+    assert (record.executed, record.status, record.ended_at) == (executed, status, ended_at)
 
 
 def test_a_link_that_was_planted_is_not_followed(tmp_path):

@@ -6,7 +6,8 @@
   released                    ids whose spool was dropped: "<id> <digest> <unix s>" a line
   commands/<command_id>/
     meta.json                 what was asked for, without secrets; durable before anything is executed
-    pid                       "<pid> <start ticks> <monotonic s> <unix s> <boot id>", then "exec" once it was executed
+    pid                       "<pid> <start ticks> <monotonic s> <unix s> <boot id>", then "exec" once it was executed,
+                              then "exit <wait status> <unix s>" once its leader was reaped
     log  index                the interleaved bytes; where the stream changes (spool/index.py)
     stdout  stderr            FIFOs while somebody may write
     cancel.json               a termination that was begun: {reason, grace_s, at}
@@ -51,6 +52,8 @@ class PidRecord(NamedTuple):
     started_at: float
     boot_id: str
     executed: bool
+    status: int | None = None
+    ended_at: float = 0.0
 
 
 def is_command_id(text: str) -> bool:
@@ -71,7 +74,17 @@ def parse_pid_record(text: bytes | None) -> PidRecord | None:
     if len(words) < 4:
         return None
     boot = words[4] if len(words) > 4 else ""
-    return PidRecord(int(words[0]), int(words[1]), float(words[2]), float(words[3]), boot, rest.startswith("exec"))
+    status, ended_at = _parse_exit(rest)
+    started = int(words[0]), int(words[1]), float(words[2]), float(words[3]), boot
+    return PidRecord(*started, rest.startswith("exec"), status, ended_at)
+
+
+def _parse_exit(text: str) -> tuple[int | None, float]:
+    for line in text.splitlines(keepends=True):
+        words = line.split()
+        if line.endswith("\n") and len(words) == 3 and words[0] == "exit":
+            return int(words[1]), float(words[2])
+    return None, 0.0
 
 
 def parse_document(text: bytes | None) -> dict[str, Any] | None:

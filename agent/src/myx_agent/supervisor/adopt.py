@@ -123,7 +123,11 @@ def _adopt(service: Service, name: str, path: str, boot: str, handover: Handover
     process = processes.read_process(record.pid)
     if process is None or process.start_ticks != record.start_ticks:
         command.is_child = False
-        command.gone_without_status()
+        command.resume_termination()
+        if record.status is None:
+            command.gone_without_status()
+        else:
+            command.reaped(record.status, record.ended_at)
         return
     if process.parent == os.getpid():
         command.is_child = True

@@ -133,15 +133,17 @@ class Command:
             layout.write_whole(f"{self.folder}/{layout.CANCEL}", text.encode())
         self._begin_termination(reason, grace_s)
 
-    def reaped(self, status: int | None) -> None:
-        """The leader is gone; `status` as of waitpid, None when nobody could tell."""
+    def reaped(self, status: int | None, ended_at: float | None = None) -> None:
+        """The leader is gone; `status` as of waitpid, None when nobody could tell. `ended_at`: it is on record."""
         if self._exited:
             return
         self._exited = True
         self._status = status
-        self._ended_at = time.time()
+        self._ended_at = ended_at or time.time()
         if self._error_pipe is not None:
             self._read_error_pipe()
+        if status is not None and ended_at is None and self._spawn_error is None:
+            self._note(f"exit {status} {self._ended_at}\n")  # for the next supervisor: its pipes may stay open a while
         self._cancel_timers()
         self._close_pidfd()
         if self._stop_reason is None:
@@ -200,9 +202,13 @@ class Command:
         self.executed = True
         if self.stopping and not self._exited:
             self._tree().signal(signal.SIGTERM)  # before, the child still ignored it as its supervisor does
+        self._note("exec\n")
+
+    def _note(self, line: str) -> None:
+        """Add a line to the record of this start."""
         with contextlib.suppress(OSError):
             record = os.open(f"{self.folder}/{layout.PID}", os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-            os.write(record, b"exec\n")
+            os.write(record, line.encode())
             os.close(record)
 
     def _check_output(self) -> None:
@@ -242,7 +248,7 @@ class Command:
         self._stop_reason = reason
         self._kill_from = time.monotonic() + grace_s
         if grace_s > 0:
-            self._tree().signal(signal.SIGTERM)
+            self._tree().signal(signal.SIGTERM, search_all=not self.is_child)
         self._pursue(0.01)
 
     def _pursue(self, pause_s: float) -> None:
@@ -254,7 +260,7 @@ class Command:
         if late >= 0:
             left = self._tree().kill()
         elif self._exited:
-            left = self._tree().members()
+            left = self._tree().members(search_all=not self.is_child)
         if not left and self._exited and (self.cgroup is None or self.cgroup.is_empty()):
             self._finish_if_done()
             if self.result is None and self._eof_timer is None:

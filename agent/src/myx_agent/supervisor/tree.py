@@ -37,9 +37,9 @@ class Tree:
                 found.add(process.pid)
         return _with_descendants(found, processes) - {me, 1}
 
-    def signal(self, number: int) -> None:
+    def signal(self, number: int, *, search_all: bool = False) -> None:
         """Send a signal to every member once."""
-        for pid in self.members():
+        for pid in self.members(search_all=search_all):
             _send(pid, number)
 
     def kill(self) -> set[int]:
