@@ -178,4 +178,6 @@ async def test_the_pipes_are_gone_when_a_command_has_ended(call):
     names = {path.name for path in Path(call.folder(command_id)).iterdir()}
 
     assert names == {"meta.json", "pid", "log", "index", "result.json"}
-    assert re.fullmatch(r"\d+ \d+ [\d.]+ [\d.]+ [\w-]+\nexec\nexit 0 [\d.]+\n", (call.folder(command_id) / "pid").read_text())
+    assert re.fullmatch(
+        r"\d+ \d+ [\d.]+ [\d.]+ [\w-]+\nexec\nexit 0 [\d.]+\n", (call.folder(command_id) / "pid").read_text()
+    )
