@@ -86,7 +86,7 @@ async def test_a_lease_from_before_the_clock_was_set_back_does_not_hold(registry
 
 async def test_any_replica_checks_an_agent_that_is_asked_for(registry, shared):
     for number in range(AGENTS):
-        registry.add(f"host-{number}")
+        registry.add(f"host-{number}", status=AGENT_STATUS_OFFLINE)
     one, two = await shared(), await shared()
     for number in range(6):
         for replica in (one, two):

@@ -6,7 +6,8 @@ import pytest
 
 from myx_heartbeat.domain import Outcome, Status
 from myx_heartbeat.usecases.checks import Checks
-from myx_heartbeat.usecases.doubt import Doubt
+from myx_heartbeat.usecases.doubt import CAUSE, Doubt
+from myx_heartbeat.usecases.fleet import Agent
 from myx_heartbeat.usecases.pauses import PauseWatch
 from myx_heartbeat.usecases.reports import Reports
 from myx_heartbeat.usecases.schedule import Lane
@@ -48,8 +49,22 @@ def watch(clock):
     return PauseWatch(clock)
 
 
+class Network:
+    is_broken = False
+
+
 @pytest.fixture
-async def checks(fleet, schedule, reports, probe, watch, clock):
+def network():
+    return Network()
+
+
+@pytest.fixture
+def doubt(clock, network):
+    return Doubt(clock, max_s=300, calm_s=120, recent_s=60, is_cut_off=lambda: network.is_broken)
+
+
+@pytest.fixture
+async def checks(fleet, schedule, reports, probe, watch, clock, doubt):
     owner = TaskOwner("test")
     yield Checks(
         fleet,
@@ -57,7 +72,7 @@ async def checks(fleet, schedule, reports, probe, watch, clock):
         reports,
         probe,
         watch,
-        doubt=Doubt(clock, max_s=300, calm_s=120),
+        doubt=doubt,
         concurrency=8,
         slow_after_s=2,
         clock=clock,
@@ -284,3 +299,140 @@ async def test_a_check_that_breaks_does_not_lose_its_agent(checks, fleet, endpoi
 
     assert not checks.is_running("id-a")
     assert len(schedule) == 1
+
+
+async def test_an_agent_that_left_and_came_back_while_it_was_checked_is_checked_again(
+    checks, fleet, endpoint, clock, probe, schedule
+):
+    probe.go["a"] = asyncio.Event()
+    fleet.replace([endpoint("a")], checks.is_running)
+    clock.now += 1
+    checks.start_due()
+    await settled()
+    fleet.replace([], checks.is_running)
+    fleet.replace([endpoint("a")], checks.is_running)
+    assert schedule.next_due(Lane.LIVING) is None
+    probe.go["a"].set()
+    await settled()
+
+    assert schedule.next_due(Lane.LIVING) == clock.now + 40
+
+
+async def test_an_agent_that_becomes_ours_while_somebody_asks_for_its_check_is_checked_again(
+    checks, fleet, endpoint, clock, probe, schedule
+):
+    probe.go["a"] = asyncio.Event()
+    asked = asyncio.ensure_future(checks.check_now(Agent(endpoint("a"), Status.ONLINE)))
+    await settled()
+    fleet.replace([endpoint("a")], checks.is_running)
+    probe.go["a"].set()
+    await asked
+    await settled()
+
+    assert schedule.next_due(Lane.LIVING) == clock.now + 40
+
+
+async def test_a_new_agent_whose_check_broke_is_asked_again_soon(checks, fleet, endpoint, clock, probe, schedule):
+    probe.outcomes["a"] = RuntimeError("a fault of ours")
+    fleet.replace([endpoint("a", Status.PENDING)], checks.is_running)
+    clock.now += 1
+    checks.start_due()
+    await settled()
+
+    assert schedule.next_due(Lane.SUSPECT) == clock.now + 3
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_a_slow_check_of_an_agent_that_is_gone_is_no_sign(
+    checks, fleet, endpoint, clock, probe, comes_back, doubt
+):
+    probe.go["a"] = asyncio.Event()
+    fleet.replace([endpoint("a")], checks.is_running)
+    clock.now += 1
+    checks.start_due()
+    await settled()
+    fleet.replace([], checks.is_running)
+    fleet.replace([endpoint("a")] if comes_back else [], checks.is_running)
+    clock.now += 2
+    checks.start_due()
+
+    assert not doubt.failing
+    probe.go["a"].set()
+
+
+async def test_a_slow_check_is_told_though_no_slot_is_free_and_nothing_else_is_due(
+    checks, fleet, endpoint, clock, probe, doubt
+):
+    dead = [endpoint(f"dead-{number}", Status.OFFLINE) for number in range(10)]
+    unsure = endpoint("unsure", Status.UNKNOWN)
+    probe.go = {one.server_name: asyncio.Event() for one in (*dead, endpoint("dying"), unsure)}
+    checks._free[Lane.SUSPECT] = 1
+    fleet.replace([unsure], checks.is_running)
+    clock.now += 1
+    checks.start_due()
+    fleet.replace([*dead, unsure, endpoint("dying")], checks.is_running)
+    clock.now += 1
+    assert checks.start_due() == 1
+    clock.now += 1
+    assert checks.start_due() == 1
+    assert doubt.failing == ["id-unsure"]
+    clock.now += 1
+    checks.start_due()
+
+    assert doubt.failing == ["id-unsure", "id-dying"]
+    for event in probe.go.values():
+        event.set()
+
+
+async def test_others_are_asked_when_a_check_takes_long(checks, fleet, endpoint, clock, probe, schedule):
+    names = [f"living-{number}" for number in range(8)]
+    everyone = [endpoint(name) for name in ("dying", "dying-too", *names)]
+    probe.go = {name: asyncio.Event() for name in ("dying", "dying-too")}
+    checks._free[Lane.LIVING] = 100
+    fleet.replace(everyone, checks.is_running)
+    for name in names:
+        schedule.put(f"id-{name}", clock.now + 60, Lane.LIVING)
+    schedule.put("id-dying-too", clock.now + 2, Lane.LIVING)
+    clock.now += 1
+    checks.start_due()
+    assert checks.start_due() == 1
+    await settled()
+    assert probe.asked == ["dying"]
+    clock.now += 2
+    checks.start_due()
+    await settled()
+    assert probe.asked[:2] == ["dying", "dying-too"]
+    assert len(probe.asked) == 1 + 5
+    clock.now += 2
+    checks.start_due()
+    await settled()
+    assert len(probe.asked) == 1 + 5, "not again so soon"
+    for event in probe.go.values():
+        event.set()
+
+
+@pytest.mark.parametrize("why", ["cut off", "suspicious", "healthy"])
+async def test_an_agent_of_another_replica_is_said_to_be_offline_by_a_replica_without_doubt_only(
+    checks, fleet, endpoint, probe, reports, network, doubt, report, why
+):
+    if why == "suspicious":
+        for number in range(3):
+            doubt.consider(report(f"ours-{number}", "filtered"), before=Status.ONLINE)
+    network.is_broken = why == "cut off"
+    probe.outcomes["a"] = Outcome(cause="filtered", message="no answer")
+    told = await checks.check_now(Agent(endpoint("a"), Status.ONLINE))
+
+    if why == "healthy":
+        assert (told.status, told.outcome.cause, told.is_transition) == (Status.OFFLINE, "filtered", True)
+        assert reports.take() == [told]
+    else:
+        assert (told.status, told.outcome.cause, told.is_transition) == (Status.UNKNOWN, CAUSE, False)
+        assert "no answer" in told.outcome.message
+        assert len(reports) == 0
+
+
+async def test_a_replica_in_doubt_still_tells_that_an_agent_of_another_one_answers(checks, endpoint, reports, network):
+    network.is_broken = True
+    told = await checks.check_now(Agent(endpoint("a"), Status.OFFLINE))
+
+    assert (told.status, reports.take()) == (Status.ONLINE, [told])

@@ -12,7 +12,7 @@ from myx_kit.errors import Unavailable
 
 @pytest.fixture
 def doubt(clock):
-    return Doubt(clock, max_s=300, calm_s=120)
+    return Doubt(clock, max_s=300, calm_s=120, recent_s=60)
 
 
 def fail(doubt, report, name, cause="filtered"):
@@ -121,6 +121,90 @@ def test_a_share_that_went_to_others_takes_the_suspicion_along(doubt, report):
     fail(doubt, report, "host-0")
     doubt.forget([f"id-{name}" for name in names(5)])
     assert doubt.suspicion is None
+
+
+@pytest.mark.parametrize("old", [1, 3, 10])
+def test_those_that_hang_since_long_do_not_speak_for_us(doubt, report, old):
+    for name in names(old, start=1000):
+        doubt.slow(f"id-{name}")
+    for name in names(500):
+        answer(doubt, report, name)
+    for name in names(old + 3):
+        doubt.slow(f"id-{name}")
+    assert fail(doubt, report, "host-0").status is Status.UNKNOWN
+    assert "id-host-1000" not in doubt.failing
+
+
+def test_a_run_of_failures_among_many_that_die_is_no_sign(doubt, report):
+    for number in range(40):
+        doubt.slow(f"id-dead-{number}")
+        for name in names(9, start=9 * number):
+            answer(doubt, report, name)
+    for number in range(40, 43):
+        doubt.slow(f"id-dead-{number}")
+    assert fail(doubt, report, "dead-0").status is Status.OFFLINE
+
+
+def test_agents_that_are_unknown_are_doubted_as_those_that_were_online(doubt, report):
+    for name in names(5):
+        doubt.slow(f"id-{name}")
+    for name in names(5):
+        told = doubt.consider(report(name, "filtered"), before=Status.UNKNOWN)
+        assert (told.status, told.is_transition) == (Status.UNKNOWN, False)
+    assert doubt.suspicion is not None
+    # One that another replica doubted, and that is ours now.
+    assert doubt.consider(report("host-9", "filtered"), before=Status.UNKNOWN).status is Status.UNKNOWN
+    assert len(doubt.believe("seen by another")) == 6
+
+
+def test_one_that_is_unknown_and_dead_is_offline(doubt, report):
+    for name in names(9):
+        answer(doubt, report, name)
+    assert doubt.consider(report("host-9", "filtered"), before=Status.UNKNOWN).status is Status.OFFLINE
+
+
+def test_the_third_that_fails_with_no_answer_in_between_is_doubted_however_quickly_they_fail(doubt, report, clock):
+    for name in names(30):
+        answer(doubt, report, name)
+    told = []
+    for name in names(3):
+        told.append(fail(doubt, report, name).status)
+        clock.now += 25
+    assert told == [Status.OFFLINE, Status.OFFLINE, Status.UNKNOWN]
+    again = doubt.consider(report("host-0", "filtered"), before=Status.OFFLINE)
+    assert (again.status, doubt.suspicion is None) == (Status.OFFLINE, False)
+
+
+def test_failures_that_are_far_apart_or_have_answers_between_them_are_believed(doubt, report, clock):
+    for name in names(4):
+        assert fail(doubt, report, name).status is Status.OFFLINE
+        clock.now += 31
+    clock.now += 60
+    for name in names(4, start=10):
+        assert fail(doubt, report, name).status is Status.OFFLINE
+        for number in range(2):
+            answer(doubt, report, f"living-{number}-{name}")
+
+
+def test_an_agent_that_was_offline_before_stays_so_through_doubt_and_recovery(suspicious, report, clock):
+    began = clock.now
+    clock.now += 10
+    for name in names(5):
+        answer(suspicious, report, name)
+    dead = report("dead", "filtered", known=(Status.OFFLINE, "filtered"))
+    told = suspicious.consider(dead, before=Status.OFFLINE, started=began)
+    assert (told.status, told.is_transition) == (Status.OFFLINE, False)
+
+
+def test_what_an_agent_of_another_replica_was_said_to_be_while_our_network_was_broken_is_doubted(
+    suspicious, report, clock
+):
+    began = clock.now
+    clock.now += 10
+    for name in names(5):
+        answer(suspicious, report, name)
+    assert suspicious.consider_other(report("other", "filtered"), started=began).status is Status.UNKNOWN
+    assert suspicious.consider_other(report("other", "filtered"), started=clock.now).status is Status.OFFLINE
 
 
 class Share:

@@ -33,7 +33,7 @@ async def run(fleet, schedule, clock):
             Reports(100),
             probe,
             PauseWatch(clock),
-            doubt=Doubt(clock, max_s=300, calm_s=120),
+            doubt=Doubt(clock, max_s=300, calm_s=120, recent_s=60),
             concurrency=100,
             slow_after_s=2,
             clock=clock,
@@ -78,7 +78,7 @@ def test_what_is_due_and_has_not_begun_is_counted_when_somebody_looks(schedule, 
 
 
 def test_a_replica_that_suspects_itself_shows_it(clock, report):
-    doubt = Doubt(clock, max_s=300, calm_s=120)
+    doubt = Doubt(clock, max_s=300, calm_s=120, recent_s=60)
     for name in "abcd":
         doubt.slow(f"id-{name}")
     doubt.consider(report("a", "filtered"), before=Status.ONLINE)

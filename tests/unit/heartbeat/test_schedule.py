@@ -53,3 +53,17 @@ def test_overdue_agents_are_told_with_their_lanes():
     schedule.put("c", 9, Lane.LIVING)
 
     assert sorted(schedule.overdue(5), key=lambda one: one[0]) == [("a", Lane.LIVING), ("b", Lane.SUSPECT)]
+
+
+def test_the_first_of_a_lane_are_brought_forward_and_none_is_put_off():
+    schedule = Schedule()
+    for name, due in (("overdue", 1), ("b", 20), ("c", 30), ("d", 40)):
+        schedule.put(name, due, Lane.LIVING)
+    schedule.put("dead", 10, Lane.SUSPECT)
+    schedule.bring_forward(Lane.LIVING, 3, 5)
+
+    assert [schedule.next_due(lane) for lane in Lane] == [1, 10]
+    assert [schedule.pop_due(Lane.LIVING, 5) for _ in range(4)] == ["overdue", "b", "c", None]
+    assert schedule.next_due(Lane.LIVING) == 40
+    schedule.bring_forward(Lane.LIVING, 3, 5)
+    assert schedule.next_due(Lane.LIVING) == 5

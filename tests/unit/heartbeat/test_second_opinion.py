@@ -31,7 +31,7 @@ def agents(endpoint):
 @pytest.fixture
 async def suspended(agents, report, clock):
     """The opinion, the share and the endpoints that were probed."""
-    doubt = Doubt(clock, max_s=300, calm_s=120)
+    doubt = Doubt(clock, max_s=300, calm_s=120, recent_s=60)
     for agent_id in agents:
         doubt.slow(agent_id)
     for one in agents.values():

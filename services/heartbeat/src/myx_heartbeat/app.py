@@ -77,7 +77,13 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     reports = Reports(settings.report_buffer)
     watch = PauseWatch(clock)
     probe = AgentProbe(client)
-    doubt = Doubt(clock, max_s=settings.doubt_max_s, calm_s=2 * settings.max_interval_s)
+    doubt = Doubt(
+        clock,
+        max_s=settings.doubt_max_s,
+        calm_s=2 * settings.max_interval_s,
+        recent_s=settings.max_interval_s,
+        is_cut_off=lambda: membership.is_suspended,
+    )
     checks = Checks(
         fleet,
         schedule,

@@ -38,7 +38,8 @@ class HeartbeatSettings(RpcServerSettings, NatsSettings):
     # Checks at the same time. A dead agent holds a slot for up to two minutes and costs no more than the idle
     # connection of a living one: let it be a good part of the fleet.
     concurrency: int = Field(default=4096, ge=2)
-    # Seconds after which a check gives its slot among the living back and goes on among the suspects.
+    # Seconds after which a check gives its slot among the living back and goes on among the suspects, and others are
+    # checked at once to tell whether it is our network. Below the time in which all tries of a call fail.
     slow_after_s: float = Field(default=2, gt=0)
     # New checks a second after a start or a pause; a TLS handshake costs about 2.5 ms of CPU, so this is half a core.
     first_checks_per_s: float = Field(default=200, gt=0)

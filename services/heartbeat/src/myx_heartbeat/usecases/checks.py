@@ -1,6 +1,7 @@
 """Checks of agents: when they are due, and when somebody asks."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 from prometheus_client import Counter, Gauge, Histogram
 
 from myx_heartbeat.domain import Endpoint, Report, Status, judge, stamp
-from myx_heartbeat.usecases.doubt import Doubt
+from myx_heartbeat.usecases.doubt import CAUSE, COUNTED, Doubt
 from myx_heartbeat.usecases.fleet import Agent, Fleet
 from myx_heartbeat.usecases.pauses import PauseWatch
 from myx_heartbeat.usecases.ports import Probe
@@ -39,6 +40,11 @@ _MAX_ROUNDS = 3
 # Of each lane; the rest waits for the next look, which comes when the loop has time again. On a starved machine more
 # TLS handshakes under way than it can do within their time-out would all be in vain, and so would those that follow.
 _STARTS_AT_ONCE = 32
+# When a check takes long, so many others are made at once: in a small fleet, whose checks lie far apart, it would else
+# have failed before another one could have shown that it is our network. For one such check in this time only: where
+# many are slow, the others come of themselves.
+_WITNESSES = 5
+_WITNESSES_EVERY_S = 5.0
 
 
 class Checks:
@@ -77,6 +83,9 @@ class Checks:
         # Start times of the checks in the living lane, oldest first; those in slots of the other lane.
         self._young: dict[str, float] = {}
         self._old: set[str] = set()
+        # Checks of agents that are not known to be dead, with their start times, until they are told to be slow.
+        self._quick: OrderedDict[str, tuple[float, Agent]] = OrderedDict()
+        self._witnesses_at = float("-inf")
         self._last_stamp = datetime.min.replace(tzinfo=UTC)
         # Set when an agent may be due earlier, or a slot is free, than `start_due` said.
         self.changed = asyncio.Event()
@@ -88,6 +97,7 @@ class Checks:
     def start_due(self) -> float | None:
         """Start what is due and has a slot; seconds until the next one with a slot is due, None: there is none."""
         now = self._clock()
+        self._tell_slow_ones(now)
         self._move_slow_ones(now)
         for lane in Lane:
             for _ in range(min(self._free[lane], _STARTS_AT_ONCE)):
@@ -107,6 +117,8 @@ class Checks:
         times = [self._schedule.next_due(lane) for lane in Lane if self._free[lane] > 0]
         if self._free[Lane.LIVING] == 0 and self._free[Lane.SUSPECT] > 0:
             times.append(next(iter(self._young.values())) + self._slow_after_s)
+        if self._quick:
+            times.append(next(iter(self._quick.values()))[0] + self._slow_after_s)
         return min((max(0.0, one - now) for one in times if one is not None), default=None)
 
     async def check_now(self, agent: Agent) -> Report:
@@ -151,20 +163,37 @@ class Checks:
                 return
             self._give_slot_back(agent_id)
             self._take_slot(agent_id, Lane.SUSPECT, now)
+
+    def _tell_slow_ones(self, now: float) -> None:
+        while self._quick:
+            agent_id, (started, agent) = next(iter(self._quick.items()))
+            if started + self._slow_after_s > now:
+                return
+            del self._quick[agent_id]
+            if self._fleet.get(agent_id) is not agent:
+                continue
             self._doubt.slow(agent_id)
+            if self._doubt.suspicion is None and now >= self._witnesses_at + _WITNESSES_EVERY_S:
+                self._witnesses_at = now
+                self._fleet.ask_witnesses(_WITNESSES)
 
     def _start(self, agent: Agent, *, is_asked: bool = False) -> asyncio.Task[Report]:
         agent_id = agent.endpoint.agent_id
         task = self._owner.start(self._check(agent, is_asked), name="check")
         self._running[agent_id] = task
+        if agent.status in COUNTED:
+            self._quick[agent_id] = (self._clock(), agent)
         RUNNING.set(len(self._running))
 
         def ended(done: asyncio.Task[Report]) -> None:
             del self._running[agent_id]
+            self._quick.pop(agent_id, None)
             RUNNING.set(len(self._running))
             self._give_slot_back(agent_id)
-            if done.cancelled() or done.exception() is not None:
-                self._fleet.reschedule(agent)
+            # Another one than was checked: it left our share and came back, or came to it, and has no due time yet.
+            ours = self._fleet.get(agent_id)
+            if ours is not None and (ours is not agent or done.cancelled() or done.exception() is not None):
+                self._fleet.reschedule(ours)
             self.changed.set()
 
         task.add_done_callback(ended)
@@ -183,7 +212,11 @@ class Checks:
         report = judge(endpoint.agent_id, outcome, checked_at, (agent.status, agent.cause))
         if self._fleet.get(endpoint.agent_id) is agent:
             report = self._doubt.consider(report, before=before, started=started)
-        if self._fleet.settle(agent, report) or is_asked:
+            is_for_registry = self._fleet.settle(agent, report) or is_asked
+        else:
+            report = self._doubt.consider_other(report, started=started)
+            is_for_registry = is_asked and report.outcome.cause != CAUSE
+        if is_for_registry:
             self._reports.add(report)
         CHECKS.labels(report.status.value).inc()
         CHECK_S.observe(self._clock() - began)

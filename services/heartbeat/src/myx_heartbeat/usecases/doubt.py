@@ -16,6 +16,8 @@ DOUBTING = Gauge("myx_heartbeat_doubting", "1 while this replica suspects itself
 CAUSE = "control_plane_doubt"
 # Fewer failing at once prove nothing about us.
 MIN_FAILING = 3
+# What an agent was before a failure that counts: UNKNOWN is what our own doubt made of it, maybe in another replica.
+COUNTED = (Status.ONLINE, Status.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,31 +29,44 @@ class Suspicion:
     message: str = ""
 
 
-@dataclass(slots=True)
-class _Failing:
-    answers_before: int
-    report: Report | None = None
-
-
 class Doubt:
     """Holds back that agents are offline while it is more likely that the network here is.
 
-    What counts are agents that answered at their last check: those that take long or fail now, against the others that
-    have answered since the first of them began to fail, each once: a failure takes its time, and a living agent may
-    answer several times meanwhile. With more failing than answering (and at least MIN_FAILING) there is a suspicion:
-    failures are reported as UNKNOWN with the cause until a second opinion confirms them, agents answer again, or the
-    time is over.
+    What counts are agents that were not known to be dead: those that take long or fail now, or failed within the last
+    `recent_s`, against the others that have answered since the first of them began to fail, each once: a failure takes
+    its time, and a living agent may answer several times meanwhile. First is the first that was not followed by as
+    many answers as failures: who died alone long ago says nothing about now. With more failing than answering (at
+    least MIN_FAILING, and half of all that fail) there is a suspicion: failures are reported as UNKNOWN with the cause
+    until a second opinion confirms them, agents answer again, or the time is over.
     """
 
-    def __init__(self, clock: Callable[[], float], *, max_s: float, calm_s: float) -> None:
-        """`max_s` bounds a suspicion; failures that were confirmed are believed for `calm_s` more."""
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        max_s: float,
+        calm_s: float,
+        recent_s: float,
+        is_cut_off: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`max_s` bounds a suspicion; failures that were confirmed are believed for `calm_s` more.
+
+        `is_cut_off`: a second opinion has said that our network is broken.
+        """
         self._clock = clock
         self._max_s = max_s
         self._calm_s = calm_s
+        self._recent_s = recent_s
+        self._is_cut_off = is_cut_off
         self._answers = 0
-        # Agents that answered since the first failing one began to fail, with the number of their last answer.
+        # Agents that answered since the first weighed one began to fail, with the number of their last answer.
         self._answering: OrderedDict[str, int] = OrderedDict()
-        self._failing: dict[str, _Failing] = {}
+        # Agents that fail, with the reports that are held back.
+        self._failing: dict[str, Report | None] = {}
+        # Those of them that are weighed against the answers, with the number of answers before, first one first.
+        self._weighed: OrderedDict[str, int] = OrderedDict()
+        # Those of them that were said to be offline, with the time until which they count.
+        self._believed: OrderedDict[str, float] = OrderedDict()
         self._believe_until = float("-inf")
         # When agents answered again after a suspicion.
         self._recovered_at = float("-inf")
@@ -59,36 +74,44 @@ class Doubt:
 
     @property
     def failing(self) -> Sequence[str]:
-        """Agents that answered before and do not now."""
-        return list(self._failing)
+        """Agents that do not answer now, without those that were dead before the others began to fail."""
+        return list(self._weighed)
 
     def slow(self, agent_id: str) -> None:
-        """The check of an agent that answered last time takes long: its first try has failed, or soon will."""
+        """The check of an agent that is not known to be dead takes long: its first try has failed, or soon will."""
         if agent_id not in self._failing:
             self._fails(agent_id)
 
     def consider(self, report: Report, *, before: Status, started: float | None = None) -> Report:
         """The report to go by; `before` is what the agent was when its check began, at `started` (None: just now)."""
+        agent_id = report.agent_id
         if report.status is Status.ONLINE:
-            self._answered(report.agent_id)
+            self._answered(agent_id)
             return report
         if report.status is not Status.OFFLINE:
-            self._failing.pop(report.agent_id, None)
+            self._drop(agent_id)
             return report
-        if started is not None and started < self._recovered_at:
-            # It was tried while our network was broken: only the next check says something about the agent.
-            self._failing.pop(report.agent_id, None)
+        if before is Status.OFFLINE:
+            return report
+        if self._is_void(started):
+            self._drop(agent_id)
             return _unknown(report, before)
-        entry = self._failing.get(report.agent_id)
-        if entry is None and before is Status.ONLINE:
-            entry = self._fails(report.agent_id)
-        if entry is None:
-            return report
+        if agent_id not in self._failing:
+            if before not in COUNTED:
+                return report
+            self._fails(agent_id)
         if not self._is_suspicious():
-            del self._failing[report.agent_id]
+            self._believed[agent_id] = self._clock() + self._recent_s
             return report
-        entry.report = report
+        self._failing[agent_id] = report
         return _unknown(report, before)
+
+    def consider_other(self, report: Report, *, started: float) -> Report:
+        """The same for an agent of another replica, which weighs nothing here: who has it says what it is."""
+        is_doubted = self.suspicion is not None or self._is_cut_off() or self._is_void(started)
+        if report.status is not Status.OFFLINE or not is_doubted:
+            return report
+        return _unknown(report, Status.UNKNOWN)
 
     def tell(self, message: str) -> None:
         """What the second opinion was, for who looks."""
@@ -99,7 +122,7 @@ class Doubt:
         """The failures are true: the reports that were held back."""
         log.warning("failures_confirmed", why=why, agents=len(self._failing))
         self._believe_until = self._clock() + self._calm_s
-        held = [entry.report for entry in self._failing.values() if entry.report is not None]
+        held = [report for report in self._failing.values() if report is not None]
         self._end()
         return held
 
@@ -110,20 +133,25 @@ class Doubt:
     def forget(self, agent_ids: Sequence[str]) -> None:
         """Agents that are not ours any more."""
         for agent_id in agent_ids:
-            self._failing.pop(agent_id, None)
+            self._drop(agent_id)
             self._answering.pop(agent_id, None)
         if self.suspicion is not None and not self._outweighed():
             self._recovered()
 
-    def _fails(self, agent_id: str) -> _Failing:
+    def _fails(self, agent_id: str) -> None:
         self._answering.pop(agent_id, None)
-        entry = self._failing[agent_id] = _Failing(self._answers)
-        return entry
+        self._failing[agent_id] = None
+        self._weighed[agent_id] = self._answers
+
+    def _drop(self, agent_id: str) -> None:
+        self._failing.pop(agent_id, None)
+        self._weighed.pop(agent_id, None)
+        self._believed.pop(agent_id, None)
 
     def _answered(self, agent_id: str) -> None:
         self._answers += 1
-        self._failing.pop(agent_id, None)
-        if self._failing:
+        self._drop(agent_id)
+        if self._weighed:
             self._answering[agent_id] = self._answers
             self._answering.move_to_end(agent_id)
         else:
@@ -131,10 +159,16 @@ class Doubt:
         if self.suspicion is not None and not self._outweighed():
             self._recovered()
 
+    def _is_void(self, started: float | None) -> bool:
+        """Whether it was tried while our network was broken: only the next check says something about the agent."""
+        return started is not None and started < self._recovered_at
+
     def _is_suspicious(self) -> bool:
         if self.suspicion is not None:
             return True
         now = self._clock()
+        while self._believed and next(iter(self._believed.values())) <= now:
+            self._drop(next(iter(self._believed)))
         if now < self._believe_until or not self._outweighed():
             return False
         self.suspicion = Suspicion(now, now + self._max_s)
@@ -143,13 +177,15 @@ class Doubt:
         return True
 
     def _outweighed(self) -> bool:
-        if len(self._failing) < MIN_FAILING:
-            return False
-        first = next(iter(self._failing.values()))
-        # Those before belong to failures that are settled.
-        while self._answering and next(iter(self._answering.values())) <= first.answers_before:
-            self._answering.popitem(last=False)
-        return len(self._failing) > len(self._answering)
+        while len(self._weighed) >= MIN_FAILING:
+            first = next(iter(self._weighed.values()))
+            while self._answering and next(iter(self._answering.values())) <= first:
+                self._answering.popitem(last=False)
+            if len(self._weighed) > len(self._answering):
+                return 2 * len(self._weighed) >= len(self._failing)
+            # It has died, and we were not cut off then.
+            self._weighed.popitem(last=False)
+        return False
 
     def _recovered(self) -> None:
         """Agents answer again: those that still do not are judged at their next check."""
@@ -160,6 +196,8 @@ class Doubt:
     def _end(self) -> None:
         self.suspicion = None
         self._failing.clear()
+        self._weighed.clear()
+        self._believed.clear()
         self._answering.clear()
         DOUBTING.set(0)
 

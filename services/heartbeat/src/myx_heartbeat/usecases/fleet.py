@@ -106,8 +106,14 @@ class Fleet:
         """The check of an agent ended without an outcome: the next one is due as after any other."""
         agent_id = agent.endpoint.agent_id
         if self._agents.get(agent_id) is agent:
-            delay_s = next_delay_s(self._intervals, self._chance(), is_starting=False)
-            self._schedule.put(agent_id, self._clock() + delay_s, agent.lane)
+            now = self._clock()
+            delay_s = next_delay_s(self._intervals, self._chance(), is_starting=now < agent.starting_until)
+            self._schedule.put(agent_id, now + delay_s, agent.lane)
+
+    def ask_witnesses(self, count: int) -> None:
+        """Check so many agents now instead of soon, living ones if there are any: do they answer, or is it our fault?"""
+        lane = Lane.SUSPECT if self._schedule.next_due(Lane.LIVING) is None else Lane.LIVING
+        self._schedule.bring_forward(lane, count, self._clock())
 
     def spread_overdue(self) -> None:
         """After a pause of our own: what became due meanwhile is not done in one rush."""

@@ -3,6 +3,7 @@
 import heapq
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 
 
 class Lane(Enum):
@@ -54,6 +55,16 @@ class Schedule:
         _, _, agent_id = heapq.heappop(self._heaps[lane].entries)
         del self._current[agent_id]
         return agent_id
+
+    def bring_forward(self, lane: Lane, count: int, due: float) -> None:
+        """Let the first `count` agents of a lane be due by this time."""
+        times = {}
+        for _ in range(count):
+            at, agent_id = self.next_due(lane), self.pop_due(lane, inf)
+            if at is not None and agent_id is not None:
+                times[agent_id] = min(at, due)
+        for agent_id, at in times.items():
+            self.put(agent_id, at, lane)
 
     def overdue(self, now: float) -> list[tuple[str, Lane]]:
         """The agents whose time has passed, with their lanes."""
