@@ -111,7 +111,7 @@ class Fleet:
             self._schedule.put(agent_id, now + delay_s, agent.lane)
 
     def ask_witnesses(self, count: int) -> None:
-        """Check so many agents now instead of soon, living ones if there are any: do they answer, or is it our fault?"""
+        """Check so many agents now instead of soon, living ones if there are any: is it our fault?"""
         lane = Lane.SUSPECT if self._schedule.next_due(Lane.LIVING) is None else Lane.LIVING
         self._schedule.bring_forward(lane, count, self._clock())
 
