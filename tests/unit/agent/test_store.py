@@ -1,3 +1,4 @@
+import errno
 import json
 import time
 
@@ -39,6 +40,22 @@ def test_the_oldest_logs_give_way_and_their_results_say_it(spool):
     assert not (spool / "commands/a/log").exists()
     assert (spool / "commands/b/log").exists()
     assert store.used == 1000
+
+
+def test_on_a_full_disk_the_log_that_gives_way_makes_room_to_say_so(spool, monkeypatch):
+    store = Store(str(spool), LIMITS)
+    finished(spool, store, "a", 900)
+    folder = spool / "commands/a"
+    write_whole = store_module.layout.write_whole
+
+    def write_where_there_is_room(path, data):
+        if (folder / "log").exists():
+            raise OSError(errno.ENOSPC, "full")
+        write_whole(path, data)
+
+    monkeypatch.setattr(store_module.layout, "write_whole", write_where_there_is_room)
+    assert store.make_room(400)
+    assert json.loads((folder / "result.json").read_text())["kept"] == 0
 
 
 def test_there_is_no_room_when_nothing_can_give_way(spool):

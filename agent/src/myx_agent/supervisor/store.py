@@ -145,11 +145,20 @@ def mark_evicted(folder: str, record: dict[str, object], reason: str) -> None:
             stream["bytes"], stream["sha256"] = 0, EMPTY
     record["kept"] = 0
     record["gap"] = {"from": 0, "to": record["end"], "reason": reason} if record["end"] else None
-    with contextlib.suppress(OSError):
-        layout.write_whole(f"{folder}/{layout.RESULT}", json.dumps(record).encode())
+    is_told = _rewrite_result(folder, record)
     for name in (layout.LOG, layout.INDEX, layout.EVENTS):
         with contextlib.suppress(OSError):
             os.unlink(f"{folder}/{name}")  # noqa: PTH108
+    if not is_told:  # on a full disk what was removed has made room
+        _rewrite_result(folder, record)
+
+
+def _rewrite_result(folder: str, record: dict[str, object]) -> bool:
+    try:
+        layout.write_whole(f"{folder}/{layout.RESULT}", json.dumps(record).encode())
+    except OSError:
+        return False
+    return True
 
 
 def events_bytes(folder: str) -> int:
