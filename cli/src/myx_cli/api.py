@@ -141,7 +141,12 @@ class Client:
             # a read, or a change that carries its idempotency key or may be repeated.
             if not kept_alive:
                 raise
+        try:
             return self._send_once(method, path, body, headers)
+        except Unreachable as error:
+            # The first one may have arrived, whatever became of the second.
+            error.maybe_sent = True
+            raise
 
     def _send_once(self, method: str, path: str, body: bytes | Upload | None, headers: dict[str, str]) -> Response:
         connection = self._connection or self._connect()

@@ -20,6 +20,8 @@ def post_patiently(
     maybe_sent = False
     cause: Unreachable | ApiError
     while True:
+        if not maybe_sent:
+            end_if_asked(session)
         try:
             return client.post(path or noun.path, content, idempotency_key=key)
         except Unreachable as error:
@@ -29,10 +31,16 @@ def post_patiently(
             if error.reason == "SERVER_NOT_FOUND":
                 raise unknown_server(error, told) from None
             cause, final = error, not error.temporary
-        if session.asked_to_end and not maybe_sent:
-            raise Failure("interrupted; nothing was started", INTERRUPTED)
+        if not maybe_sent:
+            end_if_asked(session)
         limit_s = patience.limit_s if maybe_sent else min(FIRST_CONTACT_S, patience.limit_s)
         if final or not patience.pause(cause.message, limit_s):
             if not maybe_sent or isinstance(cause, ApiError):
                 raise cause
             raise Failure(f"{cause.message}; whether the {noun.word} was started says: {noun.list}")
+
+
+def end_if_asked(session: Session) -> None:
+    """Failure when Ctrl-C was pressed; for as long as nothing was sent."""
+    if session.asked_to_end:
+        raise Failure("interrupted; nothing was started", INTERRUPTED)

@@ -8,13 +8,14 @@ from myx_cli.commands.run import command_content
 from myx_cli.commands.schedule import PATH, get_schedule, show_one
 from myx_cli.endpoint import Endpoint, find
 from myx_cli.errors import ApiError, UsageError
-from myx_cli.jobs.request import check_targets, is_job, job_options, queueing
+from myx_cli.jobs.request import JOB_OPTIONS, QUEUEING, check_targets, is_job, job_options, queueing
 from myx_cli.output import note
 from myx_cli.plays import play_content, playbook_content, with_artifact
 from myx_cli.servers import unknown_server
 
 _PLAY_OPTIONS = ("extra_vars", "secret", "check", "diff", "tags", "skip_tags", "limit", "artifact", "method")
 _COMMAND_OPTIONS = ("no_output_timeout", "env", "secret_env", "cwd", "user", "stdin", "connect_timeout")
+_WORK_OPTIONS = (*_PLAY_OPTIONS, *_COMMAND_OPTIONS, "selector", "timeout", "job_name", *JOB_OPTIONS, *QUEUEING)
 
 
 def add(arguments: Namespace) -> int:
@@ -40,7 +41,7 @@ def set_(arguments: Namespace) -> int:
     content = _times(arguments)
     if _names_work(arguments):
         content["work"] = _work(endpoint, arguments)
-    elif arguments.servers or arguments.selector is not None or _work_options(arguments):
+    elif arguments.servers or _given(arguments, _WORK_OPTIONS):
         raise UsageError(
             "what is started is changed as a whole: say all of it, with -- COMMAND, --deploy or --playbook"
         )
@@ -98,8 +99,10 @@ def _names_work(arguments: Namespace) -> bool:
     return bool(arguments.command or arguments.deploy or arguments.playbook)
 
 
-def _work_options(arguments: Namespace) -> list[str]:
-    return [name for name in (*_PLAY_OPTIONS, *_COMMAND_OPTIONS, "timeout") if getattr(arguments, name)]
+def _given(arguments: Namespace, names: tuple[str, ...]) -> list[str]:
+    """Those of `names` that stand on the command line, also with 0 or an empty text."""
+    values = {name: getattr(arguments, name) for name in names}
+    return [name for name, value in values.items() if value is not None and value is not False and value != []]
 
 
 def _work(endpoint: Endpoint, arguments: Namespace) -> Document:
@@ -132,6 +135,5 @@ def _deployment(endpoint: Endpoint, arguments: Namespace) -> Document:
 
 
 def _refuse(arguments: Namespace, names: tuple[str, ...], whose: str) -> None:
-    for name in names:
-        if getattr(arguments, name):
-            raise UsageError(f"--{name.replace('_', '-')} is an option of {whose}")
+    for name in _given(arguments, names):
+        raise UsageError(f"--{name.replace('_', '-')} is an option of {whose}")

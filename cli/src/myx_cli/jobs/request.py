@@ -5,7 +5,8 @@ from argparse import Namespace
 from myx_cli.api import Document
 from myx_cli.errors import UsageError
 
-_OPTIONS = {
+# Options of the command line and what the API calls them.
+JOB_OPTIONS = {
     "concurrency": "concurrency",
     "batch": "batches",
     "batch_label": "batch_label",
@@ -16,7 +17,7 @@ _OPTIONS = {
     "max_unreachable": "max_unreachable",
     "job_deadline": "deadline_s",
 }
-_WORK = {
+QUEUEING = {
     "offline": "offline",
     "queue_timeout": "queue_timeout_s",
     "connect_timeout": "connect_timeout_s",
@@ -26,17 +27,17 @@ _WORK = {
 
 def job_options(arguments: Namespace) -> Document:
     """How the job goes over its servers: what was given of it. UsageError."""
-    given = {name: getattr(arguments, name, None) for name in _OPTIONS}
+    given = {name: getattr(arguments, name, None) for name in JOB_OPTIONS}
     if given["batch"] and given["batch_label"]:
         raise UsageError("--batch and --batch-label exclude each other")
     if given["soak"] is not None and given["canary"] is None:
         raise UsageError("--soak is the wait after the canary: say --canary N, too")
-    return {_OPTIONS[name]: value for name, value in given.items() if value is not None and value != []}
+    return {JOB_OPTIONS[name]: value for name, value in given.items() if value is not None and value != []}
 
 
 def queueing(arguments: Namespace) -> Document:
     """What becomes of each command while its agent is offline or its server locked: what was given of it."""
-    given = {field: getattr(arguments, name, None) for name, field in _WORK.items()}
+    given = {field: getattr(arguments, name, None) for name, field in QUEUEING.items()}
     if given["queue_timeout_s"] is not None and given["offline"] != "queue" and given["lock"] in {None, "none"}:
         raise UsageError("--queue-timeout is how long to wait in line: say --offline queue or --lock, too")
     return {field: value for field, value in given.items() if value is not None}

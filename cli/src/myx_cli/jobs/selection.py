@@ -5,7 +5,7 @@ from myx_cli.asking import can_ask, yes
 from myx_cli.errors import INTERRUPTED, ApiError, Failure, Unreachable, UsageError
 from myx_cli.output import note, tell
 from myx_cli.session import Session
-from myx_cli.starting import FIRST_CONTACT_S
+from myx_cli.starting import FIRST_CONTACT_S, end_if_asked
 from myx_cli.text import clean
 
 _NAMES_MOST = 10
@@ -32,6 +32,7 @@ class Selection:
         if not self._agreed and not can_ask():
             raise UsageError(f"nobody can be asked here: --yes runs on all that {self._selector!r} matches, unasked")
         preview = self._preview()
+        end_if_asked(self._session)
         targets = preview.get("targets")
         if not isinstance(targets, list) or not targets or not preview.get("targets_sha256"):
             raise Failure("MyX did not answer with a list of servers; is the address right?")
@@ -47,8 +48,7 @@ class Selection:
                 temporary = error.temporary if isinstance(error, ApiError) else not error.permanent
                 if not temporary or not patience.pause(error.message, min(FIRST_CONTACT_S, patience.limit_s)):
                     raise _refused(error) from None
-            if self._session.asked_to_end:
-                raise Failure("interrupted; nothing was started", INTERRUPTED)
+            end_if_asked(self._session)
 
     def _show(self, names: list[str], batches: int) -> None:
         before, self._names = self._names, names
