@@ -9,7 +9,7 @@ import {
 import type { ComponentType } from 'react';
 import { whenSessionIsAnother, whenSignedOut } from './api/client';
 import { queryClient } from './api/queries';
-import { sessionQuery } from './api/session';
+import { forgetSession, sessionQuery } from './api/session';
 import { LoginPage } from './pages/login/LoginPage';
 import { Failure, NotFound } from './shell/Failure';
 import { Shell } from './shell/Shell';
@@ -80,6 +80,7 @@ export const router = createRouter({
 whenSignedOut(() => {
   if (router.state.location.pathname === '/login') return;
   // Whoever signs in next in this tab sees nothing that was read before.
+  forgetSession();
   queryClient.clear();
   queryClient.setQueryData(sessionQuery.queryKey, null);
   void router.navigate({ to: '/login', search: { next: router.state.location.href } as never });
@@ -87,9 +88,5 @@ whenSignedOut(() => {
 
 // Somebody has signed in anew in another tab of this browser.
 whenSessionIsAnother(async () => {
-  const before = queryClient.getQueryData(sessionQuery.queryKey);
-  const now = await queryClient.fetchQuery({ ...sessionQuery, staleTime: 0 });
-  if (before?.me.user?.id === now?.me.user?.id) return true;
-  window.location.reload();
-  return false;
+  return (await queryClient.fetchQuery({ ...sessionQuery, staleTime: 0 })) !== null;
 });

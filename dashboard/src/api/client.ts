@@ -45,7 +45,7 @@ export function whenSignedOut(act: () => void): void {
   onSignedOut = act;
 }
 
-/** What is asked when the cookie is not of the session that this page knows: whether it is still the same person's. */
+/** What is asked when the cookie is not of the session that this page knows: whether there is one of the same person. */
 export function whenSessionIsAnother(ask: () => Promise<boolean>): void {
   isOurSession = ask;
 }

@@ -5,7 +5,9 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useSyncExternalStore } from 'react';
 import { followEvents } from '@/streams/events';
+import { POLICY } from '@/streams/socket';
 import { Refresher } from './refresher';
+import { sessionQuery } from './session';
 
 let live = false;
 const listeners = new Set<() => void>();
@@ -41,7 +43,11 @@ export function useLiveEvents(): void {
       event: refresher.take,
       gap: () => void queries.invalidateQueries(),
     };
-    const stream = followEvents({}, sink, (state) => setLive(state.kind === 'live'));
+    const stream = followEvents({}, sink, (state) => {
+      setLive(state.kind === 'live');
+      // Shut by the gateway: the session has ended, and the cookie may be another one's now.
+      if (state.kind === 'waiting' && state.code === POLICY) void queries.invalidateQueries({ queryKey: sessionQuery.queryKey });
+    });
     return () => {
       stream.close();
       refresher.stop();

@@ -4,14 +4,33 @@ import { ApiError, request, setCsrfToken } from './client';
 import { holds, holdsEverywhere } from './rights';
 import type { Me, Role, SessionState } from './types';
 
+/** Whose page this is; undefined before anybody is known. */
+let person: string | undefined;
+
+/** Take the session that the cookie opens now. Somebody else's begins with a page of their own. */
+function take(state: SessionState): SessionState | Promise<never> {
+  const now = state.me.user?.id ?? state.me.name;
+  if (person !== undefined && person !== now) {
+    window.location.reload();
+    return new Promise<never>(() => undefined);
+  }
+  person = now;
+  setCsrfToken(state.csrf_token);
+  return state;
+}
+
+/** Nobody is signed in here any more. */
+export function forgetSession(): void {
+  person = undefined;
+  setCsrfToken(null);
+}
+
 export const sessionQuery = queryOptions({
   queryKey: ['session'],
   staleTime: Number.POSITIVE_INFINITY,
   queryFn: async ({ signal }): Promise<SessionState | null> => {
     try {
-      const state = await request<SessionState>('GET', '/session', { signal });
-      setCsrfToken(state.csrf_token);
-      return state;
+      return await take(await request<SessionState>('GET', '/session', { signal }));
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return null;
       throw error;
@@ -21,13 +40,13 @@ export const sessionQuery = queryOptions({
 
 export async function signIn(name: string, password: string): Promise<SessionState> {
   const state = await request<SessionState>('POST', '/session', { body: { name, password } });
-  setCsrfToken(state.csrf_token);
-  return state;
+  forgetSession();
+  return take(state);
 }
 
 export async function signOut(): Promise<void> {
   await request('DELETE', '/session');
-  setCsrfToken(null);
+  forgetSession();
 }
 
 export function useMe(): Me | undefined {

@@ -219,6 +219,18 @@ describe('a way that does not open', () => {
     expect(world.state).toEqual({ kind: 'failed', code: 1008, status: 403, detail: 'not any more' });
   });
 
+  it('that was shut because the page slept is opened again, however often', async () => {
+    const feed = { url: () => 'ws://x/', text: () => undefined, isOver: () => false, verdict: async () => null };
+    new ResumableSocket(feed, world.onState, world);
+    for (let round = 0; round < 20; round += 1) {
+      world.last.onopen!();
+      world.last.break(1008, 'nothing was read for 30 s');
+      await settled();
+      expect(world.state.kind).toBe('waiting');
+      world.next();
+    }
+  });
+
   it('that is shut again and again is given up', async () => {
     const feed = { url: () => 'ws://x/', text: () => undefined, isOver: () => false, verdict: async () => null };
     new ResumableSocket(feed, world.onState, world);

@@ -45,8 +45,10 @@ export interface Surroundings {
 // The gateway pings after 15 s of silence.
 const SILENCE_MS = 45_000;
 const NORMAL = 1000;
-const POLICY = 1008;
+export const POLICY = 1008;
 const FAULT = 1011;
+// Of a page that slept: it is no fault of the stream.
+const UNREAD = 'nothing was read';
 const FAULTS_BORNE = 5;
 // What another try cannot mend, as the thing itself answers.
 const HOPELESS = new Set([400, 401, 403, 404, 410, 416]);
@@ -96,6 +98,7 @@ export class ResumableSocket {
   /** Connect now instead of at the end of the wait. */
   hurry(): void {
     if (this.closed || this.socket !== null) return;
+    this.faults = 0;
     this.stopTimer();
     this.connect();
   }
@@ -153,7 +156,7 @@ export class ResumableSocket {
     this.socket = null;
     this.stopWatch();
     if (this.feed.isOver()) this.tell({ kind: 'ended' });
-    else if (this.heard && code !== POLICY) this.lost(code, reason);
+    else if (this.heard && (code !== POLICY || reason.startsWith(UNREAD))) this.lost(code, reason);
     else void this.ask(code, reason);
   }
 
@@ -170,7 +173,8 @@ export class ResumableSocket {
   }
 
   private lost(code: number, detail: string): void {
-    this.faults = code === FAULT || code === POLICY ? this.faults + 1 : 0;
+    const isFault = code === FAULT || (code === POLICY && !detail.startsWith(UNREAD));
+    this.faults = isFault ? this.faults + 1 : 0;
     if (this.faults > FAULTS_BORNE) {
       this.fail(code, 0, detail);
       return;
