@@ -1,8 +1,10 @@
 import asyncio
+import errno
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,32 @@ async def test_it_is_started_again_and_again_when_it_does_not_come_up(stage: Sta
     os.kill(pid(child), signal.SIGKILL)
     await wait.until(lambda: lives.read_text() == "xxxxx")
     assert [text for text in stage.said if "exit status 3 while starting" in text]
+
+
+async def test_it_is_started_again_when_the_machine_has_no_room_for_it_at_first(stage: Stage) -> None:
+    child = stage.child(READY + "signal.pause()")
+    await child.start()
+    troubles = [OSError(errno.EAGAIN, "try again"), OSError(errno.ENOMEM, "no memory")]
+    argv = child.service.argv
+
+    def before_start() -> None:
+        if len(troubles) == 2:
+            raise troubles.pop()
+
+    def scarce() -> list[str]:
+        if troubles:
+            raise troubles.pop()
+        return argv()
+
+    child.service = replace(child.service, before_start=before_start, argv=scarce)
+    first = pid(child)
+    os.kill(first, signal.SIGKILL)
+    await wait.until(lambda: pid(child) != first)
+    assert stage.said == [
+        f"it was ended by SIGKILL; it is started again (log: {stage.logs.path('it')})",
+        "it cannot be started now, it is tried again: [Errno 12] no memory",
+        "it cannot be started now, it is tried again: [Errno 11] try again",
+    ]
 
 
 async def test_a_first_start_that_fails_shows_the_log(stage: Stage) -> None:

@@ -93,27 +93,35 @@ class Child:
             self._watcher = None
 
     async def _watch(self) -> None:
-        failures, started = 0, time.monotonic()
+        failures, started, name = 0, time.monotonic(), self.service.name
+        ended: asyncio.subprocess.Process | None = None
         while self.process is not None:
             status = await self.process.wait()
             failures = 0 if time.monotonic() - started > STEADY_AFTER_S else failures + 1
-            pause = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
-            log = self.logs.path(self.service.name)
-            self.say(f"{self.service.name} {_ending(status)}; it is started again (log: {log})")
-            await asyncio.sleep(pause)
+            if self.process is not ended:  # otherwise there was no new one, which was said
+                self.say(f"{name} {_ending(status)}; it is started again (log: {self.logs.path(name)})")
+            ended = self.process
+            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
             started = time.monotonic()
-            if self.service.before_start is not None:
-                await asyncio.to_thread(self.service.before_start)
             try:
+                if self.service.before_start is not None:
+                    await asyncio.to_thread(self.service.before_start)
                 await self._spawn_until_ready()
             except StandaloneError as error:
                 self.say(str(error).partition("; the end of ")[0])
                 await self._kill()
+            except Exception as error:  # noqa: BLE001 (the edge of a task: without it nobody would start this again)
+                self.say(f"{name} cannot be started now, it is tried again: {error}")
+                await self._kill()
 
     async def _spawn_until_ready(self) -> None:
         service, loop = self.service, asyncio.get_running_loop()
-        reading, writing = os.pipe()
         log = self.logs.open(service.name)
+        try:
+            reading, writing = os.pipe()
+        except OSError:
+            os.close(log)
+            raise
         try:
             self.process = await asyncio.create_subprocess_exec(
                 *service.argv(),

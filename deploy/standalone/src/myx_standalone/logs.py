@@ -36,8 +36,18 @@ class Logs:
     def shorten(self) -> None:
         """Move what has grown over the limit aside."""
         for path in self.folder.glob("*.log"):
-            if path.stat().st_size > LIMIT_BYTES:
-                older = path.with_name(path.name + ".1")
-                shutil.copyfile(path, older)
-                older.chmod(0o600)
-                os.truncate(path, 0)
+            with contextlib.suppress(OSError):  # one that cannot be shortened must not keep the others long
+                if path.stat().st_size > LIMIT_BYTES:
+                    _set_aside(path)
+                    os.truncate(path, 0)
+
+
+def _set_aside(path: Path) -> None:
+    """Make it the older part; on a full disk there is none then: no room for both is no reason to grow on."""
+    older = path.with_name(path.name + ".1")
+    try:
+        shutil.copyfile(path, older)
+        older.chmod(0o600)
+    except OSError:
+        with contextlib.suppress(OSError):
+            older.unlink()
