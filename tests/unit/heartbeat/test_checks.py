@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from myx_heartbeat.domain import Outcome, Status
+from myx_heartbeat.loops import Dispatcher
 from myx_heartbeat.usecases.checks import Checks
 from myx_heartbeat.usecases.doubt import CAUSE, Doubt
 from myx_heartbeat.usecases.fleet import Agent
@@ -407,8 +408,95 @@ async def test_others_are_asked_when_a_check_takes_long(checks, fleet, endpoint,
     checks.start_due()
     await settled()
     assert len(probe.asked) == 1 + 5, "not again so soon"
+    assert checks.start_due() == 3
+    clock.now += 3
+    checks.start_due()
+    await settled()
+    assert len(probe.asked) == 1 + 5 + 5, "the second one is still slow"
+    clock.now += 5
+    checks.start_due()
+    await settled()
+    assert len(probe.asked) == 1 + 5 + 5, "once for each"
     for event in probe.go.values():
         event.set()
+
+
+@pytest.mark.parametrize("why", ["it answers", "a suspicion"])
+async def test_others_are_not_asked_later_for_a_slow_check(checks, fleet, endpoint, clock, probe, doubt, report, why):
+    probe.go = {name: asyncio.Event() for name in ("dying", "late")}
+    fleet.replace([endpoint(name) for name in ("dying", "late")], checks.is_running)
+    clock.now += 1
+    for _ in range(2):
+        await settled()
+        checks.start_due()
+    checks._witnesses_at = clock.now
+    clock.now += 2
+    assert checks.start_due() == 3
+    if why == "a suspicion":
+        for number in range(3):
+            doubt.consider(report(f"other-{number}", "filtered"), before=Status.ONLINE)
+    else:
+        for event in probe.go.values():
+            event.set()
+        await settled()
+    assert checks.start_due() == (None if why == "a suspicion" else 40)
+    for event in probe.go.values():
+        event.set()
+
+
+class Timers:
+    """The dispatcher's waits on the fake clock."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.ends = []
+
+    async def wait(self, event, timeout_s):
+        end = asyncio.Event()
+        self.ends.append((self.clock.now + timeout_s, end))
+        waits = [asyncio.ensure_future(one.wait()) for one in (event, end)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+
+    async def advance(self, seconds):
+        await settled(100)
+        self.clock.now += seconds
+        for at, end in self.ends:
+            if at <= self.clock.now:
+                end.set()
+        await settled(100)
+
+
+async def test_others_are_asked_when_a_check_that_somebody_asked_for_takes_long(
+    checks, fleet, endpoint, clock, probe, schedule, monkeypatch
+):
+    timers = Timers(clock)
+    checks._free[Lane.LIVING] = 100
+    monkeypatch.setattr("myx_heartbeat.loops._wait", timers.wait)
+    monkeypatch.setattr("myx_heartbeat.loops._GAP_S", 0)
+    names = [f"host-{number}" for number in range(5)]
+    probe.go = {name: asyncio.Event() for name in names}
+    probe.outcomes = dict.fromkeys(names, Outcome(cause="filtered"))
+    fleet.replace([endpoint(name) for name in names], checks.is_running)
+    for name in names:
+        schedule.put(f"id-{name}", clock.now + 40, Lane.LIVING)
+    async with TaskOwner("test") as owner:
+        owner.start(Dispatcher(checks).run(), name="dispatch")
+        await settled()
+        asked = asyncio.ensure_future(checks.check_now(fleet.get("id-host-0")))
+        await timers.advance(2)
+        assert probe.asked[0] == "host-0"
+        assert sorted(probe.asked) == names
+        await timers.advance(2)
+        for name in names:
+            probe.go[name].set()
+        assert (await asked).status is Status.UNKNOWN
+        await settled()
+
+    assert {fleet.get(f"id-{name}").status for name in names} == {Status.UNKNOWN}
 
 
 @pytest.mark.parametrize("why", ["cut off", "suspicious", "healthy"])

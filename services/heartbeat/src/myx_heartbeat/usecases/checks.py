@@ -41,8 +41,8 @@ _MAX_ROUNDS = 3
 # TLS handshakes under way than it can do within their time-out would all be in vain, and so would those that follow.
 _STARTS_AT_ONCE = 32
 # When a check takes long, so many others are made at once: in a small fleet, whose checks lie far apart, it would else
-# have failed before another one could have shown that it is our network. For one such check in this time only: where
-# many are slow, the others come of themselves.
+# have failed before another one could have shown that it is our network. No more often than this: where many are slow,
+# the others come of themselves.
 _WITNESSES = 5
 _WITNESSES_EVERY_S = 5.0
 
@@ -85,6 +85,8 @@ class Checks:
         self._old: set[str] = set()
         # Checks of agents that are not known to be dead, with their start times, until they are told to be slow.
         self._quick: OrderedDict[str, tuple[float, Agent]] = OrderedDict()
+        # Slow checks for which no others were made yet, and when others were made for the last time.
+        self._unwitnessed: set[str] = set()
         self._witnesses_at = float("-inf")
         self._last_stamp = datetime.min.replace(tzinfo=UTC)
         # Set when an agent may be due earlier, or a slot is free, than `start_due` said.
@@ -98,6 +100,7 @@ class Checks:
         """Start what is due and has a slot; seconds until the next one with a slot is due, None: there is none."""
         now = self._clock()
         self._tell_slow_ones(now)
+        self._ask_witnesses(now)
         self._move_slow_ones(now)
         for lane in Lane:
             for _ in range(min(self._free[lane], _STARTS_AT_ONCE)):
@@ -119,6 +122,8 @@ class Checks:
             times.append(next(iter(self._young.values())) + self._slow_after_s)
         if self._quick:
             times.append(next(iter(self._quick.values()))[0] + self._slow_after_s)
+        if self._unwitnessed:
+            times.append(self._witnesses_at + _WITNESSES_EVERY_S)
         return min((max(0.0, one - now) for one in times if one is not None), default=None)
 
     async def check_now(self, agent: Agent) -> Report:
@@ -130,6 +135,8 @@ class Checks:
         if running is None:
             self._schedule.remove(agent.endpoint.agent_id)
             running = self._start(agent, is_asked=True)
+            # It may be slow before anything is due.
+            self.changed.set()
         return await asyncio.shield(running)
 
     def confirm(self, reports: Sequence[Report]) -> None:
@@ -173,9 +180,15 @@ class Checks:
             if self._fleet.get(agent_id) is not agent:
                 continue
             self._doubt.slow(agent_id)
-            if self._doubt.suspicion is None and now >= self._witnesses_at + _WITNESSES_EVERY_S:
-                self._witnesses_at = now
-                self._fleet.ask_witnesses(_WITNESSES)
+            self._unwitnessed.add(agent_id)
+
+    def _ask_witnesses(self, now: float) -> None:
+        if self._doubt.suspicion is not None:
+            self._unwitnessed.clear()
+        if self._unwitnessed and now >= self._witnesses_at + _WITNESSES_EVERY_S:
+            self._unwitnessed.clear()
+            self._witnesses_at = now
+            self._fleet.ask_witnesses(_WITNESSES)
 
     def _start(self, agent: Agent, *, is_asked: bool = False) -> asyncio.Task[Report]:
         agent_id = agent.endpoint.agent_id
@@ -188,6 +201,7 @@ class Checks:
         def ended(done: asyncio.Task[Report]) -> None:
             del self._running[agent_id]
             self._quick.pop(agent_id, None)
+            self._unwitnessed.discard(agent_id)
             RUNNING.set(len(self._running))
             self._give_slot_back(agent_id)
             # Another one than was checked: it left our share and came back, or came to it, and has no due time yet.
