@@ -218,6 +218,25 @@ def test_a_whole_log_is_kept(spool, service, more):
     assert (result_of(folder)["kept"], (folder / "log").read_bytes()) == (6, b"outerr")
 
 
+def test_what_ended_in_this_boot_has_its_index_not_read(spool, service, monkeypatch):
+    folder = finished(spool, "mine", boot=layout.boot_id())
+    monkeypatch.setattr(index, "stream_sizes", None)
+    adopt.adopt_all(service, {})
+
+    assert (result_of(folder)["kept"], service.store.finished_count) == (6, 1)
+
+
+def test_what_is_read_of_all_indexes_is_bounded_and_the_rest_is_glanced_at(spool, service, monkeypatch):
+    reads, real = [], index.stream_sizes
+    monkeypatch.setattr(index, "stream_sizes", lambda *args: reads.append(args) or real(*args))
+    monkeypatch.setattr(adopt, "CHECKED_RECORDS", 3)
+    folders = [finished(spool, name) for name in "abc"]
+    (folders[2] / "index").write_bytes(index.pack(0, 1) + bytes(24))
+    adopt.adopt_all(service, {})
+
+    assert (len(reads), [result_of(folder)["kept"] for folder in folders]) == (1, [6, 6, 0])
+
+
 def test_all_that_an_end_needs_is_synced(spool, monkeypatch):
     folder, synced = finished(spool, "done"), []
     (folder / "events.jsonl").touch()

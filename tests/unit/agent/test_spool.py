@@ -207,3 +207,26 @@ def test_a_link_that_was_planted_is_not_followed(tmp_path):
     (tmp_path / "log").symlink_to(victim)
     with pytest.raises(OSError, match="symbolic links"):
         OutputLog(str(tmp_path), PLENTY)
+
+
+def sizes_one_by_one(data, log_size):
+    sizes, start, stream = [0, 0, 0, 0], 0, 0
+    for (value,) in index.RECORD.iter_unpack(data[: len(data) - len(data) % 8]):
+        end = min(value >> 2, log_size)
+        sizes[stream] += end - start
+        start, stream = end, value & 3
+    sizes[stream] += log_size - start
+    return sizes
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 8191, 8192, 8193, 16384, 20_001])
+@pytest.mark.parametrize("damage", [b"", bytes(5), bytes(8), bytes(4096)])
+def test_summed_sizes_are_those_of_the_records_one_by_one(tmp_path, count, damage):
+    rng, offset, records = random.Random(count), 0, []
+    for number in range(count):
+        records.append(index.pack(offset, 1 + number % 2))
+        offset += rng.randrange(1, 9)
+    (tmp_path / "index").write_bytes(b"".join(records) + damage)
+    with (tmp_path / "index").open("rb") as file:
+        for size in (offset, offset + 7, max(0, offset - 7)):
+            assert index.stream_sizes(file.fileno(), size) == sizes_one_by_one(b"".join(records) + damage, size)

@@ -21,6 +21,7 @@ from myx_agent.supervisor.service import Service
 from myx_agent.supervisor.store import events_bytes, mark_evicted, remove_folder
 
 _EXEC_WAIT_S = 0.5
+CHECKED_RECORDS = 4 << 20  # of all indexes together at one start: less than a second
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ def adopt_all(service: Service, handovers: dict[str, Handover]) -> None:
     folder = f"{service.spool}/{layout.COMMANDS}"
     boot = service.boot_id
     ended: list[tuple[float, str, dict[str, Any]]] = []
+    budget = _Budget(CHECKED_RECORDS)
     for name in os.listdir(folder):  # noqa: PTH208
         with _one_folder(service, name):
             path = f"{folder}/{name}"
@@ -69,7 +71,7 @@ def adopt_all(service: Service, handovers: dict[str, Handover]) -> None:
     for ended_at, name, record in sorted(ended, key=lambda item: item[:2]):
         with _one_folder(service, name):
             path = f"{folder}/{name}"
-            service.store.add_finished(name, ended_at, _check_log(path, record))
+            service.store.add_finished(name, ended_at, _check_log(path, record, boot, budget))
             _drain_rest(service, name, path, boot)
     if service.cgroups is not None:
         for name in service.cgroups.leftovers():
@@ -197,10 +199,18 @@ def _write_end(service: Service, name: str, path: str, result: dict[str, Any]) -
 
 def _write_end_again(service: Service, name: str, path: str, result: dict[str, Any]) -> None:
     if _write_end(service, name, path, result):
-        service.store.add_finished(name, result["ended_at"], _check_log(path, result))
+        # What was adopted in this boot agrees with its end, which was counted from it.
+        service.store.add_finished(name, result["ended_at"], _check_log(path, result, service.boot_id, _Budget(0)))
 
 
-def _check_log(path: str, record: dict[str, Any]) -> int:
+@dataclass(slots=True)
+class _Budget:
+    """How many index records may still be read."""
+
+    records: int
+
+
+def _check_log(path: str, record: dict[str, Any], boot: str, budget: _Budget) -> int:
     """Bytes on disk of a finished log. One that a power failure cut, itself or its index, is marked as dropped."""
     sizes = {}
     for name in (layout.LOG, layout.INDEX):
@@ -208,19 +218,33 @@ def _check_log(path: str, record: dict[str, Any]) -> int:
             sizes[name] = os.stat(f"{path}/{name}").st_size  # noqa: PTH116
         except FileNotFoundError:
             sizes[name] = 0
-    if sizes[layout.LOG] < record["kept"] or (record["kept"] and not _has_index(path, record)):
+    is_cut = sizes[layout.LOG] < record["kept"]
+    if is_cut or (record["kept"] and not _is_of(path, boot) and not _has_index(path, record, budget)):
         mark_evicted(path, record, "disk_lost")
         return 0
     return sizes[layout.LOG] + sizes[layout.INDEX] + events_bytes(path)
 
 
-def _has_index(path: str, record: dict[str, Any]) -> bool:
-    """The index of a finished log says of its bytes what the result says."""
+def _is_of(path: str, boot: str) -> bool:
+    """The command was started in this boot: no power failure was since."""
+    try:
+        record = layout.parse_pid_record(layout.read_whole(f"{path}/{layout.PID}"))
+    except ValueError:
+        return False
+    return record is not None and record.boot_id == boot
+
+
+def _has_index(path: str, record: dict[str, Any], budget: _Budget) -> bool:
+    """The index of a finished log says of its bytes what the result says; one beyond the budget is glanced at."""
     try:
         fd = os.open(f"{path}/{layout.INDEX}", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
+        count = index.record_count(fd)
+        if count > budget.records:
+            return index.has_whole_ends(fd, record["kept"])
+        budget.records -= count
         sizes = index.stream_sizes(fd, record["kept"])
     finally:
         os.close(fd)

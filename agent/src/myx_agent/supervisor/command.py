@@ -208,8 +208,10 @@ class Command:
         """Add a line to the record of this start."""
         with contextlib.suppress(OSError):
             record = os.open(f"{self.folder}/{layout.PID}", os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-            os.write(record, line.encode())
-            os.close(record)
+            try:
+                os.write(record, line.encode())
+            finally:
+                os.close(record)
 
     def _check_output(self) -> None:
         if self._exited or self._no_output_timeout_s is None:

@@ -109,8 +109,10 @@ class Store:
             fd = os.open(
                 f"{self._spool}/{layout.RELEASED}", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
-            os.write(fd, f"{command_id}\n".encode())
-            os.close(fd)
+            try:
+                os.write(fd, f"{command_id}\n".encode())
+            finally:
+                os.close(fd)
             self._released_lines += 1
             if self._released_lines > 2 * MAX_TOMBSTONES:
                 self._rewrite_released()
