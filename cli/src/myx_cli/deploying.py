@@ -40,7 +40,7 @@ def deploy_on(endpoint: Endpoint, servers: list[str], content: Document, argumen
         raise UsageError("a server is named twice")
     if len(servers) > 1:
         check_servers(endpoint, servers)
-    session = Session(endpoint, arguments.reconnect_timeout, DEPLOYMENT)
+    session = Session(endpoint, arguments.reconnect_timeout, DEPLOYMENT, detached=arguments.detach)
     session.interrupts.watch()
     beside = min(AT_ONCE, len(servers))
     runs = [DeploymentRun(session, endpoint, {"server": name, **content}, arguments, beside=beside) for name in servers]
@@ -49,7 +49,7 @@ def deploy_on(endpoint: Endpoint, servers: list[str], content: Document, argumen
 
 def repeat(endpoint: Endpoint, deployment_id: str, content: Document, arguments: Namespace) -> int:
     """Starts a deployment that is over once more; the exit code."""
-    session = Session(endpoint, arguments.reconnect_timeout, DEPLOYMENT)
+    session = Session(endpoint, arguments.reconnect_timeout, DEPLOYMENT, detached=arguments.detach)
     session.interrupts.watch()
     runs = [DeploymentRun(session, endpoint, content, arguments, beside=1)]
     runs[0].path = f"{DEPLOYMENT.path}/{segment(deployment_id)}/retry"

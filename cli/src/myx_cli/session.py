@@ -20,9 +20,21 @@ _STARTING_S = 5.0
 class Session:
     """Knows what runs. Thread safe."""
 
-    def __init__(self, endpoint: Endpoint, patience_s: float, noun: Noun = COMMAND, *, cancels: bool = True) -> None:
-        """Without `cancels` things are only watched: Ctrl-C and a reader that leaves end nothing but this process."""
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        patience_s: float,
+        noun: Noun = COMMAND,
+        *,
+        cancels: bool = True,
+        detached: bool = False,
+    ) -> None:
+        """Without `cancels` things are only watched: Ctrl-C and a reader that leaves end nothing but this process.
+
+        What is started `detached` is to go on without us: a reader that leaves does not end it.
+        """
         self.noun = noun
+        self._detached = detached
         self._cancels = cancels
         self._endpoint = endpoint
         self._patience_s = patience_s
@@ -85,7 +97,7 @@ class Session:
 
     def reader_left(self) -> int:
         """Nobody reads the output any more: the commands end as they would by SIGPIPE. The exit code."""
-        if not self._cancels:
+        if not self._cancels or self._detached:
             return BROKEN_PIPE
         with self._lock:
             self._answered.wait_for(lambda: not self._starting, _STARTING_S)

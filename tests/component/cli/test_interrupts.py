@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from myx_testkit.wait import until_sync
 
 
@@ -136,6 +138,19 @@ def test_a_reader_that_leaves_ends_the_command_quietly(gateway, myx):
     head.stdout.close()
     assert (process.returncode, err) == (141, b"")
     assert len(gateway.posts(".*/cancel")) == 1
+
+
+@pytest.mark.parametrize("what", [("run", "--detach", "local", "--", "x"), ("deploy", "caddy", "-d", "local")])
+def test_what_was_started_to_go_on_alone_goes_on_when_nobody_reads_its_id(gateway, myx, what):
+    created = gateway.add_command()
+    gateway.jobs.answer = lambda request: (201, created) if request.path == "/deployments" else None
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = myx.start(*what, stdout=writer)
+    os.close(writer)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (141, b"")
+    assert [post.path for post in gateway.posts(".*")] == ["/commands" if what[0] == "run" else "/deployments"]
 
 
 def test_a_reader_that_leaves_ends_the_job_of_several_servers(gateway, myx):

@@ -31,7 +31,7 @@ def run(arguments: Namespace) -> int:
         from myx_cli.jobs.running import run_job
 
         return run_job(endpoint, {"command": content}, arguments)
-    session = Session(endpoint, arguments.reconnect_timeout)
+    session = Session(endpoint, arguments.reconnect_timeout, detached=arguments.detach)
     session.interrupts.watch()
     return ServerRun(session, endpoint, arguments.servers[0], content, arguments).run()
 

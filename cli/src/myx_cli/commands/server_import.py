@@ -117,7 +117,8 @@ def _check_jumps(contents: list[Document], there: dict[str, Document]) -> None:
 
 
 def _wants_agent(outcome: str, server: Document) -> bool:
-    return outcome == "added" or (outcome.startswith("is there already") and bool(server) and not server.get("agent"))
+    # One of this name with another address is another machine than the file's.
+    return outcome == "added" or (outcome == "is there already" and bool(server) and not server.get("agent"))
 
 
 def _tell(outcomes: list[_Outcome], arguments: Namespace) -> int:

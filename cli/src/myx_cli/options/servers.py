@@ -61,7 +61,9 @@ def import_(parser: ArgumentParser) -> None:
     key = parser.add_mutually_exclusive_group()
     key.add_argument("--accept-host-key", action="store_true", help="trust the keys of the first contact")
     parser.add_argument("--dry-run", action="store_true", help="check the file, say what would be done, do nothing")
-    parser.add_argument("--enrol", action="store_true", help="install the agents of the new ones right away")
+    parser.add_argument(
+        "--enrol", action="store_true", help="install the agents of the new ones, and of those there without"
+    )
     add_patience(parser)
 
 
