@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from myx_executor.domain.retention import Kept, Policy
@@ -28,7 +28,7 @@ class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
     max_active_jobs: int = Field(default=500, ge=1, le=10_000)
     # A replica that is silent for this long has lost its commands; takeover takes this and a sweep.
     lease_s: float = Field(default=10.0, ge=1, le=300)
-    # Three tries within a lease.
+    # Three tries within a lease: a play over SSH is ended while a third of its lease is left.
     lease_renew_s: float = Field(default=3.0, ge=0.1, le=100)
     # How soon what nobody works on is found without a wake-up.
     sweep_interval_s: float = Field(default=1.0, ge=0.05, le=60)
@@ -106,6 +106,14 @@ class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
     schedule_interval_s: float = Field(default=1.0, ge=0.01, le=60)
     # A time that is seen later than this was missed; longer than a restart of all executors takes.
     schedule_grace_s: float = Field(default=60.0, ge=1, le=60)
+
+    @field_validator("lease_renew_s")
+    @classmethod
+    def _renews_in_time(cls, lease_renew_s: float, info: ValidationInfo) -> float:
+        lease_s = info.data.get("lease_s")
+        if lease_s is not None and lease_renew_s > lease_s / 3:
+            raise ValueError(f"must be at most a third of MYX_EXECUTOR_LEASE_S ({lease_s:g}), but is {lease_renew_s:g}")
+        return lease_renew_s
 
     def retention(self) -> Policy:
         """What is kept for how long."""

@@ -21,7 +21,7 @@ log = get_logger()
 
 # Commands of one claim.
 _CLAIM_BATCH = 100
-# Of a lease; the rest holds two tries to renew it (settings: three within a lease).
+# Of a lease; the rest holds a try to renew it even at the longest interval (settings), and two at the usual one.
 _MARGIN = 0.3
 
 
@@ -155,8 +155,9 @@ class Runner:
             tasks = [work.task for work in self._work.values() if work.drive.dies_with_us and work.task is not None]
             if not tasks:
                 return
-            await asyncio.wait(tasks, timeout=min(renew_every_s, left_s))
+            # At once, too: what renewed them has been stopped some time ago.
             await self.renew_once()
+            await asyncio.wait(tasks, timeout=min(renew_every_s, left_s))
 
     async def close(self, timeout_s: float) -> int:
         """Stops all work and gives the leases up, so that other replicas go on at once; how many there were."""
