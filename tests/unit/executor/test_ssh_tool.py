@@ -154,14 +154,39 @@ def link(name, target):
         [link("a/b/c/l", "../../.."), link("x", "a/b/c/l/../../../../etc/passwd")],
         [link("x", "a/b/c/l/../../../../etc/passwd"), link("a/b/c/l", "../../..")],
         [link("a/l", ".."), link("a/x", "./l//../b")],
-        [link("a/l", "."), link("x", "a/l/")],
+        # By way of two others.
+        [link("a/b/l", "../.."), link("a/m", "b/l/a"), link("x", "a/m/../../y")],
+        # In circles.
+        [link("one", "two/x"), link("two", "one/x")],
+        [link("self", "self/x")],
+        # Farther than the kernel goes.
+        [link(f"l{n}", f"l{n + 1}/.") for n in range(50)],
     ],
 )
-def test_a_link_that_leads_through_a_link_is_refused(tmp_path, links):
+def test_a_link_that_leaves_through_a_link_is_refused(tmp_path, links):
     archive = pushed(tmp_path, PLAY, *links)
     assert reason(archive) == "PROJECT_UNSAFE"
     with pytest.raises(InvalidArgument):
         unpack_project(archive, tmp_path / "out")
+
+
+def test_a_link_through_a_link_that_stays_is_followed(tmp_path):
+    members = [
+        ("roles/v2/vars.yml", b"two", {}),
+        link("roles/current", "v2"),
+        link("roles/newest", "./current/"),
+        link("roles/v2/up", "../.."),
+        link("playbooks/vars.yml", "../roles/current/vars.yml"),
+        link("playbooks/same.yml", "../roles/newest/../v2/vars.yml"),
+        link("round.yml", "roles/newest/up/roles/v2/up/playbooks/vars.yml"),
+    ]
+    for number, ordered in enumerate((members, members[::-1])):
+        archive = pushed(tmp_path, PLAY, *ordered)
+        check_project(archive)
+        folder = tmp_path / str(number)
+        unpack_project(archive, folder)
+        for name in ("playbooks/vars.yml", "playbooks/same.yml", "round.yml"):
+            assert (folder / name).read_text() == "two"
 
 
 def test_a_link_to_a_link_is_none_through_it(tmp_path):

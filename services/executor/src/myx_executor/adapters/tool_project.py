@@ -20,6 +20,8 @@ MAX_UNPACKED_BYTES = 100 << 20
 MAX_MEMBERS = 5000
 _MAX_NAME = 300
 _HEADERS_BYTES = 16 << 20
+# Links on the way of one target; the kernel follows as many (path_resolution(7)).
+_MAX_FOLLOWED = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def check_project(archive: Path) -> ProjectCheck:
                 (folders if member.isdir() else files).add(name)
     leaves = files | links.keys()
     _nothing_below(leaves, leaves | folders)
-    _no_link_through_a_link(links)
+    _links_stay(links)
     playbooks = sorted(
         posixpath.basename(name) for name in files if posixpath.dirname(name) == "playbooks" and name.endswith(".yml")
     )
@@ -82,7 +84,10 @@ def unpack_project(archive: Path, folder: Path) -> None:
                 path.symlink_to(member.linkname)
             else:
                 _write(tar, member, path)
-    _no_link_through_a_link(links)
+    _links_stay(links)
+    for name in links:
+        if not Path(os.path.realpath(folder / name)).is_relative_to(folder.resolve()):
+            raise _unsafe(f"the link {name} leaves the project")
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
@@ -154,15 +159,28 @@ def _nothing_below(leaves: set[str], names: set[str]) -> None:
             parent = posixpath.dirname(parent)
 
 
-def _no_link_through_a_link(links: Mapping[str, str]) -> None:
-    """What comes after a link in a target is looked for where that link leads, which the words do not tell."""
+def _links_stay(links: Mapping[str, str]) -> None:
+    """What comes after a link in a target is looked for where that link leads, which the words alone do not tell.
+
+    The last part of a target need not be followed: if it is a link too, it has a turn of its own.
+    """
     for name, target in links.items():
         place = [part for part in posixpath.dirname(name).split("/") if part]
-        for part in target.split("/"):
-            if "/".join(place) in links:
-                raise _unsafe(f"the link {name} leads through another one")
+        ahead, followed = target.split("/")[::-1], 0
+        while ahead:
+            through = links.get("/".join(place))
+            if through is not None:
+                followed += 1
+                if followed > _MAX_FOLLOWED:
+                    raise _unsafe(f"the link {name} leads through too many others")
+                place.pop()
+                ahead += through.split("/")[::-1]
+                continue
+            part = ahead.pop()
+            if part == ".." and not place:
+                raise _unsafe(f"the link {name} leaves the project by way of another one")
             if part == "..":
-                place = place[:-1]
+                place.pop()
             elif part not in {"", "."}:
                 place.append(part)
 
