@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from contextlib import suppress
 
+import psutil
 import pytest
 from executor_deployments import Deployments, steps
 from executor_tool import PLAYBOOKS, SHIPPED, project
@@ -17,6 +18,7 @@ from myx_executor.models.base import SCHEMA
 from myx_kit.db import migrate
 from myx_kit.errors import FailedPrecondition, MyxError
 from myx_testkit.bundle import CHECKOUT, agent_bundle, variant
+from myx_testkit.process import is_alive
 from myx_testkit.wait import until
 
 pytestmark = pytest.mark.timeout(400)
@@ -201,6 +203,59 @@ async def test_a_play_over_ssh_that_lost_its_replica_says_so(replica, registry, 
         final = await two.ended(made.id, 60)
     assert (final.status, final.reason) == (pb.COMMAND_STATUS_LOST, "lost")
     assert "run it again" in final.cure
+
+
+# Always one write or another of it is under way.
+TALKS = (
+    """
+- hosts: all
+  gather_facts: false
+  tasks:
+"""
+    + 400 * "    - ansible.builtin.debug:\n        msg: talk\n"
+)
+
+
+async def test_a_play_over_ssh_ends_before_its_lease_when_the_database_is_silent(
+    replica, registry, host, tls_dir, postgres
+):
+    enrol(registry, host, "unanswered")
+    one = replica("a", lease_s=4, lease_renew_s=0.5, playbooks_dir=SHIPPED)
+    server = psutil.Process(postgres.server.program.pid)
+    async with Deployments(f"127.0.0.1:{one.port}", tls_dir) as client:
+        await client.push_project("talks", project(talks=TALKS))
+        made = await client.create("unanswered", project="talks", playbook="talks.yml")
+
+        async def talks():
+            return len((await client.events(made.id)).events) > 5
+
+        await until(talks, 60)
+        plays = [
+            process
+            for process in psutil.Process(one.program.pid).children(recursive=True)
+            if any("run_play.py" in word for word in process.cmdline())
+        ]
+        stopped = [server, *server.children(recursive=True)]
+        for process in stopped:
+            process.suspend()
+        try:
+            assert plays
+
+            async def are_gone():
+                return not any(is_alive(process) for process in plays)
+
+            await until(are_gone, 4)
+        finally:
+            for process in stopped:
+                process.resume()
+
+        async def ended():
+            with suppress(MyxError):
+                found = await client.deployment(made.id)
+                return found if found.status >= pb.COMMAND_STATUS_SUCCESS else None
+
+        final = await until(ended, 60)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_LOST, "lost")
 
 
 async def test_a_play_over_ssh_ends_before_its_lease_when_the_database_is_away(

@@ -8,17 +8,17 @@ import pytest
 from executor_samples import command
 
 from myx_executor.domain.command import LeaseLost
-from myx_executor.domain.ssh import PlayEnd
+from myx_executor.domain.ssh import PlayEnd, PlayText
 from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.deployments import ssh_work
 from myx_executor.usecases.ledger import Lease
 
 
 class Play:
-    """A play that ends with `end`, or never."""
+    """A play that says `text`, then ends with `end`, or never."""
 
-    def __init__(self, end=None):
-        self.end = end
+    def __init__(self, end=None, text=None):
+        self.end, self.text = end, text
         self.closed_at = None
 
     async def __aenter__(self):
@@ -28,6 +28,8 @@ class Play:
         self.closed_at = now()
 
     async def items(self):
+        if self.text is not None:
+            yield self.text
         if self.end is None:
             await asyncio.Event().wait()
         yield self.end
@@ -60,6 +62,13 @@ class Run:
     async def last_event(self, deployment_id):
         return 0
 
+    async def write(self, data, stream):
+        # As a statement whose server is silent: it is given up late.
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(1)
+
     async def remember(self, **values):
         self.remembered |= values
 
@@ -88,6 +97,22 @@ async def test_a_play_is_over_before_another_replica_may_have_its_lease():
     # Whoever has it next says that it was lost.
     assert run.remembered == {"ssh_play": "site.yml"}
     assert not run.dies_with_us
+
+
+@pytest.mark.parametrize("how", ["runs_out", "is_taken"])
+async def test_a_play_does_not_outlive_its_lease_in_a_write_that_is_not_let_go(how):
+    play = Play(text=PlayText("stdout", b"says"))
+    run = Run(play, lease(0.5, margin_s=0.4) if how == "runs_out" else lease(60))
+    running = asyncio.create_task(run_play(run))
+    if how == "is_taken":
+        await asyncio.sleep(0.1)
+        running.cancel()
+    began = now()
+    with pytest.raises((LeaseLost, asyncio.CancelledError)):
+        await running
+    assert play.closed_at - began < 0.5
+    # The write was let go all the same.
+    assert now() - play.closed_at >= 1
 
 
 async def test_a_play_that_ends_within_its_lease_has_its_own_end():

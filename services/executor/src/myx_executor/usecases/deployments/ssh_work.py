@@ -1,9 +1,7 @@
 """Plays over SSH: they run beside us, so that nobody can go on with them when this replica dies."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any
 
 from myx_executor.domain.command import LeaseLost
 from myx_executor.domain.deployment import DeploymentLost, StepCancelled, StepFailed, recap_from_wire
@@ -18,7 +16,7 @@ from myx_kit.logging import get_logger
 log = get_logger()
 
 _UNDER_WAY = "ssh_play"
-# A database that is away delays a play and does not end it: whoever has lost it learns that from the next write.
+# A database that is away delays a write until the play's lease ends it: nobody can go on with such a play.
 _PATIENCE_S = float("inf")
 TASK_FAILED, UNREACHABLE, NO_ANSIBLE, TIMED_OUT = 2, 4, 69, 124
 
@@ -43,8 +41,7 @@ async def run_play(run: Run, spec: PlaySpec, *, announce: str) -> PlayEnd:
     await run.remember(**{_UNDER_WAY: spec.playbook})
     run.dies_with_us = True
     try:
-        async with await run.tools.hosts.play(session, spec) as play:
-            end = await _while_leased(run, _follow(run, play, events))
+        end = await _while_leased(run, await run.tools.hosts.play(session, spec), events)
     finally:
         run.dies_with_us = False
     await run.remember(**{_UNDER_WAY: None})
@@ -55,16 +52,18 @@ async def run_play(run: Run, spec: PlaySpec, *, announce: str) -> PlayEnd:
     return end
 
 
-async def _while_leased(run: Run, work: Coroutine[Any, Any, PlayEnd]) -> PlayEnd:
-    """What `work` gives. LeaseLost shortly before another replica may say that the play is over."""
-    following = asyncio.create_task(work, name="follow")
+async def _while_leased(run: Run, play: HostPlay, events: PlayEvents) -> PlayEnd:
+    """The play's end. LeaseLost shortly before another replica may say that the play is over; it is, then."""
+    following = asyncio.create_task(_follow(run, play, events), name="follow")
     running_out = asyncio.create_task(run.lease.running_out(), name="lease")
     try:
-        await asyncio.wait({following, running_out}, return_when=asyncio.FIRST_COMPLETED)
-        if not following.done():
-            log.warning("play_ended_with_its_lease", deployment_id=run.key)
-            raise LeaseLost
-        return following.result()
+        # The play ends first: whoever follows it may be in a write that a silent database does not let go for long.
+        async with play:
+            await asyncio.wait({following, running_out}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                log.warning("play_ended_with_its_lease", deployment_id=run.key)
+                raise LeaseLost
+            return following.result()
     finally:
         for task in (following, running_out):
             task.cancel()
