@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,11 @@ pytestmark = pytest.mark.skipif(not sandbox.available(), reason="needs Landlock"
 
 # Run by plug-ins inside the play's process: tries everything, tells what worked.
 ATTACK = """
-import ctypes, glob, os, signal, socket, subprocess, sys
+import ctypes, fcntl, glob, os, resource, signal, socket, subprocess, sys
+
+def state(path):
+    found = os.stat(path)
+    return found.st_mode, found.st_uid, found.st_gid, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 def attack(planted, port, victim):
     won = []
@@ -38,6 +43,8 @@ def attack(planted, port, victim):
         attempt(f"cat {path}", lambda: subprocess.run(["cat", path], check=True, capture_output=True).stdout)
         attempt(f"list {os.path.dirname(path)}", lambda: os.listdir(os.path.dirname(path)))
         attempt(f"write {path}", lambda: open(path, "ab").write(b"x"))
+        attempt(f"empty {path}", lambda: os.open(path, os.O_RDONLY | os.O_TRUNC))
+        attempt(f"open for nothing {path}", lambda: os.open(path, 3))
         attempt(f"link {path}", lambda: os.link(path, "stolen"))
         attempt(f"rename {path}", lambda: os.rename(path, "stolen"))
     for pid in {victim, 1}:
@@ -68,6 +75,52 @@ def attack(planted, port, victim):
         "bpf": (321 if x86 else 280, 0, 0, 0),
     }.items():
         attempt(f"syscall {name}", lambda: call(*numbers))
+    def changed(path, call):
+        before = state(path)
+        call()
+        if state(path) == before:
+            raise OSError("nothing changed")
+    for path in [*planted, __file__]:
+        name = path.encode()
+        for way, numbers in {
+            "chmod": (90 if x86 else -1, name, 0o666),
+            "fchmodat": (268 if x86 else 53, -100, name, 0o666),
+            "fchmodat2": (452, -100, name, 0o666, 0),
+            "chown": (92 if x86 else -1, name, os.getuid(), os.getgid()),
+            "lchown": (94 if x86 else -1, name, os.getuid(), os.getgid()),
+            "fchownat": (260 if x86 else 54, -100, name, os.getuid(), os.getgid(), 0),
+            "utime": (132 if x86 else -1, name, None),
+            "utimes": (235 if x86 else -1, name, None),
+            "futimesat": (261 if x86 else -1, -100, name, None),
+            "utimensat": (280 if x86 else 88, -100, name, None, 0),
+            "setxattr": (188 if x86 else 5, name, b"user.myx", b"x", 1, 0),
+            "lsetxattr": (189 if x86 else 6, name, b"user.myx", b"x", 1, 0),
+            "setxattrat": (463, -100, name, 0, b"user.myx", (ctypes.c_uint64 * 2)(), 16),
+            "file_setattr": (469, -100, name, (ctypes.c_uint64 * 3)(), 24, 0),
+            "truncate": (76 if x86 else 45, name, 1),
+        }.items():
+            attempt(f"{way} {path}", lambda: changed(path, lambda: call(*numbers)))
+        attempt(f"empty {path}", lambda: os.open(path, os.O_RDONLY | os.O_TRUNC))
+        for command in (["chmod", "666"], ["touch"], ["chown", str(os.getuid())], ["truncate", "-s", "1"]):
+            attempt(f"{command[0]} {path}", lambda: changed(path, lambda: subprocess.run([*command, path], check=True)))
+    with open(__file__) as file:
+        for way, change in {
+            "fchmod": lambda: os.fchmod(file.fileno(), 0o666),
+            "fchown": lambda: os.fchown(file.fileno(), os.getuid(), os.getgid()),
+            "futimens": lambda: os.utime(file.fileno()),
+            "fsetxattr": lambda: os.setxattr(file.fileno(), "user.myx", b"x"),
+            "by proc": lambda: os.chmod(f"/proc/self/fd/{file.fileno()}", 0o666),
+            "flags": lambda: fcntl.ioctl(file, 0x40086602, (0x40).to_bytes(8, sys.byteorder)),
+        }.items():
+            attempt(way, lambda: changed(__file__, change))
+    for pid in {victim, 1, os.getppid()}:
+        attempt(f"limits {pid}", lambda: resource.prlimit(pid, resource.RLIMIT_CPU))
+        attempt(f"prlimit {pid}", lambda: resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0)))
+        attempt(f"affinity {pid}", lambda: os.sched_setaffinity(pid, {0}))
+        attempt(f"scheduler {pid}", lambda: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0)))
+        attempt(f"priority {pid}", lambda: os.setpriority(os.PRIO_PROCESS, pid, 19))
+        attempt(f"io priority {pid}", lambda: call(251 if x86 else 30, 1, pid, 3 << 13))
+    attempt("priority of all", lambda: os.setpriority(os.PRIO_USER, 0, 19))
     for family, kind in ((socket.AF_INET, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM),
                          (socket.AF_INET6, socket.SOCK_STREAM), (socket.AF_UNIX, socket.SOCK_STREAM),
                          (socket.AF_NETLINK, socket.SOCK_RAW), (socket.AF_PACKET, socket.SOCK_RAW)):
@@ -164,12 +217,25 @@ def planted(tmp_path):
     assert left == [canary] * 3
 
 
+def standing(paths, *pids):
+    """All that the attack is after: modes, owners, sizes and times of files; limits and priorities of processes."""
+    files = [(s.st_mode, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in map(os.stat, paths)]
+    kinds = [getattr(resource, name) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")]
+    limits = [resource.prlimit(pid, kind) for pid in pids for kind in kinds]
+    ranks = [
+        (os.sched_getaffinity(pid), os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid)) for pid in pids
+    ]
+    return files, limits, ranks
+
+
 def judge(text, events, canary):
     whole = text + json.dumps(events)
     assert canary not in whole
     won = sorted(set(re.findall(r"WON [^:]*", whole)))
     assert won == []
     assert whole.count("lost read") > 10
+    assert whole.count("lost prlimit") > 2
+    assert whole.count("lost flags: OSError") > 2
 
 
 async def test_as_root(session, tmp_path, planted, monkeypatch, sshd):
@@ -178,9 +244,12 @@ async def test_as_root(session, tmp_path, planted, monkeypatch, sshd):
     project = hostile(tmp_path / "project", [paths, sshd.port, os.getpid()])
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    aims = [*paths, f"{project}/lib/attack.py"]
+    before = standing(aims, os.getpid())
     plays = PlayOverSsh(RUN_PLAY, scratch)
     async with await plays.start(session, PlaySpec(project, "main.yml", pushed=True, verbosity=2)) as play:
         text, events, end = await collect(play)
+    assert standing(aims, os.getpid()) == before
     judge(text, events, canary)
     assert end.code in {0, 2}
     assert "lost syscall ptrace" in text
@@ -192,7 +261,7 @@ import asyncio, json, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_plays import RUN_PLAY, collect
-from test_hostile import hostile
+from test_hostile import hostile, standing
 from myx_executor.adapters.ansible import PlayOverSsh
 from myx_executor.adapters.ssh import SshConnector
 from myx_executor.domain.ssh import Hop, PlaySpec, TrustedKey
@@ -204,10 +273,13 @@ async def main():
     folder = Path(given["folder"])
     project = hostile(folder / "project", [given["paths"], given["port"], os.getpid()])
     (folder / "scratch").mkdir()
+    aims = [*given["paths"], f"{project}/lib/attack.py"]
+    before = standing(aims, os.getpid())
     async with SshConnector().session([hop]) as session:
         plays = PlayOverSsh(RUN_PLAY, folder / "scratch")
         async with await plays.start(session, PlaySpec(project, "main.yml", pushed=True, verbosity=2)) as play:
             text, events, end = await collect(play)
+    assert standing(aims, os.getpid()) == before
     print(json.dumps([text, events, end.code]))
 
 asyncio.run(main())

@@ -1,5 +1,6 @@
 """What a play beside the executor may touch. Standard library only: the process that locks itself in imports it."""
 
+import os
 import resource
 import sys
 import sysconfig
@@ -58,6 +59,8 @@ def interpreter_paths() -> list[str]:
 def enter(limits: Limits) -> None:
     """Locks this process and all it starts in, for good. OSError when any part of it is not to be had."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # For good: chmod does nothing in there.
+    os.umask(0o077)
     sandbox_shm.make_private()
     sandbox_landlock.no_new_privileges()
     sandbox_caps.drop()

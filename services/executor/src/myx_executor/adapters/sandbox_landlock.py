@@ -61,9 +61,11 @@ def no_new_privileges() -> None:
 
 
 def restrict(rights: Mapping[str, int]) -> None:
-    """For good: of all files only `rights` (path → rights beneath it), no TCP, no signals to the outside. OSError.
+    """For good: of all files only `rights` (path → rights beneath it). OSError.
 
-    Paths that are not there are left out. Needs no_new_privileges.
+    From version 4 no TCP either, from version 6 no signals to the outside. Modes, owners, times and attributes are
+    none of Landlock's business, nor is truncate before version 3. Paths that are not there are left out. Needs
+    no_new_privileges.
     """
     version = abi()
     if version < 1:
