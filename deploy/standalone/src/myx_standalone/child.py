@@ -13,6 +13,8 @@ from myx_standalone.logs import Logs
 
 READY_FD = "MYX_READY_FD"
 READY_WITHIN_S = 60.0
+SLOW_WITHIN_S = 900.0  # of what says that it is still at it
+TELL_EVERY_S = 15.0
 POLL_S = 0.02
 BACK_OFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_AFTER_S = 30.0
@@ -27,6 +29,7 @@ class Service:
 
     argv: its command line, asked for at each start. environment: all of it. descriptors: inherited as they are.
     is_ready: asked until it says yes; None for a process that writes READY to the descriptor named by MYX_READY_FD.
+    is_coming: asked while it is not ready; as long as it says yes it may take up to SLOW_WITHIN_S.
     before_start: clears what a killed predecessor left.
     """
 
@@ -36,15 +39,20 @@ class Service:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within_s: float = 2.0
     is_ready: Callable[[], bool] | None = None
+    is_coming: Callable[[], bool] | None = None
     before_start: Callable[[], None] | None = None
     descriptors: tuple[int, ...] = field(default=())
 
 
 class Child:
-    """A `Service` that runs. Owns the task that starts it again; `stop()` ends both."""
+    """A `Service` that runs. Owns the task that starts it again; `stop()` ends both.
 
-    def __init__(self, service: Service, logs: Logs, say: Say) -> None:
+    `say_slow` is told, every TELL_EVERY_S, what takes long without being stuck.
+    """
+
+    def __init__(self, service: Service, logs: Logs, say: Say, say_slow: Say | None = None) -> None:
         self.service, self.logs, self.say = service, logs, say
+        self.say_slow = say_slow or say
         self.process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
 
@@ -99,7 +107,7 @@ class Child:
             status = await self.process.wait()
             failures = 0 if time.monotonic() - started > STEADY_AFTER_S else failures + 1
             if self.process is not ended:  # otherwise there was no new one, which was said
-                self.say(f"{name} {_ending(status)}; it is started again (log: {self.logs.path(name)})")
+                self.say(f"{name} {_ending(status)}; it is started again{self._where()}")
             ended = self.process
             await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
             started = time.monotonic()
@@ -142,17 +150,41 @@ class Child:
         reader = asyncio.StreamReader()
         pipe = os.fdopen(reading, "rb", buffering=0)
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        limit, began = asyncio.timeout(READY_WITHIN_S), loop.time()
         try:
-            async with asyncio.timeout(READY_WITHIN_S):
+            async with limit:
                 is_ready = service.is_ready
-                wrote_ready: Awaitable[bool] = _polled(is_ready, self.process) if is_ready else _said_ready(reader)
+                wrote_ready: Awaitable[bool] = (
+                    self._polled(is_ready, self.process, limit) if is_ready else _said_ready(reader)
+                )
                 if not await wrote_ready:
                     ending = _ending(await self.process.wait())
                     raise StandaloneError(self._failure(f"{service.name} {ending} while starting"))
         except TimeoutError:
-            raise StandaloneError(self._failure(f"{service.name} was not ready within {READY_WITHIN_S:g} s")) from None
+            within_s = round((limit.when() or began) - began, 1)
+            raise StandaloneError(self._failure(f"{service.name} was not ready within {within_s:g} s")) from None
         finally:
             transport.close()
+
+    async def _polled(
+        self, is_ready: Callable[[], bool], process: asyncio.subprocess.Process, limit: asyncio.Timeout
+    ) -> bool:
+        """Whether it got ready before it ended; `limit` is put off while it says that it is coming."""
+        loop, is_coming = asyncio.get_running_loop(), self.service.is_coming
+        began = told = loop.time()
+        while process.returncode is None:
+            if await asyncio.to_thread(is_ready):
+                return True
+            now = loop.time()
+            if is_coming is not None and now - told >= TELL_EVERY_S and await asyncio.to_thread(is_coming):
+                told = now
+                self.say_slow(f"{self.service.name} is still starting after {now - began:.0f} s{self._where()}")
+                limit.reschedule(min(now + READY_WITHIN_S, began + SLOW_WITHIN_S))
+            await asyncio.sleep(POLL_S)
+        return False
+
+    def _where(self) -> str:
+        return f" (log: {self.logs.path(self.service.name)})"
 
     def _failure(self, what: str) -> str:
         return f"{what}; the end of {self.logs.path(self.service.name)}:\n{self.logs.tail(self.service.name)}"
@@ -160,14 +192,6 @@ class Child:
 
 async def _said_ready(reader: asyncio.StreamReader) -> bool:
     return (await reader.readline()).strip() == b"READY"
-
-
-async def _polled(is_ready: Callable[[], bool], process: asyncio.subprocess.Process) -> bool:
-    while process.returncode is None:
-        if await asyncio.to_thread(is_ready):
-            return True
-        await asyncio.sleep(POLL_S)
-    return False
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -18,6 +18,7 @@ from myx_standalone.files import private_folder, secret_in
 SUPERUSER = "postgres"
 STOP_SIGNAL = signal.SIGINT  # fast shutdown: clients are cut off, nothing is lost
 INITDB_TIMEOUT_S = 120
+CANNOT_CONNECT_NOW = b"C57P03\0"  # the SQLSTATE of a server that starts, recovers or stops
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -133,11 +134,21 @@ class Cluster:
 
 def accepts_logins(port: int, timeout_s: float = 1.0) -> bool:
     """Whether a server on this port asks for a password (one that still starts or recovers says so instead)."""
+    return _greeting(port, timeout_s).startswith(b"R")
+
+
+def is_starting(port: int, timeout_s: float = 1.0) -> bool:
+    """Whether the server on this port says that it still starts or recovers."""
+    greeting = _greeting(port, timeout_s)
+    return greeting.startswith(b"E") and CANNOT_CONNECT_NOW in greeting
+
+
+def _greeting(port: int, timeout_s: float) -> bytes:
     body = struct.pack("!i", 196608) + b"user\0postgres\0database\0postgres\0\0"
     try:
         with socket.create_connection(("127.0.0.1", port), timeout_s) as connection:
             connection.settimeout(timeout_s)
             connection.sendall(struct.pack("!i", len(body) + 4) + body)
-            return connection.recv(4096).startswith(b"R")
+            return connection.recv(4096)
     except OSError:
-        return False
+        return b""

@@ -37,6 +37,7 @@ class Services:
             stop_signal=postgres.STOP_SIGNAL,
             stop_within_s=3.0,
             is_ready=lambda: postgres.accepts_logins(self.ports["postgres"]),
+            is_coming=lambda: postgres.is_starting(self.ports["postgres"]),
             before_start=self._clear_postgres,
         )
 

@@ -18,16 +18,15 @@ from typing import Any
 from myx_standalone import leftovers, local_commands, supervisors
 from myx_standalone.agent_files import follow_the_home, may_start
 from myx_standalone.api import Api, ApiUnavailable
-from myx_standalone.child import Child, Service
+from myx_standalone.child import KILL_WAIT_S, SLOW_WITHIN_S, TELL_EVERY_S, Child, Service
 from myx_standalone.databases import ensure_databases, mark_migrated, unmigrated, write_urls
 from myx_standalone.errors import StandaloneError
 from myx_standalone.home import Home
 from myx_standalone.logs import Logs
 from myx_standalone.services import Services
 
-START_WITHIN_S = 120.0
+START_WITHIN_S = 120.0  # without what takes long and says so: a database that recovers, migrations
 ONLINE_WITHIN_S = 20.0
-STEP_WITHIN_S = 90.0
 CANCEL_WITHIN_S = 3.5
 STOP_COMMANDS_WITHIN_S = 4.0
 LEAVE_WITHIN_S = 0.5  # for what was asked to leave
@@ -51,6 +50,8 @@ class Standalone:
         self.is_up = False
         self.server = self.token = ""
         self.signalled_at = 0.0
+        self.start_limit: asyncio.Timeout | None = None
+        self.unfinished: set[str] = set()
 
     async def run(self) -> int:
         """Start, run until a signal, stop; the exit status. StandaloneError: it cannot be started."""
@@ -114,14 +115,17 @@ class Standalone:
             await asyncio.to_thread(services.cluster.initialise)
         write_urls(self.home, services.cluster, services.ports["postgres"])
         try:
-            async with asyncio.timeout(START_WITHIN_S):
+            async with asyncio.timeout(START_WITHIN_S) as self.start_limit:
                 await _together(
                     self._start_child(services.nats()),
                     self._start_with_database(services),
                     self._start_agent(services),
                 )
         except TimeoutError:
-            raise StandaloneError(f"MyX was not up within {START_WITHIN_S:g} s (logs: {self.home.logs})") from None
+            waited_for = ", ".join(sorted(self.unfinished)) or "the database"
+            raise StandaloneError(f"MyX did not come up: {waited_for} took too long (logs: {self.home.logs})") from None
+        finally:
+            self.start_limit = None
         await self._wait_until_online()
 
     async def _start_with_database(self, services: Services) -> None:
@@ -140,7 +144,7 @@ class Standalone:
 
     async def _migrate_and_start(self, name: str, unmigrated: list[str], services: Services, service: Service) -> None:
         if name in unmigrated:
-            await self._step(f"migrate-{name}", *services.migrate(name))
+            await self._step(f"migrate-{name}", *services.migrate(name), slow=True)
         await self._start_child(service)
 
     async def _start_agent(self, services: Services) -> None:
@@ -162,14 +166,23 @@ class Standalone:
         return "\n".join(path.read_text() if path.exists() else "" for path in files)
 
     async def _start_child(self, service: Service, agent_files: str = "") -> None:
-        child = Child(service, self.logs, say)
+        child = Child(service, self.logs, say, self._say_slow)
+        self.unfinished.add(service.name)
         self.children[service.name] = child
         if agent_files:
             self.agent_runs_with = agent_files
         await child.start()
+        self.unfinished.discard(service.name)
 
-    async def _step(self, name: str, argv: list[str], environment: dict[str, str]) -> None:
-        """Run a program that ends. StandaloneError: it failed."""
+    def _say_slow(self, text: str) -> None:
+        """Tell what takes long without being stuck; the clock of the whole start begins anew."""
+        say(text)
+        if self.start_limit is not None and not self.start_limit.expired():
+            self.start_limit.reschedule(asyncio.get_running_loop().time() + START_WITHIN_S)
+
+    async def _step(self, name: str, argv: list[str], environment: dict[str, str], *, slow: bool = False) -> None:
+        """Run a program that ends, within SLOW_WITHIN_S when it is `slow`. StandaloneError: it failed."""
+        self.unfinished.add(name)
         log = self.logs.open(name)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -184,14 +197,25 @@ class Standalone:
         finally:
             os.close(log)
         try:
-            async with asyncio.timeout(STEP_WITHIN_S):
-                status = await process.wait()
+            status = await (self._slow_end(name, process) if slow else process.wait())
         except BaseException:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
                 process.kill()
+                async with asyncio.timeout(KILL_WAIT_S):
+                    await process.wait()
             raise
+        self.unfinished.discard(name)
         if status != 0:
             raise StandaloneError(f"{name} failed; the end of {self.logs.path(name)}:\n{self.logs.tail(name)}")
+
+    async def _slow_end(self, name: str, process: asyncio.subprocess.Process) -> int:
+        began = time.monotonic()
+        while (took_s := time.monotonic() - began) < SLOW_WITHIN_S:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TELL_EVERY_S):
+                    return await process.wait()
+            self._say_slow(f"{name} still runs after {took_s + TELL_EVERY_S:.0f} s (log: {self.logs.path(name)})")
+        raise StandaloneError(f"{name} did not end within {SLOW_WITHIN_S:g} s (log: {self.logs.path(name)})")
 
     async def _wait_until_online(self) -> None:
         self.server, message = self.home.server_id_file.read_text().strip(), "it was not asked"
