@@ -164,12 +164,9 @@ def broken_meta_of_this_boot(folder):
     (folder / "meta.json").write_bytes(b"")
 
 
-def broken_result(folder):
-    (folder / "result.json").write_text('{"state": "unknown", "digest": "d", "ended_at": 7.0, "kept": 9}')
-
-
-@pytest.mark.parametrize("break_it", [broken_pid, broken_log, broken_meta_of_this_boot, broken_result])
-def test_a_folder_that_cannot_be_read_costs_its_own_command_only(spool, service, capsys, break_it):
+@pytest.mark.parametrize("break_it", [broken_pid, broken_log, broken_meta_of_this_boot])
+def test_a_folder_that_cannot_be_read_costs_its_own_command_only(spool, service, capsys, monkeypatch, break_it):
+    monkeypatch.setattr(adopt, "TRIES", 0)
     before, broken, after = left(spool, "a"), left(spool, "b"), left(spool, "c")
     break_it(broken)
     adopt.adopt_all(service, {})
@@ -177,6 +174,31 @@ def test_a_folder_that_cannot_be_read_costs_its_own_command_only(spool, service,
     assert (result_of(before)["state"], result_of(after)["state"]) == ("lost", "lost")
     assert "command b cannot be taken over" in capsys.readouterr().err
     assert start(service, "b") == {"state": "unknown", "existing": True}
+    with LogReader(broken) as log:
+        assert (log.final().state, log.final().kept, log.final().result["reason"]) == ("unknown", 0, "unknown")
+    assert service.store.finished_count == 3
+
+
+def test_what_cannot_be_read_on_a_full_disk_is_answered_from_memory(spool, service, full_disk):
+    folder = left(spool, "b")
+    broken_pid(folder)
+    adopt.adopt_all(service, {})
+
+    assert service.unsaid["b"]["gap"] == {"from": 0, "to": 6, "reason": "disk_lost"}
+    assert service.unsaid["b"]["result"]["reason"] == "unknown"
+    full_disk.clear()
+    turn(service)
+    assert (result_of(folder)["state"], service.unsaid, service.store.finished_count) == ("unknown", {}, 1)
+
+
+def test_a_result_that_is_not_whole_counts_as_absent(spool, service):
+    folder = left(spool, "b")
+    (folder / "result.json").write_text('{"state": "unknown", "digest": "d", "ended_at": 7.0, "kept": 9}')
+    with LogReader(folder) as log:
+        assert log.final() is None
+    adopt.adopt_all(service, {})
+
+    assert result_of(folder)["state"] == "lost"
 
 
 BROKEN_INDEXES = {

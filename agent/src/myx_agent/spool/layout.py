@@ -96,6 +96,14 @@ def parse_document(text: bytes | None) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
+def parse_result(text: bytes | None) -> dict[str, Any] | None:
+    """What result.json says; None when there is none, or it is not whole."""
+    record = parse_document(text)
+    if record is None or not {"state", "end", "kept", "gap", "digest", "ended_at", "result"} <= record.keys():
+        return None
+    return record if isinstance(record["result"], dict) else None
+
+
 def boot_id() -> str:
     """The kernel's id of this boot; empty where it is not to be had."""
     try:

@@ -10,7 +10,7 @@ import time
 from typing import Protocol
 
 from myx_agent.spool import layout
-from myx_agent.supervisor import pipes
+from myx_agent.supervisor import pipes, processes
 from myx_agent.supervisor.cgroup import Cgroup
 from myx_agent.supervisor.loop import Loop, Timer
 from myx_agent.supervisor.mask import Mask
@@ -21,6 +21,7 @@ from myx_agent.supervisor.tree import Tree
 EOF_GRACE_S = 1.0
 PROOF_WAIT_S = 10.0
 REAP_WAIT_S = 2.0
+LOOK_S = 1.0
 RESULT_RETRY_S = 1.0
 
 
@@ -91,10 +92,30 @@ class Command:
         self.is_child = False
         try:
             self._pidfd = os.pidfd_open(self.pid)
+            self._loop.add(self._pidfd, lambda _events: self.gone_without_status())
         except ProcessLookupError:
             self.gone_without_status()
+        except OSError:  # an old kernel, or no descriptor is left
+            self._close_pidfd()
+            self._watch_process()
+
+    def _watch_process(self) -> None:
+        if self._exited:
             return
-        self._loop.add(self._pidfd, lambda _events: self.gone_without_status())
+        if self._leader_has_ended():
+            self.gone_without_status()
+        else:
+            self._loop.call_later(LOOK_S, self._watch_process)
+
+    def abandon(self) -> None:
+        """Undo an adoption that failed half-way: this object does nothing any more, the command lives on."""
+        self._exited, self._kill_from = True, None
+        self._cancel_timers()
+        if self._eof_timer is not None:
+            self._eof_timer.cancel()
+        self._close_pidfd()
+        for fd in self.give_pipes().values():
+            os.close(fd)
 
     def set_clocks(self, timeout_s: float | None, no_output_timeout_s: float | None) -> None:
         self._last_output = time.monotonic()
@@ -128,9 +149,7 @@ class Command:
             if self._kill_from is not None:
                 self._kill_from = min(self._kill_from, time.monotonic() + grace_s)
             return
-        text = json.dumps({"reason": reason, "grace_s": grace_s, "at": time.time()})
-        with contextlib.suppress(OSError):
-            layout.write_whole(f"{self.folder}/{layout.CANCEL}", text.encode())
+        record_termination(self.folder, reason, grace_s)
         self._begin_termination(reason, grace_s)
 
     def reaped(self, status: int | None, ended_at: float | None = None) -> None:
@@ -227,7 +246,11 @@ class Command:
             with contextlib.suppress(ChildProcessError):
                 return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
             return True
-        return self._pidfd is None or bool(select.select([self._pidfd], [], [], 0)[0])
+        if self._pidfd is None:
+            return processes.has_ended(self.pid, self.start_ticks)
+        poll = select.poll()  # select() knows the first thousand descriptors only
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(0))
 
     def gone_without_status(self) -> None:
         """Not our child: whoever reaped it may still tell its status (`reaped`); else the outcome is lost."""
@@ -321,3 +344,10 @@ class Command:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+
+
+def record_termination(folder: str, reason: str, grace_s: float) -> None:
+    """Have the next supervisor, or the next adoption, go on with a termination."""
+    text = json.dumps({"reason": reason, "grace_s": grace_s, "at": time.time()})
+    with contextlib.suppress(OSError):
+        layout.write_whole(f"{folder}/{layout.CANCEL}", text.encode())

@@ -40,8 +40,8 @@ class Loop:
         self.now = time.monotonic()
 
     def add(self, fd: int, handler: Handler, events: int = select.EPOLLIN) -> None:
-        self._handlers[fd] = handler
         self._epoll.register(fd, events)
+        self._handlers[fd] = handler
 
     def remove(self, fd: int) -> None:
         if self._handlers.pop(fd, None) is not None:

@@ -15,8 +15,9 @@ import sys
 from typing import Any
 
 from myx_agent.spool import layout
-from myx_agent.supervisor.adopt import adopt_all, decode_handover, encode_handover
+from myx_agent.supervisor.adopt import adopt_all
 from myx_agent.supervisor.cgroup import find_root
+from myx_agent.supervisor.handover import decode_handover, encode_handover, handover_of
 from myx_agent.supervisor.loop import Loop
 from myx_agent.supervisor.server import Door, listen
 from myx_agent.supervisor.service import Service
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
     door = Door(loop, listener, service, identity, replace)
 
     def leave_when_idle() -> None:
-        if not door.is_used and not service.running and not service.lingering:
+        if not door.is_used and service.is_idle and not service.lingering:
             loop.stop()
         else:
             loop.call_later(_IDLE_CHECK_S, leave_when_idle)
@@ -112,11 +113,13 @@ def _replace(argv: list[str], service: Service, listener: socket.socket, lock: i
     """Execute a new supervisor in this process: children, pipes, socket and lock stay with it."""
     pipes = [fd for command in service.running.values() for fd in command.pipe_fds]
     pipes += [fd for drain in service.lingering.values() for fd in drain.fds]
+    handovers = {command.id: handover_of(command) for command in service.running.values()}
+    handovers |= {name: pending.handover for name, pending in service.pending.items() if pending.handover is not None}
     document = {
         "lock": lock,
         "listener": listener.fileno(),
         "pipes": pipes,
-        "commands": {command.id: encode_handover(command) for command in service.running.values()},
+        "commands": {name: encode_handover(handover) for name, handover in handovers.items()},
     }
     memory = os.memfd_create("handover", 0)
     layout.write_all(memory, json.dumps(document).encode())

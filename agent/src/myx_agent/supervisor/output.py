@@ -39,7 +39,11 @@ class OutputLog:
         self._quota = quota
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._log = os.open(f"{folder}/{layout.LOG}", flags, 0o600)
-        self._index = os.open(f"{folder}/{layout.INDEX}", flags, 0o600)
+        try:
+            self._index = os.open(f"{folder}/{layout.INDEX}", flags, 0o600)
+        except OSError:
+            os.close(self._log)
+            raise
         self.kept = 0
         self.index_bytes = 0
         self.reserved = 0  # what the quota was asked for; at least what lies on disk
@@ -105,9 +109,11 @@ class OutputLog:
         }
 
     def close(self) -> None:
-        """Closing the log's only writer wakes the followers (IN_CLOSE_WRITE)."""
-        os.close(self._index)
-        os.close(self._log)
+        """Closing the log's only writer wakes the followers (IN_CLOSE_WRITE). Once is enough, twice is no harm."""
+        for fd in (self._index, self._log):
+            if fd >= 0:
+                os.close(fd)
+        self._index = self._log = -1
 
     def _allowed(self, size: int) -> tuple[int, str | None]:
         """How many of `size` bytes may be kept, and the limit that cuts them."""

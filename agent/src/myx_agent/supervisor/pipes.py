@@ -39,10 +39,15 @@ def open_writers(folder: str) -> tuple[int, int]:
 
 def open_readers(folder: str) -> dict[int, int]:
     """Descriptor by stream; a stream that was closed by all has no FIFO any more."""
-    readers = {}
-    for stream, name in enumerate(layout.STREAMS, start=1):
-        with contextlib.suppress(FileNotFoundError):
-            readers[stream] = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    readers: dict[int, int] = {}
+    try:
+        for stream, name in enumerate(layout.STREAMS, start=1):
+            with contextlib.suppress(FileNotFoundError):
+                readers[stream] = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        for fd in readers.values():
+            os.close(fd)
+        raise
     return readers
 
 

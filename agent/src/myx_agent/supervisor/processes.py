@@ -34,6 +34,25 @@ def read_process(pid: int) -> Process | None:
     return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), fields[0].decode())
 
 
+def exists(pid: int) -> bool:
+    """The kernel knows the process, also where /proc cannot be read for want of a descriptor."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def has_ended(pid: int, start_ticks: int) -> bool:
+    """The process is gone or a zombie, or its number is another's by now. One that cannot be looked at has not."""
+    process = read_process(pid)
+    if process is None:
+        return not exists(pid)
+    return not process.alive or process.start_ticks != start_ticks
+
+
 def table() -> dict[int, Process]:
     """All processes that are alive."""
     found = {}

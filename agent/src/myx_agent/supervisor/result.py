@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from myx_agent.spool.clock import rfc3339
+from myx_agent.supervisor.digest import EMPTY
 from myx_agent.supervisor.output import OutputLog
 
 NOT_FOUND = 127
@@ -52,6 +53,33 @@ def make_result(ending: Ending, log: OutputLog, digest: str) -> dict[str, object
             "stderr": streams["stderr"],
             "tree_gone": ending.tree_gone,
             "log_size": log.end,
+        },
+    }
+
+
+def unknown_result(log_size: int, digest: str) -> dict[str, object]:
+    """As `make_result`, of a command whose folder cannot be read: nothing of its log is kept."""
+    message = "what is recorded of the command cannot be read"
+    lost = {"bytes": 0, "sha256": EMPTY, "dropped": 0}
+    return {
+        "state": "unknown",
+        "end": log_size,
+        "kept": 0,
+        "gap": {"from": 0, "to": log_size, "reason": "disk_lost"} if log_size else None,
+        "digest": digest,
+        "ended_at": time.time(),
+        "result": {
+            "success": False,
+            "return_code": None,
+            "signal": None,
+            "reason": "unknown",
+            "message": message,
+            "started_at": None,
+            "ended_at": None,
+            "stdout": lost | {"dropped": log_size},  # of which stream they were nobody can tell
+            "stderr": lost,
+            "tree_gone": False,
+            "log_size": log_size,
         },
     }
 

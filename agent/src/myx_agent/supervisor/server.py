@@ -2,6 +2,7 @@
 
 Requests: {"op": "start"} + memfd of the specification (+ memfd of stdin) ·
 {"op": "cancel", "id", "grace_s", "forbid"?} · {"op": "release", "id"} · {"op": "status"} ·
+{"op": "end", "id"}: the end that the spool could not take, if there is one ·
 {"op": "reaped", "pid", "status"} · {"op": "replace", "argv"} · {"op": "quit"}.
 Answers: {"ok": {…}} or {"error": {"reason", "message"}}.
 
@@ -125,6 +126,8 @@ class Door:
                 return self._service.cancel(request["id"], request["grace_s"], forbid=request.get("forbid", False))
             case "release":
                 self._service.release(request["id"])
+            case "end":
+                return {"end": self._service.unsaid.get(request["id"])}
             case "status":
                 return self._service.status() | self._identity
             case "reaped":
@@ -132,7 +135,7 @@ class Door:
             case "replace":
                 self._after = lambda: self._replace(request["argv"])
             case "quit":
-                if self._service.running:
+                if not self._service.is_idle:
                     raise Refused("COMMAND_RUNNING", "commands are still running")
                 self._after = self._loop.stop
             case _:

@@ -10,7 +10,8 @@ from typing import Any
 from myx_agent.spool import layout
 from myx_agent.supervisor import pipes, processes, spawn
 from myx_agent.supervisor.cgroup import Cgroup, CgroupRoot
-from myx_agent.supervisor.command import Command
+from myx_agent.supervisor.command import Command, record_termination
+from myx_agent.supervisor.handover import Pending
 from myx_agent.supervisor.loop import Loop
 from myx_agent.supervisor.mask import Mask
 from myx_agent.supervisor.output import OutputLog, Quota
@@ -47,8 +48,10 @@ class Service:
         self.boot_id = layout.boot_id()
         self.running: dict[str, Command] = {}
         self.lingering: dict[str, pipes.Drain] = {}
-        # (state, digest) of commands whose end the spool does not hold: they are not run again. No digest: not known.
-        self.unsaid: dict[str, tuple[str, str]] = {}
+        # Of an earlier supervisor, and not taken over yet: they count as running.
+        self.pending: dict[str, Pending] = {}
+        # The ends that the spool does not hold, as result.json would have them. No digest: not known.
+        self.unsaid: dict[str, dict[str, Any]] = {}
         self._leaders: dict[int, Command] = {}
         self._unsynced: list[str] = []
         self._flusher = 0
@@ -90,6 +93,9 @@ class Service:
         if command is not None:
             command.terminate("cancelled", grace_s)
             return {"state": "running"}
+        if command_id in self.pending:
+            record_termination(layout.command_dir(self.spool, command_id), "cancelled", grace_s)
+            return {"state": "running"}
         known = self._known(command_id)
         if known is None and forbid:
             if not self.store.forbid(command_id):
@@ -100,7 +106,7 @@ class Service:
         return {"state": known[0]}
 
     def release(self, command_id: str) -> None:
-        if command_id in self.running:
+        if command_id in self.running or command_id in self.pending:
             raise Refused("COMMAND_RUNNING", "the command is still running")
         if self._known(command_id) is not None:
             self.unsaid.pop(command_id, None)
@@ -109,17 +115,22 @@ class Service:
     def status(self) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
-            "running": len(self.running),
+            "running": len(self.running) + len(self.pending),
             "finished": self.store.finished_count,
             "used_bytes": self.store.used,
-            "ids": sorted(self.running)[:MAX_LISTED],
+            "ids": sorted([*self.running, *self.pending])[:MAX_LISTED],
             "has_cgroups": self.cgroups is not None,
         }
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs."""
+        return not self.running and not self.pending
 
     def told_status(self, pid: int, status: int) -> None:
         """A process that is no child of ours was reaped by the agent."""
         command = self._leaders.get(pid)
-        if command is not None and not command.is_child:
+        if command is None or not command.is_child:
             self._reaped(pid, status)
 
     def enlist(self, command: Command) -> None:
@@ -127,6 +138,12 @@ class Service:
             other.ran_alone = command.ran_alone = False
         self.running[command.id] = command
         self._leaders[command.pid] = command
+
+    def dismiss(self, command: Command) -> None:
+        """Undo `enlist`."""
+        self.running.pop(command.id, None)
+        self._leaders.pop(command.pid, None)
+        command.abandon()
 
     def orphans_of(self, command: Command) -> set[int]:
         """Children of ours that are, or may be, left of `command`: proof that it is gone is that there are none."""
@@ -238,16 +255,20 @@ class Service:
         command = self.running.get(command_id)
         if command is not None:
             return "running", command.digest
+        if command_id in self.pending:
+            return "running", ""
         text = layout.read_whole(f"{layout.command_dir(self.spool, command_id)}/{layout.RESULT}")
-        record = layout.parse_document(text)
-        if record is None:
-            return self.unsaid.get(command_id)
-        return record["state"], record["digest"]
+        record = layout.parse_result(text) or self.unsaid.get(command_id)
+        return None if record is None else (record["state"], record["digest"])
 
     def _reaped(self, pid: int, status: int) -> None:
         command = self._leaders.get(pid)
         if command is not None:
             command.reaped(status)
+            return
+        for pending in self.pending.values():
+            if pending.pid == pid and pending.status is None:
+                pending.status, pending.ended_at = status, time.time()
 
     def _exists(self, folder: str) -> bool:
         return os.path.isdir(folder)  # noqa: PTH112

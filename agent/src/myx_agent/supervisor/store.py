@@ -52,7 +52,8 @@ class Store:
         return command_id in self._released
 
     def add_finished(self, command_id: str, ended_at: float, disk_bytes: int) -> None:
-        """Count a finished command. Call in order of their ends."""
+        """Count a finished command, anew if it was. Call in order of their ends."""
+        self.used -= self._finished.pop(command_id, (0, 0))[1]
         self._finished[command_id] = ended_at, disk_bytes
         self.used += disk_bytes
         while len(self._finished) > self._limits.max_finished:
