@@ -58,7 +58,7 @@ async def run(config: Config, path: Path) -> None:
             providers = (
                 methods,
                 files,
-                PlaybookMethods(config, starter, watches),
+                PlaybookMethods(config, supervisor, starter, watches),
                 RotationMethods(path, config, authenticator.keyring, identity),
                 UpgradeMethods(config, supervisor.programs),
             )

@@ -58,6 +58,12 @@ class Methods:
     def folder(self, command_id: str) -> Path:
         return self._commands / command_id
 
+    async def learn_end(self, log: LogReader) -> None:
+        """Ask for an end that the spool could not take. Else a log without one would seem to go on for ever."""
+        final = await self._supervisor.unsaid_end(log.command_id)
+        if final is not None and log.final() is None:
+            log.end_as(final)
+
     async def health_check(self) -> dict[str, Any]:
         return {"status": "ok", "version": __version__, "uptime": self._uptime()}
 
@@ -135,6 +141,8 @@ class Methods:
         limit = min(max_bytes, MAX_READ_BYTES)
         with self.open_log(command_id) as log:
             await self._wait_for_log(log, command_id, offset, min(wait, MAX_WAIT_S), limit if until == "final" else 1)
+            if log.final() is None and log.size() <= offset:
+                await self.learn_end(log)
             final = log.final()
             size = log.size() if final is None else final.kept
             run = log.read(offset, limit, size)

@@ -15,6 +15,7 @@ import msgspec
 from myx_agent import tool
 from myx_agent.commands import spec
 from myx_agent.commands.start import Starter
+from myx_agent.commands.supervisor import Supervisor
 from myx_agent.config import Config
 from myx_agent.jsonrpc import RpcError, invalid_param
 from myx_agent.spool import layout
@@ -36,7 +37,8 @@ Seq = Annotated[int, msgspec.Meta(ge=0, le=1 << 61)]
 class PlaybookMethods:
     """Plays on this host."""
 
-    def __init__(self, config: Config, starter: Starter, watches: Watches) -> None:
+    def __init__(self, config: Config, supervisor: Supervisor, starter: Starter, watches: Watches) -> None:
+        self._supervisor = supervisor
         self._starter = starter
         self._watches = watches
         self._tool = Path(config.deployment_tool_dir)
@@ -83,7 +85,7 @@ class PlaybookMethods:
         try:
             python, shipped, folder = self._find(project or "", playbook, tool_digest)
         except RpcError:
-            if (known := self._started(command_id, digest)) is not None:
+            if (known := await self._started(command_id, digest)) is not None:
                 return known  # a repeat: the tool has moved on, the play has not
             raise
         document = play | {
@@ -129,6 +131,8 @@ class PlaybookMethods:
             is_over, events = ended(), reader.after(seq, EVENTS_BYTES)
             if not events and not is_over and wait > 0:
                 is_over, events = await self._wait(folder, min(wait, MAX_WAIT_S), ended, reader, seq)
+            if not events and not is_over:
+                is_over = await self._supervisor.unsaid_end(command_id) is not None
             is_final = is_over and not (events and reader.after(events[-1][0], 1))
         return {"events": [event for _seq, event in events], "is_final": is_final}
 
@@ -162,7 +166,7 @@ class PlaybookMethods:
             raise RpcError(-32008, f"there is no playbook {playbook}", "PLAYBOOK_NOT_FOUND")
         return python, shipped, folder
 
-    def _started(self, command_id: str, digest: str) -> dict[str, Any] | None:
+    async def _started(self, command_id: str, digest: str) -> dict[str, Any] | None:
         """What `start` would answer to a repeat; None when this command was not started."""
         folder = self._commands / command_id
         meta = layout.read_whole(f"{folder}/{layout.META}")
@@ -171,7 +175,7 @@ class PlaybookMethods:
         known = layout.parse_document(meta)
         if known is not None and known["digest"] != digest:
             raise RpcError(-32001, "this command_id belongs to a command with other arguments", "COMMAND_CONFLICT")
-        final = read_final(f"{folder}/{layout.RESULT}")
+        final = read_final(f"{folder}/{layout.RESULT}") or await self._supervisor.unsaid_end(command_id)
         state = "running" if final is None else final.state
         return {"status": state, "command_id": command_id, "existing": True}
 

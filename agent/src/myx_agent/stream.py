@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import struct
+import time
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from myx_agent.spool.watch import Watches
 FRAME_BYTES = 256 * 1024
 _HEAD = struct.Struct(">BQ")
 _IDLE_S = 3600.0
+_ASK_S = 5.0  # so often the supervisor is asked whether a silent command has an end that the spool could not take
 
 
 class LogStream:
@@ -87,12 +89,17 @@ class LogStream:
         # The events' file may not be there yet: its folder tells of all that is written in it.
         folder = self._methods.folder(log.command_id)
         with self._watches.watch(folder if events else folder / layout.LOG) as waiter:
+            ask_at = time.monotonic() + _ASK_S
             while sent is not None:
                 waiter.clear()
                 before = sent, events and events.seq
                 sent = await self._send_available(websocket, log, sent, events)
-                if before == (sent, events and events.seq):
-                    await waiter.wait(_IDLE_S)
+                if before != (sent, events and events.seq):
+                    continue
+                await waiter.wait(_IDLE_S)
+                if time.monotonic() >= ask_at:
+                    ask_at = time.monotonic() + _ASK_S
+                    await self._methods.learn_end(log)
 
     async def _send_available(
         self, websocket: WebSocket, log: LogReader, offset: int, events: "_Events | None"

@@ -71,15 +71,24 @@ async def test_on_a_full_disk_the_agent_starts_and_what_was_lost_is_not_run_agai
         own_agent.restart()
         again = await own("execute_command", **params)
         entry = await listed(own, "cut")
-        page = await own("get_command_log", command_id="cut", offset=2)
-        full.unlink()
+        pages = [await own("get_command_log", command_id="cut", offset=offset) for offset in (0, 2)]
+        events = await own("get_playbook_events", command_id="cut")
         log = await own.follow("cut")
+        assert not (own.folder("cut") / "result.json").exists()
+        full.unlink()
+        await until((own.folder("cut") / "result.json").exists, 10)
     finally:
         own_agent.close()
         supervisor.wait(10)
 
     assert (again["status"], again["existing"], mark.read_text()) == ("lost", True, "ran\n")
-    assert (entry["state"], entry["reason"], entry["log_size"], page["is_final"]) == ("lost", "lost", 2, False)
+    assert (entry["state"], entry["reason"], entry["log_size"]) == ("lost", "lost", 2)
+    assert [page["is_final"] for page in pages] == [False, True]
+    assert (pages[1]["result"]["reason"], pages[1]["result"]["stdout"]["bytes"], events["is_final"]) == (
+        "lost",
+        2,
+        True,
+    )
     assert (log.stdout, log.result["reason"]) == (b"1\n", "lost")
 
 

@@ -18,15 +18,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from myx_agent.commands.client import Connection, ConnectionClosed, SupervisorAway, connect
+from myx_agent.commands.client import Connection, ConnectionClosed, SupervisorAway, SupervisorError, connect
 from myx_agent.commands.holds import Holds
 from myx_agent.commands.programs import Programs
 from myx_agent.config import Config
 from myx_agent.spool import layout
+from myx_agent.spool.reader import Final, final_of
 
 _PR_SET_CHILD_SUBREAPER = 36
 _READY_TIMEOUT_S = 15.0
 _QUIT_TIMEOUT_S = 5.0
+_GLANCE_S = 1.0
 # Adopting large logs takes a while; beyond this it hangs, and may be of a release that was put back.
 _PATIENCE_S = 60.0
 _MAX_LOG_BYTES = 256 * 1024
@@ -97,6 +99,17 @@ class Supervisor:
             await self._renew()
             status = await self.call("status")
         return status
+
+    async def unsaid_end(self, command_id: str) -> Final | None:
+        """The end of a command that the spool could not take (full, broken); None when there is none to be had."""
+        connection = self._connection
+        if connection is None or not connection.open:
+            return None  # a log is read without a supervisor too: none is started, or waited for, on its account
+        with contextlib.suppress(SupervisorAway, SupervisorError, OSError, TimeoutError):
+            async with asyncio.timeout(_GLANCE_S):
+                record = (await connection.call({"op": "end", "id": command_id})).get("end")
+            return None if record is None else final_of(record)
+        return None
 
     async def call(self, op: str, fds: Sequence[int] = (), **params: Any) -> dict[str, Any]:
         """One request, asked again when the supervisor ends meanwhile. Raises SupervisorAway, SupervisorError."""
