@@ -10,7 +10,7 @@ from myx_cli.deployments import recap_line, step_line, verdict
 from myx_cli.endpoint import Endpoint
 from myx_cli.errors import MYX_FAILED, Failure, OutputError, UsageError
 from myx_cli.follow import Follower
-from myx_cli.jobs.request import job_options
+from myx_cli.jobs.request import has_job_options
 from myx_cli.nouns import DEPLOYMENT
 from myx_cli.outcome import FINAL, completeness_sentence
 from myx_cli.output import note, print_line, tell
@@ -32,7 +32,7 @@ def deploy_on(endpoint: Endpoint, servers: list[str], content: Document, argumen
     With a selector or an option that only a job knows it is one job, otherwise one deployment each, whose steps are
     shown as they are done.
     """
-    if getattr(arguments, "selector", None) is not None or job_options(arguments):
+    if getattr(arguments, "selector", None) is not None or has_job_options(arguments):
         from myx_cli.jobs.running import run_job
 
         return run_job(endpoint, {"deployment": content}, arguments)

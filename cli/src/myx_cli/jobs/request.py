@@ -45,7 +45,12 @@ def queueing(arguments: Namespace) -> Document:
 
 def is_job(arguments: Namespace) -> bool:
     """Whether it goes the way of a job: many servers, or an option that only a job knows."""
-    return arguments.selector is not None or len(arguments.servers) > 1 or bool(job_options(arguments))
+    return arguments.selector is not None or len(arguments.servers) > 1 or has_job_options(arguments)
+
+
+def has_job_options(arguments: Namespace) -> bool:
+    """Whether there is an option that only a job knows. UsageError."""
+    return bool(job_options(arguments)) or bool(getattr(arguments, "job_name", None))
 
 
 def check_targets(arguments: Namespace) -> None:
