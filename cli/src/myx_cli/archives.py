@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from myx_cli.errors import UsageError
+from myx_cli.places import expanded
 from myx_cli.text import clean
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def pack(folder: str, out: BinaryIO) -> list[str]:
     import gzip
     import tarfile
 
-    root = Path(folder).expanduser()
+    root = expanded(folder)
     playbooks = _playbooks(root, folder)
     with (
         gzip.GzipFile("", "wb", 9, out, mtime=0) as packed,

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from myx_cli.api import Document
 from myx_cli.errors import Failure
+from myx_cli.places import expanded
 from myx_cli.text import clean
 
 _GENESIS = "0" * 64
@@ -48,7 +48,7 @@ def check_export(path: str, expected: Document | None) -> Document:
 
 def _documents(path: str) -> Iterator[Any]:
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with expanded(path).open("rb") as file:
             for line in file:
                 try:
                     yield json.loads(line)

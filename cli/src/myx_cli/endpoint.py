@@ -132,12 +132,19 @@ def standalone_file() -> Path | None:
     home = os.environ.get("MYX_HOME")
     if home:
         return _expanded(home) / "standalone.json"
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(sys.prefix).parent):
+    for folder in (*_here_and_above(), Path(sys.prefix).parent):
         path = folder / ".myx" / "standalone.json"
         if os.path.lexists(path):
             return path
     return None
+
+
+def _here_and_above() -> list[Path]:
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # this folder was removed
+        return []
+    return [here, *here.parents]
 
 
 def _expanded(home: str) -> Path:

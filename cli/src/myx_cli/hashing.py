@@ -1,9 +1,9 @@
 """Files by their digest."""
 
-from pathlib import Path
 from typing import BinaryIO
 
 from myx_cli.errors import UsageError
+from myx_cli.places import expanded
 from myx_cli.text import clean
 
 _PIECE_BYTES = 1024 * 1024
@@ -12,7 +12,7 @@ _PIECE_BYTES = 1024 * 1024
 def open_file(path: str, limit_bytes: int) -> tuple[BinaryIO, int]:
     """A file to send and its size. UsageError for one that cannot be read or is too large."""
     try:
-        file = Path(path).expanduser().open("rb")
+        file = expanded(path).open("rb")
         size = file.seek(0, 2)
     except OSError as error:
         raise UsageError(f"{clean(path)} cannot be read: {error.strerror or 'unreadable'}") from None

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from myx_cli.errors import UsageError
+from myx_cli.places import expanded
 from myx_cli.text import clean
 
 _LIMIT_BYTES = 64 * 1024
@@ -33,7 +34,7 @@ def ask(prompt: str, otherwise: str) -> str:
 
 def from_file(path: str, option: str, folder: Path | None = None) -> str:
     """The text of a file without the line end behind it; a relative path is below `folder`. UsageError."""
-    place = Path(path).expanduser()
+    place = expanded(path)
     if folder is not None and not place.is_absolute():
         place = folder / place
     try:

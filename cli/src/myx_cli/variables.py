@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from myx_cli.api import Document
 from myx_cli.errors import UsageError
+from myx_cli.places import expanded
 from myx_cli.secrets import ask, from_file
 from myx_cli.text import clean
 from myx_cli.yaml_files import load
@@ -47,7 +47,7 @@ def tags(texts: Sequence[str]) -> list[str]:
 def _from_file(path: str) -> Document:
     option = f"-e @{clean(path)}"
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with expanded(path).open("rb") as file:
             content = file.read(_LIMIT_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{option} cannot be read: {error.strerror or 'unreadable'}") from None

@@ -64,7 +64,8 @@ class WebSocket:
         self._fragments = bytearray()
         self._fragments_kind = 0
         self._pinged = False
-        self._closed: Closed | None = None
+        # Code and reason of the close frame.
+        self._closed: tuple[int, str] | None = None
 
     def close(self) -> None:
         """Ends the connection at once."""
@@ -77,7 +78,8 @@ class WebSocket:
             if messages:
                 return messages
             if self._closed is not None:
-                raise self._closed
+                # A fresh one each time: its traceback leads here, and kept here it would keep the buffer for ever.
+                raise Closed(*self._closed)
             self._fill()
 
     def _fill(self) -> None:
@@ -194,7 +196,7 @@ def _masked_size(size: int) -> bytes:
     return b"\xfe" + size.to_bytes(2, "big") if size < 65536 else b"\xff" + size.to_bytes(8, "big")
 
 
-def _close_reason(payload: bytes) -> Closed:
+def _close_reason(payload: bytes) -> tuple[int, str]:
     if len(payload) < 2:
-        return Closed(1005, "")
-    return Closed(int.from_bytes(payload[:2], "big"), payload[2:].decode("utf-8", "replace"))
+        return 1005, ""
+    return int.from_bytes(payload[:2], "big"), payload[2:].decode("utf-8", "replace")

@@ -1,9 +1,14 @@
 """Our end against the server of the websockets library."""
 
 import asyncio
+import gc
 import os
 import socket
 import threading
+import weakref
+from base64 import b64encode
+from contextlib import suppress
+from hashlib import sha1
 
 import pytest
 from websockets.asyncio.server import serve
@@ -112,9 +117,6 @@ def test_a_silent_peer_is_given_up(monkeypatch):
     async def silent(reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
         key = head.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
-        from base64 import b64encode
-        from hashlib import sha1
-
         accept = b64encode(sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
         writer.write(b"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n")
         await reader.read()
@@ -180,3 +182,25 @@ def test_a_text_of_any_size_is_sent_masked(size):
     ours.close()
     theirs.close()
     assert bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload)).decode() == text
+
+
+def test_a_stream_that_was_closed_keeps_no_memory_without_the_collector():
+    class Alone:
+        def upgrade(self, _path, headers):
+            key = headers["Sec-WebSocket-Key"].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+            ours, other = socket.socketpair()
+            other.close()
+            return ours, {"sec-websocket-accept": b64encode(sha1(key).digest()).decode()}, b"\x88\x02\x03\xe8"
+
+    def follow():
+        sock = WebSocket(Alone(), "/commands/x/log/stream")
+        with suppress(Closed):  # pytest.raises would keep it
+            sock.receive()
+        sock.close()
+        return weakref.ref(sock)
+
+    gc.disable()  # as __main__ does
+    try:
+        assert follow()() is None
+    finally:
+        gc.enable()

@@ -2,7 +2,6 @@
 
 import os
 from argparse import Namespace
-from pathlib import Path
 
 from myx_cli.api import Client, Document
 from myx_cli.audit_trail import Ending, check_export
@@ -10,6 +9,7 @@ from myx_cli.endpoint import find
 from myx_cli.errors import Failure, UsageError
 from myx_cli.output import STDOUT, note, write
 from myx_cli.pages import first_items
+from myx_cli.places import expanded
 from myx_cli.sinks import print_json
 from myx_cli.tables import Status, When, print_facts, print_table
 from myx_cli.text import clean
@@ -61,7 +61,7 @@ def export(arguments: Namespace) -> int:
         client.download("/audit/export", lambda data: _both(ending, STDOUT, data), after_seq=arguments.after)
         ending.check()
         return 0
-    target = Path(arguments.to).expanduser()
+    target = expanded(arguments.to)
     if target.is_dir():
         raise UsageError(f"--to {clean(target)} is a folder: name a file in it")
     if os.path.lexists(target):

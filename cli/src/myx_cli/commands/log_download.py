@@ -14,6 +14,7 @@ from myx_cli.interrupts import Interrupts
 from myx_cli.nouns import Noun
 from myx_cli.outcome import FINAL, completeness_sentence
 from myx_cli.output import Bytes, note, write
+from myx_cli.places import expanded
 from myx_cli.sinks import print_json
 from myx_cli.text import clean, format_size
 
@@ -22,7 +23,7 @@ def download(endpoint: Endpoint, noun: Noun, arguments: Namespace) -> int:
     """Writes the log to the file that was named, which is there once it is whole; the exit code."""
     client = Client(endpoint)
     document = client.get(f"{noun.path}/{segment(arguments.id)}")
-    target = Path(arguments.download).expanduser()
+    target = expanded(arguments.download)
     if target.is_dir():
         raise UsageError(f"--download {clean(target)} is a folder: name a file in it")
     again = f"myx {'logs' if noun.word == 'command' else 'deployment logs'} {arguments.id} --download {target}"
@@ -100,8 +101,13 @@ class _Part:
         """Noted before anything is written behind it."""
         self._gaps.append((self._size, end - start))
         fresh = self._gaps_path.with_suffix(".new")
-        fresh.write_text(json.dumps(self._gaps))
-        fresh.replace(self._gaps_path)
+        try:
+            fresh.write_text(json.dumps(self._gaps))
+            fresh.replace(self._gaps_path)
+        except OSError as error:
+            raise Failure(
+                f"{clean(self._gaps_path)} cannot be written: {error.strerror}; what is there is kept"
+            ) from None
 
     def check(self, offset: int) -> None:
         """Failure when the file is not as long as the log."""

@@ -3,7 +3,6 @@
 import re
 import tempfile
 from argparse import Namespace
-from pathlib import Path
 
 from myx_cli.api import Client, segment
 from myx_cli.archives import pack
@@ -11,6 +10,7 @@ from myx_cli.endpoint import find
 from myx_cli.errors import UsageError
 from myx_cli.http1 import Upload
 from myx_cli.output import note
+from myx_cli.places import expanded
 from myx_cli.sinks import print_json
 from myx_cli.tables import When, print_facts, print_table
 from myx_cli.text import format_size
@@ -78,7 +78,7 @@ def remove(arguments: Namespace) -> int:
 
 
 def _name(arguments: Namespace) -> str:
-    name = arguments.name or Path(arguments.folder).expanduser().resolve().name.lower()
+    name = arguments.name or expanded(arguments.folder).resolve().name.lower()
     if not _NAME.fullmatch(name) or name == _SHIPPED:
         raise UsageError(f"{name!r} cannot be a project's name: --name with a-z, 0-9, '-', '_', '.', other than myx")
     return str(name)

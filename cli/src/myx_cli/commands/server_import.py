@@ -14,6 +14,7 @@ from myx_cli.importing import ansible_form, csv_form, yaml_form
 from myx_cli.importing.rows import Row, contents_of
 from myx_cli.output import note
 from myx_cli.pages import all_items
+from myx_cli.places import expanded
 from myx_cli.sinks import print_json
 from myx_cli.tables import print_table
 from myx_cli.text import clean
@@ -26,7 +27,7 @@ def import_(arguments: Namespace) -> int:
     """Adds the servers of a file that are not there yet; the whole file is checked before."""
     contents = contents_of(
         _rows(arguments),
-        Path(arguments.file).expanduser().parent,
+        expanded(arguments.file).parent,
         arguments.credential or "",
         accept_host_key=arguments.accept_host_key,
     )
@@ -54,7 +55,7 @@ _Outcome = tuple[str, str, Document]
 def _rows(arguments: Namespace) -> list[Row]:
     file = clean(arguments.file)
     try:
-        with Path(arguments.file).expanduser().open("rb") as source:
+        with expanded(arguments.file).open("rb") as source:
             content = source.read(_LIMIT_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or 'unreadable'}") from None

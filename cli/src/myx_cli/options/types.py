@@ -3,6 +3,7 @@
 import re
 import time
 from argparse import ArgumentTypeError
+from contextlib import suppress
 
 from myx_cli.text import parse_duration
 
@@ -162,10 +163,10 @@ def moment(text: str) -> str:
     """A point in time, or how long ago it was: as the API takes it."""
     from datetime import UTC, datetime
 
-    try:
-        return datetime.fromtimestamp(time.time() - parse_duration(text), UTC).isoformat()
-    except (ValueError, OverflowError, OSError):
-        pass
+    # Without a unit it is a day (20260131) rather than seconds.
+    if text.strip()[-1:].isalpha():
+        with suppress(ValueError, OverflowError, OSError):
+            return datetime.fromtimestamp(time.time() - parse_duration(text), UTC).isoformat()
     try:
         return datetime.fromisoformat(text).astimezone().isoformat()
     except (ValueError, OverflowError):
