@@ -216,6 +216,17 @@ TALKS = (
 )
 
 
+def plays_of(executor):
+    """The processes of its plays over SSH."""
+    found = []
+    for process in psutil.Process(executor.program.pid).children(recursive=True):
+        # Tasks come and go while they are looked at.
+        with suppress(psutil.NoSuchProcess):
+            if any("run_play.py" in word for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
 async def test_a_play_over_ssh_ends_before_its_lease_when_the_database_is_silent(
     replica, registry, host, tls_dir, postgres
 ):
@@ -230,11 +241,7 @@ async def test_a_play_over_ssh_ends_before_its_lease_when_the_database_is_silent
             return len((await client.events(made.id)).events) > 5
 
         await until(talks, 60)
-        plays = [
-            process
-            for process in psutil.Process(one.program.pid).children(recursive=True)
-            if any("run_play.py" in word for word in process.cmdline())
-        ]
+        plays = plays_of(one)
         stopped = [server, *server.children(recursive=True)]
         for process in stopped:
             process.suspend()
