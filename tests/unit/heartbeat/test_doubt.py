@@ -274,6 +274,54 @@ def test_a_check_that_began_before_the_recovery_marks_nobody(suspicious, doubt, 
     assert doubt.consider(late, before=Status.UNKNOWN, started=clock.now).status is Status.OFFLINE
 
 
+def held_through_a_recovery(doubt, report, clock):
+    """The first five of eight answer again, and the network stays; host-5 to host-7 are unknown."""
+    clock.now += 10
+    for name in names(5):
+        answer(doubt, report, name)
+    assert doubt.suspicion is None
+    for name in names(8, start=50):
+        answer(doubt, report, name)
+    clock.now += 20
+
+
+def fails_in_another_suspicion(doubt, report, clock, answering):
+    began = clock.now
+    for name in ("host-7", *names(6, start=20)):
+        doubt.slow(f"id-{name}")
+    assert fail(doubt, report, "host-20").status is Status.UNKNOWN
+    for name in names(answering, start=30):
+        answer(doubt, report, name)
+    clock.now += 7
+    assert doubt.suspicion is not None
+    told = doubt.consider(report("host-7", "filtered"), before=Status.UNKNOWN, started=began)
+    return told.status
+
+
+def test_who_was_held_back_through_a_recovery_is_believed_though_others_begin_to_fail(suspicious, report, clock):
+    held_through_a_recovery(suspicious, report, clock)
+    assert fails_in_another_suspicion(suspicious, report, clock, answering=4) is Status.OFFLINE
+    assert "id-host-7" not in suspicious.failing
+
+
+@pytest.mark.parametrize("answering", [0, 1, 2])
+def test_another_outage_marks_nobody_who_was_held_back_before(suspicious, report, clock, answering):
+    held_through_a_recovery(suspicious, report, clock)
+    assert fails_in_another_suspicion(suspicious, report, clock, answering) is Status.UNKNOWN
+
+
+def test_who_answered_is_held_back_anew(suspicious, report, clock):
+    held_through_a_recovery(suspicious, report, clock)
+    answer(suspicious, report, "host-7")
+    assert fails_in_another_suspicion(suspicious, report, clock, answering=4) is Status.UNKNOWN
+
+
+def test_nobody_is_held_back_for_longer_than_a_suspicion_may_last(suspicious, report, clock):
+    held_through_a_recovery(suspicious, report, clock)
+    clock.now += 270
+    assert fails_in_another_suspicion(suspicious, report, clock, answering=0) is Status.OFFLINE
+
+
 async def test_alone_the_ssh_ports_of_hosts_confirm(suspicious, endpoint):
     world = World(suspicious, endpoint, Share(), ssh=True)
     await world.opinion.run_once()

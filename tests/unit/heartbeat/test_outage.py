@@ -17,6 +17,7 @@ from myx_heartbeat.usecases.reports import Reports
 from myx_kit.loops import TaskOwner
 
 LONGEST_S = 60
+MAX_S = 300
 # As the dispatcher's pause between two looks.
 GAP_S = 0.05
 
@@ -29,7 +30,7 @@ class World:
         self.random = random.Random(1)
         self.fleet = Fleet(intervals, schedule, clock, self.random.random)
         self.watch = PauseWatch(clock)
-        self.doubt = Doubt(clock, max_s=300, calm_s=120, recent_s=LONGEST_S)
+        self.doubt = Doubt(clock, max_s=MAX_S, calm_s=120, recent_s=LONGEST_S)
         self.checks = Checks(
             self.fleet,
             schedule,
@@ -85,6 +86,18 @@ class World:
         """Let all go on that do not wait for the clock."""
         while len(self.checks._running) > len(self.ends):
             await asyncio.sleep(0)
+
+    async def run_alone(self, seconds: float, names: Collection[str]) -> dict[str, float]:
+        """Run with no second opinion but that of the time; when each of these was said to be offline first."""
+        began, told = self.clock.now, dict[str, float]()
+        while self.clock.now < began + seconds and len(told) < len(names):
+            await self.run(1)
+            if self.doubt.overdue():
+                self.checks.confirm(self.doubt.believe("overdue"))
+            for name in names:
+                if name not in told and self.are(Status.OFFLINE, [name]):
+                    told[name] = self.clock.now - began
+        return told
 
     def are(self, status: Status, names: Collection[str]) -> int:
         return sum(1 for name in names if self.fleet.get(f"id-{name}").status is status)
@@ -170,3 +183,39 @@ async def test_the_dead_among_the_living_are_told_at_once(world, count, dying, f
     assert world.are(Status.OFFLINE, names[:dying]) == dying
     assert world.are(Status.ONLINE, names[dying:]) == count - dying
     assert world.doubt.suspicion is None
+
+
+@pytest.mark.parametrize("fails_s", [7, 15, 37])
+@pytest.mark.parametrize("dying", [40, 45, 49])
+async def test_nearly_half_of_a_fleet_that_dies_is_told_soon(world, dying, fails_s):
+    names = world.take(100)
+    await world.run(LONGEST_S + 2)
+    world.die(names[:dying], fails_s)
+    told = await world.run_alone(MAX_S + 2 * (LONGEST_S + fails_s), names[:dying])
+
+    assert len(told) == dying
+    assert sorted(told.values())[-2] < 200 + fails_s
+    assert world.are(Status.ONLINE, names[dying:]) == 100 - dying
+
+
+@pytest.mark.parametrize("fails_s", [7, 37])
+async def test_more_than_half_of_a_fleet_that_dies_is_told_when_the_time_is_over(world, fails_s):
+    names = world.take(100)
+    await world.run(LONGEST_S + 2)
+    world.die(names[:60], fails_s)
+    told = await world.run_alone(MAX_S + 2 * (LONGEST_S + fails_s), names[:60])
+
+    assert len(told) == 60
+
+
+@pytest.mark.parametrize("up_s", [15, 30, 45])
+@pytest.mark.parametrize(("count", "fails_s"), [(100, 7), (100, 37), (30, 7), (6, 7)])
+async def test_a_second_outage_marks_nobody_who_was_unknown(world, count, fails_s, up_s):
+    names = world.take(count)
+    await world.run(LONGEST_S + 2)
+    world.die(names, fails_s)
+    assert await world.run_alone(LONGEST_S + fails_s, names) == {}
+    world.fails_s.clear()
+    assert await world.run_alone(up_s, names) == {}
+    world.die(names, fails_s)
+    assert await world.run_alone(LONGEST_S + fails_s, names) == {}

@@ -1,6 +1,6 @@
 """Whether failures are believed: when most of what is checked fails at once, it is rather we who are cut off."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +16,10 @@ DOUBTING = Gauge("myx_heartbeat_doubting", "1 while this replica suspects itself
 CAUSE = "control_plane_doubt"
 # Fewer failing at once prove nothing about us.
 MIN_FAILING = 3
+# The newest answers and failures, to tell whether others answered when a check began.
+_RECENT = 8
+# One that stands beside us answers in an outage too.
+_MIN_ANSWERS = 2
 # What an agent was before a failure that counts: UNKNOWN is what our own doubt made of it, maybe in another replica.
 COUNTED = (Status.ONLINE, Status.UNKNOWN)
 
@@ -29,6 +33,19 @@ class Suspicion:
     message: str = ""
 
 
+@dataclass(slots=True)
+class _Failing:
+    """An agent that fails: how many had answered and begun to fail before, and the report that is held back.
+
+    `began_well`: about half of the newest of them had answered.
+    """
+
+    answers: int
+    failures: int
+    began_well: bool
+    report: Report | None = None
+
+
 class Doubt:
     """Holds back that agents are offline while it is more likely that the network here is.
 
@@ -38,6 +55,10 @@ class Doubt:
     many answers as failures: who died alone long ago says nothing about now. With more failing than answering (at
     least MIN_FAILING, and half of all that fail) there is a suspicion: failures are reported as UNKNOWN with the cause
     until a second opinion confirms them, agents answer again, or the time is over.
+
+    Many that die at once may begin a suspicion anew after each recovery. So who was held back before a recovery and
+    fails in a check that began after it is believed, if others answered when it began and answer meanwhile: else it may
+    be another outage. At the latest an agent is believed `max_s` after it was first held back.
     """
 
     def __init__(
@@ -49,8 +70,9 @@ class Doubt:
         recent_s: float,
         is_cut_off: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`max_s` bounds a suspicion; failures that were confirmed are believed for `calm_s` more.
+        """`max_s` bounds a suspicion, and all of them together for one agent that does not answer.
 
+        `calm_s`: for how long failures are believed after some were confirmed.
         `is_cut_off`: a second opinion has said that our network is broken.
         """
         self._clock = clock
@@ -59,14 +81,17 @@ class Doubt:
         self._recent_s = recent_s
         self._is_cut_off = is_cut_off
         self._answers = 0
+        self._failures = 0
+        self._recent: deque[bool] = deque(maxlen=_RECENT)
         # Agents that answered since the first weighed one began to fail, with the number of their last answer.
         self._answering: OrderedDict[str, int] = OrderedDict()
-        # Agents that fail, with the reports that are held back.
-        self._failing: dict[str, Report | None] = {}
+        self._failing: dict[str, _Failing] = {}
         # Those of them that are weighed against the answers, with the number of answers before, first one first.
         self._weighed: OrderedDict[str, int] = OrderedDict()
         # Those of them that were said to be offline, with the time until which they count.
         self._believed: OrderedDict[str, float] = OrderedDict()
+        # Since when agents are held back that have not answered since, through all suspicions.
+        self._held: dict[str, float] = {}
         self._believe_until = float("-inf")
         # When agents answered again after a suspicion.
         self._recovered_at = float("-inf")
@@ -90,12 +115,16 @@ class Doubt:
             return report
         if report.status is not Status.OFFLINE:
             self._drop(agent_id)
+            self._held.pop(agent_id, None)
             return report
         if before is Status.OFFLINE:
             return report
+        if self._has_died(agent_id, started):
+            self._drop(agent_id)
+            return report
         if self._is_void(started):
             self._drop(agent_id)
-            return _unknown(report, before)
+            return self._hold(report, before)
         if agent_id not in self._failing:
             if before not in COUNTED:
                 return report
@@ -103,8 +132,8 @@ class Doubt:
         if not self._is_suspicious():
             self._believed[agent_id] = self._clock() + self._recent_s
             return report
-        self._failing[agent_id] = report
-        return _unknown(report, before)
+        self._failing[agent_id].report = report
+        return self._hold(report, before)
 
     def consider_other(self, report: Report, *, started: float) -> Report:
         """The same for an agent of another replica, which weighs nothing here: who has it says what it is."""
@@ -122,7 +151,7 @@ class Doubt:
         """The failures are true: the reports that were held back."""
         log.warning("failures_confirmed", why=why, agents=len(self._failing))
         self._believe_until = self._clock() + self._calm_s
-        held = [report for report in self._failing.values() if report is not None]
+        held = [one.report for one in self._failing.values() if one.report is not None]
         self._end()
         return held
 
@@ -135,12 +164,16 @@ class Doubt:
         for agent_id in agent_ids:
             self._drop(agent_id)
             self._answering.pop(agent_id, None)
+            self._held.pop(agent_id, None)
         if self.suspicion is not None and not self._outweighed():
             self._recovered()
 
     def _fails(self, agent_id: str) -> None:
         self._answering.pop(agent_id, None)
-        self._failing[agent_id] = None
+        began_well = 2 * sum(self._recent) >= len(self._recent) - 1
+        self._failing[agent_id] = _Failing(self._answers, self._failures, began_well)
+        self._failures += 1
+        self._recent.append(False)
         self._weighed[agent_id] = self._answers
 
     def _drop(self, agent_id: str) -> None:
@@ -150,7 +183,9 @@ class Doubt:
 
     def _answered(self, agent_id: str) -> None:
         self._answers += 1
+        self._recent.append(True)
         self._drop(agent_id)
+        self._held.pop(agent_id, None)
         if self._weighed:
             self._answering[agent_id] = self._answers
             self._answering.move_to_end(agent_id)
@@ -158,6 +193,25 @@ class Doubt:
             self._answering.clear()
         if self.suspicion is not None and not self._outweighed():
             self._recovered()
+
+    def _hold(self, report: Report, before: Status) -> Report:
+        self._held.setdefault(report.agent_id, self._clock())
+        return _unknown(report, before)
+
+    def _has_died(self, agent_id: str, started: float | None) -> bool:
+        """Whether an agent that is held back has failed once more while our network was there."""
+        since = self._held.get(agent_id)
+        if since is None:
+            return False
+        if self._clock() >= since + self._max_s:
+            return True
+        failing = self._failing.get(agent_id)
+        if failing is None or since >= self._recovered_at or self._is_void(started):
+            return False
+        # When it began, too: it may have begun in an outage that ends just now.
+        answers, failures = self._answers - failing.answers, self._failures - failing.failures
+        are_several = min(answers, len(self._answering)) >= _MIN_ANSWERS
+        return failing.began_well and are_several and 2 * answers >= failures
 
     def _is_void(self, started: float | None) -> bool:
         """Whether it was tried while our network was broken: only the next check says something about the agent."""
