@@ -164,6 +164,19 @@ def test_work_that_says_what_the_schedule_decides_is_refused():
     assert caught.value.fields["field"] == "work"
 
 
+def test_work_that_has_no_stored_form_is_refused_with_its_field():
+    long, odd, nan = command_work(), command_work(), job_work()
+    long.command.timeout.seconds = 1 << 62
+    odd.command.queue_timeout.seconds, odd.command.queue_timeout.nanos = 1, -1
+    nan.job.work.deployment.extra_vars["ratio"] = float("nan")
+    fields = {"work.command.timeout": long, "work.command.queue_timeout": odd}
+    fields["work.job.work.deployment.extra_vars"] = nan
+    for field, message in fields.items():
+        with pytest.raises(InvalidArgument) as caught:
+            work_of(message)
+        assert (caught.value.reason, caught.value.fields["field"]) == ("SCHEDULE_INVALID", field)
+
+
 def test_secrets_are_sealed_for_their_schedule():
     box, mine, other = SecretBox({"k1": b"1" * 32}, "k1"), new_id(), new_id()
     work = work_of(command_work())

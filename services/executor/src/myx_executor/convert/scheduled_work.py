@@ -3,7 +3,8 @@
 from collections.abc import MutableMapping
 from typing import Final, TypeAlias
 
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.json_format import Error, MessageToDict, ParseDict, ParseError
+from google.protobuf.message import Message
 
 from myx.executor.v1.command_service_pb2 import RunCommandRequest
 from myx.executor.v1.deployment_service_pb2 import CreateDeploymentRequest
@@ -20,6 +21,8 @@ _TYPES: Final[dict[WorkKind, type[Request]]] = {
     WorkKind.DEPLOYMENT: CreateDeploymentRequest,
     WorkKind.JOB: CreateJobRequest,
 }
+# The second for durations out of bounds.
+_UNSTORABLE: Final = (Error, ValueError)
 
 
 def work_of(message: ScheduledWork) -> Work:
@@ -43,7 +46,13 @@ def work_of(message: ScheduledWork) -> Work:
             holder.ClearField("stdin")
         for name in secrets:
             _secrets(holder)[name] = ""
-    return Work(WorkKind(which), MessageToDict(plain, preserving_proto_field_name=True), secrets, stdin)
+    try:
+        document = MessageToDict(plain, preserving_proto_field_name=True)
+    except _UNSTORABLE:
+        path = (which, *_without_json(plain))
+        sentence = f"{path[-1]} cannot be stored: times and numbers must be finite and within their bounds"
+        raise _work_invalid(sentence, *path) from None
+    return Work(WorkKind(which), document, secrets, stdin)
 
 
 def request_of(work: Work) -> Request:
@@ -72,6 +81,19 @@ def _holder(request: Request) -> _Holder | None:
         return request
     which = request.work.WhichOneof("work")
     return None if which is None else getattr(request.work, which)
+
+
+def _without_json(message: Message) -> list[str]:
+    """The way to the first field that JSON has no form for."""
+    for field, value in message.ListFields():
+        if not isinstance(value, Message):
+            continue
+        try:
+            MessageToDict(value)
+        except _UNSTORABLE:
+            ours = value.DESCRIPTOR.file.package.startswith("myx.")
+            return [field.name, *(_without_json(value) if ours else [])]
+    return []
 
 
 def _secrets(holder: _Holder) -> MutableMapping[str, str]:
