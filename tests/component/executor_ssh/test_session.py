@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from executor_ssh_sshd import PASSWORD
 
+from myx_executor.adapters import ssh_session
 from myx_executor.domain.ssh import RemoteFailed, RemoteTimeout, SessionLost
 from myx_testkit.wait import until
 
@@ -77,6 +78,17 @@ async def test_login_that_runs_nothing(connector, own_sshd):
 async def test_output_is_bounded(session):
     result = await session.run("head -c 3000000 /dev/zero", max_output=1000)
     assert len(result.stdout) == 1000
+
+
+async def test_a_host_that_is_slow_to_run_anything_is_a_timeout_with_its_cure(connector, own_sshd, monkeypatch):
+    monkeypatch.setattr(ssh_session, "_PROBE_S", 1.5)
+    own_sshd.options = "Match User nopass\n ForceCommand sleep 66\nMatch all"
+    own_sshd.start()
+    with pytest.raises(RemoteTimeout) as caught:
+        await connector.connect([own_sshd.hop("nopass")])
+    assert caught.value.reason == "SSH_TIMEOUT"
+    assert "did not run `id -u` within 1.5 s" in caught.value.message
+    assert "busy" in caught.value.cure
 
 
 @pytest.mark.parametrize("user", LOGINS)

@@ -175,12 +175,20 @@ class SshSession:
         return elevation
 
     async def _uid(self, elevation: Elevation) -> int:
-        async with asyncio.timeout(_PROBE_S):
-            process = await RemoteProcess.start(self._connection, self._hop, elevation, ["id", "-u"])
-            try:
-                result = await _finished(process, b"", 1024)
-            finally:
-                process.close()
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                process = await RemoteProcess.start(self._connection, self._hop, elevation, ["id", "-u"])
+                try:
+                    result = await _finished(process, b"", 1024)
+                finally:
+                    process.close()
+        except TimeoutError:
+            raise RemoteTimeout(
+                "SSH_TIMEOUT",
+                f"{where(self._hop)} let {self._hop.user} in, but did not run `id -u` within {_PROBE_S:g} s",
+                "see what the host is busy with, and whether the login's shell, PAM or sudo waits for something there",
+                host=self._hop.name,
+            ) from None
         text = result.text.strip()
         return int(text) if re.fullmatch(r"\d{1,10}", text) else -1
 
