@@ -29,6 +29,7 @@ def test_wrong_counts_are_nothing():
 def test_values_come_back_as_they_went():
     values = {"a": 1, "b": 1.5, "c": "x", "d": True, "e": None, "f": [1, {"g": []}]}
     assert from_struct(to_struct(values)) == values
+    assert from_struct(to_struct({"n": 10**400, "m": -(10**400)})) == {"n": str(10**400), "m": str(-(10**400))}
 
 
 async def test_a_bell_wakes_those_who_wait_for_it_and_nobody_else():

@@ -12,7 +12,11 @@ from myx_kit.agent_rpc.errors import JsonRpcError
 STDOUT = 1
 STDERR = 2
 MAX_FRAME_BYTES = 256 * 1024
+# A level of a Struct is three messages, of which protobuf reads 100 in each other.
+MAX_DEPTH = 28
 
+# Any that is this short is below the largest double.
+_LARGEST_BITS = 1023
 _FRAME_HEAD = struct.Struct(">BQ")
 
 
@@ -72,8 +76,8 @@ def decode_answers(body: bytes, count: int) -> list[dict[str, Any] | JsonRpcErro
     One error object with id null, as for a request that the agent could not read, stands for every call.
     """
     try:
-        document = _json(body)
-    except (ValueError, RecursionError):
+        document = json_value(body)
+    except ValueError:
         raise WireError("the answer is not JSON") from None
     if isinstance(document, dict):
         if document.get("id") is None and "error" in document:
@@ -91,9 +95,15 @@ def decode_answers(body: bytes, count: int) -> list[dict[str, Any] | JsonRpcErro
     return [answers[number] for number in range(count)]
 
 
-def _json(text: str | bytes) -> Any:
-    """A JSON value as RFC 8259 has it; ValueError for the NaN and Infinity that Python would take, `1e999` too."""
-    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+def json_value(text: str | bytes) -> Any:
+    """A JSON value as RFC 8259 has it; ValueError for the NaN and Infinity that Python would take, `1e999` too.
+
+    ValueError as well where it is nested too deeply to be read.
+    """
+    try:
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _finite(number: str) -> float:
@@ -132,14 +142,25 @@ def clean(text: str) -> str:
 
 
 def clean_all(value: Any) -> Any:
-    """A JSON value with all its texts cleaned."""
+    """A JSON value with all its texts cleaned, as JSONB and protobuf's Struct can carry it.
+
+    What is nested beyond MAX_DEPTH becomes a text that says so, whole numbers beyond a double their digits.
+    """
+    return _cleaned(value, MAX_DEPTH)
+
+
+def _cleaned(value: Any, depth: int) -> Any:
     match value:
         case str():
             return clean(value)
+        case int() if value.bit_length() > _LARGEST_BITS:
+            return str(value)
+        case list() | dict() if depth == 0:
+            return "(nested too deeply)"
         case list():
-            return [clean_all(one) for one in value]
+            return [_cleaned(one, depth - 1) for one in value]
         case dict():
-            return {clean(name): clean_all(one) for name, one in value.items()}
+            return {clean(name): _cleaned(one, depth - 1) for name, one in value.items()}
         case _:
             return value
 
@@ -157,7 +178,7 @@ def decode_frame(message: bytes) -> LogFrame:
 def decode_text(text: str | bytes) -> LogGap | LogEvent | LogFinal | JsonRpcError | None:
     """A text frame; None for a type that this client does not know (a newer agent may send one). Raises WireError."""
     try:
-        frame = _json(text)
+        frame = json_value(text)
         match frame["type"]:
             case "gap":
                 return LogGap(_offset(frame["from"]), _offset(frame["to"]), str(frame["reason"]))

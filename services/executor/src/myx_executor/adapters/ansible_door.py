@@ -13,6 +13,7 @@ from myx_executor.adapters.ansible_pipes import Pipe
 from myx_executor.adapters.ssh_process import RemoteProcess
 from myx_executor.adapters.ssh_session import SshSession
 from myx_executor.domain.ssh import SessionLost, SshError
+from myx_kit.agent_rpc.wire import json_value
 
 _HEAD = struct.Struct(">IB")
 _NAME = re.compile(rb"[0-9a-f]{32}")
@@ -73,7 +74,7 @@ class PlayDoor:
                 kind, data = await _frame(pipes[0])
             # The play opened its end before it asked.
             pipes.append(Pipe.open(paths[1], os.O_WRONLY))
-            await self._answer(json.loads(data) if kind == b"R" else {}, *pipes)
+            await self._answer(json_value(data) if kind == b"R" else {}, *pipes)
         except (OSError, EOFError, ValueError, TimeoutError):
             # The play's side is gone, or talks nonsense; it hears nothing more.
             return

@@ -1,7 +1,6 @@
 """A play that runs: its output and events as they come, its end, and what must be gone afterwards."""
 
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -14,9 +13,16 @@ from typing import Any
 from myx_executor.adapters.ansible_door import PlayDoor
 from myx_executor.adapters.ansible_pipes import Pipe
 from myx_executor.domain.ssh import PlayEnd, PlayEvent, PlayItem, PlayText
+from myx_kit.agent_rpc.wire import clean_all, json_value
+from myx_kit.logging import get_logger
+
+log = get_logger()
 
 _READ_BYTES = 64 * 1024
 _MAX_EVENT = 256 * 1024
+_MAX_SEQ = 1 << 31
+# Of a play whose own is not known: what a killed process has.
+_KILLED = 128 + signal.SIGKILL
 _WAITING_ITEMS = 64
 # Beyond the play's own limit, which it keeps itself.
 _LIMIT_MARGIN_S = 60.0
@@ -88,7 +94,32 @@ class RunningPlay:
     async def _work_off(
         self, process: asyncio.subprocess.Process, events: Pipe, document: bytes, timeout_s: float
     ) -> None:
-        began = time.monotonic()
+        began, code = time.monotonic(), _KILLED
+        try:
+            code = await self._followed(process, events, document, timeout_s)
+        except Exception:
+            log.exception("play_fault")
+            await self._end(0)
+        finally:
+            try:
+                await self._door.close()
+            finally:
+                duration = time.monotonic() - began
+                await self._tell(PlayEnd(code, self._recap, self._door.lost, self._cancelled, duration))
+
+    async def _tell(self, end: PlayEnd) -> None:
+        # close() cancels, and nobody need read then: there is no waiting for room.
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            await self._queue.put(end)
+            return
+        if self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(end)
+
+    async def _followed(
+        self, process: asyncio.subprocess.Process, events: Pipe, document: bytes, timeout_s: float
+    ) -> int:
         watch = asyncio.create_task(self._watch(timeout_s)) if timeout_s else None
         feeder = asyncio.create_task(_feed(process, document))
         text = asyncio.gather(self._text("stdout", process.stdout), self._text("stderr", process.stderr))
@@ -107,15 +138,21 @@ class RunningPlay:
                     task.cancel()
             await asyncio.gather(*(task for task in (watch, feeder, progress) if task), text, return_exceptions=True)
             events.close()
-        await self._door.close()
-        duration = time.monotonic() - began
-        await self._queue.put(PlayEnd(code, self._recap, self._door.lost, self._cancelled, duration))
+        return code
 
     async def _text(self, stream: str, reader: asyncio.StreamReader | None) -> None:
         while reader is not None and (data := await reader.read(_READ_BYTES)):
             await self._queue.put(PlayText(stream, data))
 
     async def _events(self, pipe: Pipe) -> None:
+        try:
+            await self._read_events(pipe)
+        except Exception:
+            # Nobody reads what the play tells any more: it would wait for us.
+            log.exception("play_events_fault")
+            await self._end(0)
+
+    async def _read_events(self, pipe: Pipe) -> None:
         rest = b""
         while data := await pipe.read(_READ_BYTES):
             *lines, rest = (rest + data).split(b"\n")
@@ -169,11 +206,16 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
-    """A play is not trusted: whatever is no event of a sensible size is dropped."""
+    """A play is not trusted: whatever is no event of a sensible size is dropped, and so are numbers none can have."""
     if not line or len(line) > _MAX_EVENT:
         return None
     try:
-        event = json.loads(line)
+        event = clean_all(json_value(line))
     except ValueError:
         return None
-    return event if isinstance(event, dict) and isinstance(event.get("type"), str) else None
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        return None
+    seq = event.get("seq")
+    if not isinstance(seq, int) or not 0 < seq < _MAX_SEQ:
+        event.pop("seq", None)
+    return event

@@ -5,12 +5,14 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
+# Any whole number that is this short is below the largest double.
+_LARGEST_BITS = 1023
 # What a double holds exactly.
 _LARGEST_INTEGER = 1 << 53
 
 
 def to_struct(values: Mapping[str, Any]) -> Struct:
-    """The wire form of a JSON object."""
+    """The wire form of a JSON object; whole numbers that no double holds become their digits."""
     return Struct(fields={name: _to_value(value) for name, value in values.items()})
 
 
@@ -24,6 +26,8 @@ def _to_value(value: Any) -> Value:
         return Value(null_value=0)  # type: ignore[arg-type]
     if isinstance(value, bool):
         return Value(bool_value=value)
+    if isinstance(value, int) and value.bit_length() > _LARGEST_BITS:
+        return Value(string_value=str(value))
     if isinstance(value, int | float):
         return Value(number_value=value)
     if isinstance(value, Mapping):
