@@ -213,12 +213,18 @@ async def _state(run: Run) -> dict[str, Any]:
 
 
 async def _state_if_any(run: Run) -> dict[str, Any]:
-    try:
-        return await _state(run)
-    except AgentFailed as failure:
-        if failure.reason == "UPGRADE_NOT_FOUND":
-            return {}
-        raise
+    """Asked again while the agent is away: it may be the switch itself that has ended the play's agent."""
+    deadline = asyncio.get_running_loop().time() + run.tools.times.upgrade_confirm_s + _MARGIN_S
+    while True:
+        try:
+            return await _state(run)
+        except AgentFailed as failure:
+            if failure.reason == "UPGRADE_NOT_FOUND":
+                return {}
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+            run.tools.fleet.forget(run.server_id)
+            await asyncio.sleep(_POLL_S)
 
 
 def _undone(run: Run, state: dict[str, Any], why: str) -> StepFailed:
