@@ -24,9 +24,8 @@ from uuid import UUID
 import psycopg
 
 from bench.stats import summary_ms
-from myx_executor.app import MIGRATIONS
 from myx_executor.domain.retention import day_of, id_bound, partition_of
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_executor.store.codec import StoredPiece
 from myx_executor.store.commands import CommandStore
 from myx_executor.store.logs import LogStore, Write

@@ -156,7 +156,7 @@ export class ResumableSocket {
     this.socket = null;
     this.stopWatch();
     if (this.feed.isOver()) this.tell({ kind: 'ended' });
-    else if (this.heard && (code !== POLICY || reason.startsWith(UNREAD))) this.lost(code, reason);
+    else if (this.heard && !isShut(code, reason)) this.lost(code, reason);
     else void this.ask(code, reason);
   }
 
@@ -173,8 +173,7 @@ export class ResumableSocket {
   }
 
   private lost(code: number, detail: string): void {
-    const isFault = code === FAULT || (code === POLICY && !detail.startsWith(UNREAD));
-    this.faults = isFault ? this.faults + 1 : 0;
+    this.faults = code === FAULT || isShut(code, detail) ? this.faults + 1 : 0;
     if (this.faults > FAULTS_BORNE) {
       this.fail(code, 0, detail);
       return;
@@ -211,6 +210,11 @@ export class ResumableSocket {
     this.isWaiting = state.kind === 'waiting';
     if (!this.closed) this.onState(state);
   }
+}
+
+/** Closed because something does not allow it any more. */
+function isShut(code: number, reason: string): boolean {
+  return code === POLICY && !reason.startsWith(UNREAD);
 }
 
 /** The address of a WebSocket below /api/v1 on the host that the page came from. */

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from myx_kit import logging
 from myx_kit.files import read_private
 
 
@@ -61,6 +62,13 @@ class Settings(BaseSettings):
         if settings is None or lines:
             sys.stderr.write("".join(f"{line}\n" for line in lines))
             raise SystemExit(2)
+        return settings
+
+    @classmethod
+    def begin(cls, name: str, part_of: "type[Settings] | None" = None) -> Self:
+        """`load`, and the log of this process, which is called `name`, as the settings say."""
+        settings = cls.load(part_of)
+        logging.configure(name, settings.log_level, settings.log_format)
         return settings
 
 

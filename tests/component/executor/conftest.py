@@ -7,8 +7,7 @@ import pytest
 import pytest_asyncio
 import uvloop
 
-from myx_executor.app import MIGRATIONS
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_kit.db import migrate
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -7,9 +7,8 @@ from uuid import UUID
 
 import psycopg
 
-from myx_executor.app import MIGRATIONS
 from myx_executor.domain.retention import Policy, id_bound, missing_days
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_executor.store.commands import CommandStore
 from myx_executor.store.log_partitions import LogPartitions
 from myx_executor.store.logs import LogStore

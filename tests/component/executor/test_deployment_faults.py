@@ -11,8 +11,7 @@ from executor_tool import make_tool, project
 
 from myx.executor.v1 import command_pb2 as pb
 from myx.executor.v1 import playbook_service_pb2
-from myx_executor.app import MIGRATIONS
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_executor.store.files import FileStore
 from myx_executor.store.pool import Pool
 from myx_executor.usecases.deployments.pushes import Artifacts

@@ -13,8 +13,7 @@ from executor_world import Executor
 from myx.executor.v1 import command_pb2 as pb
 from myx.executor.v1 import deployment_pb2, deployment_service_pb2
 from myx.registry.v1 import agent_pb2
-from myx_executor.app import MIGRATIONS
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_kit.db import migrate
 from myx_kit.errors import FailedPrecondition, MyxError
 from myx_testkit.bundle import CHECKOUT, agent_bundle, variant

@@ -8,8 +8,7 @@ from executor_world import Executor
 
 from myx.executor.v1 import command_pb2 as pb
 from myx.executor.v1 import deployment_pb2
-from myx_executor.app import MIGRATIONS
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_kit.db import migrate
 from myx_kit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 

@@ -6,10 +6,9 @@ from uuid import UUID
 import psycopg
 from executor_logs import DAY, NOW, World, id_at, segments
 
-from myx_executor.app import MIGRATIONS
 from myx_executor.domain.log import Piece
 from myx_executor.domain.retention import DAYS_AHEAD, day_of, id_bound, partition_of
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_executor.models.tables import METADATA
 from myx_executor.store.codec import encode
 from myx_executor.store.logs import LogStore

@@ -1,7 +1,6 @@
 """The schema, both ways."""
 
-from myx_executor.app import MIGRATIONS
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_executor.models.tables import METADATA
 from myx_kit.db import migrate
 

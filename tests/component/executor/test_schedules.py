@@ -12,8 +12,7 @@ from myx.executor.v1 import schedule_service_pb2 as pb
 from myx.executor.v1.job_service_pb2 import GetJobRequest
 from myx.executor.v1.job_service_pb2_grpc import JobServiceStub
 from myx.executor.v1.schedule_service_pb2_grpc import ScheduleServiceStub
-from myx_executor.app import MIGRATIONS
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_kit.db import migrate
 from myx_kit.errors import Aborted, AlreadyExists, InvalidArgument, MyxError, NotFound, PermissionDenied
 from myx_kit.rpc.client import open_channel

@@ -7,8 +7,7 @@ import psycopg
 import pytest
 from executor_world import Executor
 
-from myx_executor.app import MIGRATIONS
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_kit.db import migrate
 
 

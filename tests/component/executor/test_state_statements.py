@@ -12,10 +12,9 @@ import pytest_asyncio
 from psycopg.types.json import Jsonb
 
 from myx.events.v1.events_pb2 import Event
-from myx_executor.app import MIGRATIONS
 from myx_executor.domain.command import Completeness, Outcome
 from myx_executor.domain.states import FINAL, OPEN, TRANSITIONS, Status
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_executor.store.commands import CommandStore
 from myx_executor.store.logs import LogStore, Write
 from myx_executor.store.outbox import OutboxEvent

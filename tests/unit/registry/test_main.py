@@ -17,7 +17,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("MASTER_KEY_FILE", tmp_path / "master.json"),
     ):
         monkeypatch.setenv(f"MYX_REGISTRY_{name}", str(value))
-    monkeypatch.setattr("myx_registry.__main__.configure", lambda *_: None)
+    monkeypatch.setattr("myx_kit.logging.configure", lambda *_: None)
     return tmp_path
 
 

@@ -5,12 +5,9 @@ A record is 8 bytes, little endian: first offset * 4 + stream (1 stdout, 2 stder
 
 import os
 import struct
-import sys
-from array import array
 
 RECORD = struct.Struct("<Q")
 _PIECE = 8192 * RECORD.size
-_STREAMS = bytes(value & 3 for value in range(256))
 
 
 def pack(offset: int, stream: int) -> bytes:
@@ -48,15 +45,7 @@ def stream_sizes(index_fd: int, log_size: int) -> list[int]:
     start = stream = position = 0
     while piece := os.pread(index_fd, _PIECE, position):
         position += len(piece)
-        values = array("Q", piece[: len(piece) - len(piece) % RECORD.size])
-        if sys.byteorder == "big":
-            values.byteswap()
-        if len(values) > 1 and _alternates(piece) and max(values) >> 2 <= log_size:
-            sizes[stream] += (values[0] >> 2) - start
-            _add_all(sizes, values)
-            start, stream = values[-1] >> 2, values[-1] & 3
-            continue
-        for value in values:
+        for (value,) in RECORD.iter_unpack(piece[: len(piece) - len(piece) % RECORD.size]):
             end = min(value >> 2, log_size)
             sizes[stream] += end - start
             start, stream = end, value & 3
@@ -71,22 +60,6 @@ def has_whole_ends(index_fd: int, log_size: int) -> bool:
         return not log_size
     start, stream = read_record(index_fd, 0)
     return start == 0 and {stream, read_record(index_fd, count - 1)[1]} <= {1, 2}
-
-
-def _alternates(piece: bytes) -> bool:
-    """Whole records, of two streams in turn: as they are written."""
-    streams = piece[:: RECORD.size].translate(_STREAMS)
-    return len(piece) % (2 * RECORD.size) == 0 and streams == streams[:2] * (len(streams) // 2)
-
-
-def _add_all(sizes: list[int], values: "array[int]") -> None:
-    """Add the runs between an even number of alternating records: sums, as a long index has millions of them."""
-    first, second = values[0] & 3, values[1] & 3
-    half = len(values) // 2
-    firsts = (sum(values[0::2]) - half * first) >> 2
-    seconds = (sum(values[1::2]) - half * second) >> 2
-    sizes[first] += seconds - firsts
-    sizes[second] += (firsts - (values[0] >> 2)) - (seconds - (values[-1] >> 2))
 
 
 def truncate_to(index_fd: int, log_size: int) -> int:

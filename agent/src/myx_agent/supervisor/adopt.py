@@ -25,7 +25,7 @@ _EXEC_WAIT_S = 0.5
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 TRIES = 8  # two minutes
-CHECKED_RECORDS = 4 << 20  # of all indexes together at one start: less than a second
+CHECKED_RECORDS = 4 << 20  # of all indexes together at one start: about a second
 
 
 def adopt_all(service: Service, handovers: dict[str, Handover]) -> None:

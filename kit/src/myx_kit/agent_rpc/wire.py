@@ -149,11 +149,16 @@ def clean_all(value: Any) -> Any:
     return _cleaned(value, MAX_DEPTH)
 
 
+def is_beyond_double(number: int) -> bool:
+    """Whether a whole number may be larger than any double, in which protobuf's Struct carries numbers."""
+    return number.bit_length() > _LARGEST_BITS
+
+
 def _cleaned(value: Any, depth: int) -> Any:
     match value:
         case str():
             return clean(value)
-        case int() if value.bit_length() > _LARGEST_BITS:
+        case int() if is_beyond_double(value):
             return str(value)
         case list() | dict() if depth == 0:
             return "(nested too deeply)"

@@ -4,24 +4,20 @@ import argparse
 import asyncio
 import sys
 from contextlib import AsyncExitStack
-from typing import TypeVar
 
 from pydantic_settings import SettingsConfigDict
 
 from myx_executor import key_verbs
-from myx_executor.app import MIGRATIONS, NAME, start
+from myx_executor.app import NAME, start
 from myx_executor.key_verbs import KeySettings, UsedKeySettings
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_executor.settings import ExecutorSettings
-from myx_kit import logging
 from myx_kit.db import migrate
 from myx_kit.errors import MyxError
 from myx_kit.lifecycle import serve
 from myx_kit.rpc.server import RpcServer
 from myx_kit.secretbox import SecretBox
-from myx_kit.settings import DatabaseSettings, Settings
-
-_Wanted = TypeVar("_Wanted", bound=Settings)
+from myx_kit.settings import DatabaseSettings
 
 
 class TableSettings(DatabaseSettings):
@@ -37,7 +33,7 @@ def main(arguments: list[str]) -> int:
     except SystemExit as wrong:
         return int(wrong.code or 0)
     if chosen.verb == "serve":
-        return _serve(_load(ExecutorSettings))
+        return _serve(ExecutorSettings.begin(NAME))
     try:
         for line in _told(chosen):
             sys.stdout.write(f"{line}\n")
@@ -67,29 +63,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(wanted: type[_Wanted]) -> _Wanted:
-    settings = wanted.load(ExecutorSettings)
-    logging.configure(NAME, settings.log_level, settings.log_format)
-    return settings
-
-
 def _told(chosen: argparse.Namespace) -> list[str]:
     """Does what was chosen, with the settings that it needs; the lines to be printed."""
     if chosen.verb == "migrate":
-        migrate.upgrade(_load(TableSettings).database_url(), SCHEMA, MIGRATIONS)
+        migrate.upgrade(TableSettings.begin(NAME, ExecutorSettings).database_url(), SCHEMA, MIGRATIONS)
         return []
     if chosen.verb == "check-config":
-        settings = _load(ExecutorSettings)
+        settings = ExecutorSettings.begin(NAME)
         settings.database_url()
         SecretBox.from_file(settings.master_key_file)
         return []
     if chosen.verb == "check-keys":
-        return asyncio.run(key_verbs.report(_load(UsedKeySettings)))
+        return asyncio.run(key_verbs.report(UsedKeySettings.begin(NAME, ExecutorSettings)))
     if chosen.drop:
-        return [asyncio.run(key_verbs.drop(_load(UsedKeySettings), chosen.drop))]
+        return [asyncio.run(key_verbs.drop(UsedKeySettings.begin(NAME, ExecutorSettings), chosen.drop))]
     if chosen.use:
-        return [key_verbs.use(_load(KeySettings), chosen.use)]
-    return [key_verbs.add(_load(KeySettings), primary=not chosen.add_only)]
+        return [key_verbs.use(KeySettings.begin(NAME, ExecutorSettings), chosen.use)]
+    return [key_verbs.add(KeySettings.begin(NAME, ExecutorSettings), primary=not chosen.add_only)]
 
 
 def _serve(settings: ExecutorSettings) -> int:

@@ -118,7 +118,6 @@ RUNS = (
     *(f"/{COMMANDS}/{method}" for method in ("RunCommand", "CancelCommand")),
     *(f"/{JOBS}/{method}" for method in ("PreviewJob", "CreateJob", "PauseJob", "ResumeJob", "CancelJob")),
 )
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Final, TypeVar
+from typing import Final
 
 from myx_gateway import migrations, verbs
 from myx_gateway.app import Gateway
@@ -15,17 +15,13 @@ from myx_gateway.settings import GatewaySettings
 from myx_gateway.verify import verify_audit
 from myx_kit.errors import FailedPrecondition, MyxError
 from myx_kit.lifecycle import serve
-from myx_kit.logging import configure
-from myx_kit.settings import Settings
-
-_Wanted = TypeVar("_Wanted", bound=Settings)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the verbs; the exit code. `arguments` are those of the process unless given."""
     chosen = _parser().parse_args(arguments)
     if chosen.verb == "serve":
-        settings = _load(GatewaySettings)
+        settings = GatewaySettings.begin("gateway")
 
         async def start(stack: AsyncExitStack) -> Gateway:
             return await Gateway(settings).start(stack)
@@ -61,14 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(wanted: type[_Wanted]) -> _Wanted:
-    settings = wanted.load(GatewaySettings)
-    configure("gateway", settings.log_level, settings.log_format)
-    return settings
-
-
 def _migrate(chosen: argparse.Namespace) -> None:
-    settings = _load(verbs.TableSettings)
+    settings = verbs.TableSettings.begin("gateway", GatewaySettings)
     if chosen.down_to:
         migrations.downgrade(settings.database_url(), chosen.down_to)
         return
@@ -77,16 +67,16 @@ def _migrate(chosen: argparse.Namespace) -> None:
 
 
 def _check_config(_: argparse.Namespace) -> None:
-    verbs.check_config(_load(GatewaySettings))
+    verbs.check_config(GatewaySettings.begin("gateway"))
 
 
 def _set_password(chosen: argparse.Namespace) -> None:
-    user = verbs.set_password(_load(GatewaySettings), chosen.name, sys.stdin)
+    user = verbs.set_password(GatewaySettings.begin("gateway"), chosen.name, sys.stdin)
     sys.stdout.write(f"{user} has a new password; all sessions of {user} have ended\n")
 
 
 def _verify_audit(chosen: argparse.Namespace) -> None:
-    is_right, said = verify_audit(_load(GatewaySettings), chosen.expect)
+    is_right, said = verify_audit(GatewaySettings.begin("gateway"), chosen.expect)
     if not is_right:
         raise FailedPrecondition("AUDIT_TAMPERED", said)
     sys.stdout.write(f"{said}\n")

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong settings or 
 import argparse
 import gc
 import sys
-from typing import TypeVar
 
 from pydantic_settings import SettingsConfigDict
 
@@ -14,11 +13,8 @@ from myx_heartbeat import app, migrations
 from myx_heartbeat.settings import HeartbeatSettings
 from myx_kit.errors import MyxError
 from myx_kit.lifecycle import serve
-from myx_kit.logging import configure
 from myx_kit.rpc.server import read_tls
-from myx_kit.settings import DatabaseSettings, Settings
-
-_Wanted = TypeVar("_Wanted", bound=Settings)
+from myx_kit.settings import DatabaseSettings
 
 
 class TableSettings(DatabaseSettings):
@@ -37,7 +33,7 @@ def main() -> int:
     verbs.add_parser("check-config", help="check the settings and the files that they name")
     arguments = parser.parse_args()
     if arguments.verb == "serve":
-        settings = _load(HeartbeatSettings)
+        settings = HeartbeatSettings.begin(app.NAME)
         # Most objects are the fleet and live on: looking through them at every 700 allocations is 15 % of the CPU.
         gc.set_threshold(20_000, 20, 50)
         return serve(lambda stack: app.start(settings, stack), drain_s=settings.drain_s)
@@ -45,7 +41,7 @@ def main() -> int:
         if arguments.verb == "migrate":
             _migrate(arguments.down_to)
         else:
-            settings = _load(HeartbeatSettings)
+            settings = HeartbeatSettings.begin(app.NAME)
             settings.database_url()
             read_tls(settings.tls_dir, app.NAME)
     except MyxError as error:
@@ -54,14 +50,8 @@ def main() -> int:
     return 0
 
 
-def _load(wanted: type[_Wanted]) -> _Wanted:
-    settings = wanted.load(HeartbeatSettings)
-    configure(app.NAME, settings.log_level, settings.log_format)
-    return settings
-
-
 def _migrate(down_to: str | None) -> None:
-    url = _load(TableSettings).database_url()
+    url = TableSettings.begin(app.NAME, HeartbeatSettings).database_url()
     if down_to:
         migrations.downgrade(url, down_to)
     else:

@@ -7,20 +7,17 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from pydantic_settings import SettingsConfigDict
 
 from myx_kit.errors import MyxError
 from myx_kit.lifecycle import serve
-from myx_kit.logging import configure
 from myx_kit.secretbox import SecretBox
-from myx_kit.settings import DatabaseSettings, Settings
+from myx_kit.settings import DatabaseSettings
 from myx_registry import app, key_verbs, migrations
 from myx_registry.key_verbs import KeySettings, UsedKeySettings
 from myx_registry.settings import RegistrySettings
-
-_Wanted = TypeVar("_Wanted", bound=Settings)
 
 
 class TableSettings(DatabaseSettings):
@@ -33,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the verbs; the exit code. `arguments` are those of the process unless given."""
     chosen = _parser().parse_args(arguments)
     if chosen.verb == "serve":
-        settings = _load(RegistrySettings)
+        settings = RegistrySettings.begin(app.NAME)
         return serve(lambda stack: app.start(settings, stack), drain_s=settings.drain_s)
     try:
         _VERBS[chosen.verb](chosen)
@@ -64,14 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(wanted: type[_Wanted]) -> _Wanted:
-    settings = wanted.load(RegistrySettings)
-    configure(app.NAME, settings.log_level, settings.log_format)
-    return settings
-
-
 def _migrate(chosen: argparse.Namespace) -> None:
-    url = _load(TableSettings).database_url()
+    url = TableSettings.begin(app.NAME, RegistrySettings).database_url()
     if chosen.down_to:
         migrations.downgrade(url, chosen.down_to)
     else:
@@ -79,23 +70,23 @@ def _migrate(chosen: argparse.Namespace) -> None:
 
 
 def _check_config(_: argparse.Namespace) -> None:
-    settings = _load(RegistrySettings)
+    settings = RegistrySettings.begin(app.NAME)
     settings.database_url()
     SecretBox.from_file(settings.master_key_file)
 
 
 def _check_keys(_: argparse.Namespace) -> None:
-    for line in asyncio.run(key_verbs.report(_load(UsedKeySettings))):
+    for line in asyncio.run(key_verbs.report(UsedKeySettings.begin(app.NAME, RegistrySettings))):
         sys.stdout.write(f"{line}\n")
 
 
 def _rotate(chosen: argparse.Namespace) -> None:
     if chosen.drop:
-        told = asyncio.run(key_verbs.drop(_load(UsedKeySettings), chosen.drop))
+        told = asyncio.run(key_verbs.drop(UsedKeySettings.begin(app.NAME, RegistrySettings), chosen.drop))
     elif chosen.use:
-        told = key_verbs.use(_load(KeySettings), chosen.use)
+        told = key_verbs.use(KeySettings.begin(app.NAME, RegistrySettings), chosen.use)
     else:
-        told = key_verbs.add(_load(KeySettings), primary=not chosen.add_only)
+        told = key_verbs.add(KeySettings.begin(app.NAME, RegistrySettings), primary=not chosen.add_only)
     sys.stdout.write(f"{told}\n")
 
 

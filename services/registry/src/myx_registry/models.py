@@ -4,6 +4,8 @@ Columns named `sealed_*` hold SecretBox envelopes bound to the table, the column
 row's id.
 """
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -12,6 +14,7 @@ from myx_kit.db.base import metadata as new_metadata
 from myx_kit.db.outbox import outbox_table
 
 SCHEMA = "registry"
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 metadata = new_metadata(SCHEMA)
 

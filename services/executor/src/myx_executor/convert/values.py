@@ -5,8 +5,8 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
-# Any whole number that is this short is below the largest double.
-_LARGEST_BITS = 1023
+from myx_kit.agent_rpc.wire import is_beyond_double
+
 # What a double holds exactly.
 _LARGEST_INTEGER = 1 << 53
 
@@ -26,7 +26,7 @@ def _to_value(value: Any) -> Value:
         return Value(null_value=0)  # type: ignore[arg-type]
     if isinstance(value, bool):
         return Value(bool_value=value)
-    if isinstance(value, int) and value.bit_length() > _LARGEST_BITS:
+    if isinstance(value, int) and is_beyond_double(value):
         return Value(string_value=str(value))
     if isinstance(value, int | float):
         return Value(number_value=value)

@@ -4,7 +4,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from myx_executor.domain.command import Attempt, Command, Head
 from myx_executor.domain.states import LOST_AFTER_S, OPEN, Status
-from myx_executor.models.base import SCHEMA
+from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_executor.store.changes import first_change, one_more
 from myx_executor.store.command_waits import CANCEL, EXPIRE, EXPIRED, QUEUE
 from myx_executor.store.outbox import OutboxEvent
@@ -22,7 +21,6 @@ from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, attempts_to_
 from myx_kit.db import revisions
 
 CANCELLABLE = sorted(str(status) for status in OPEN - {Status.CANCELLING})
-_MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ class CommandStore:
             ((stored,),) = await self._pool.rows("select max(version_num) from executor.alembic_version")
         except UndefinedTable:
             stored = None
-        revisions.check(SCHEMA, stored, _MIGRATIONS)
+        revisions.check(SCHEMA, stored, MIGRATIONS)
 
     async def insert(self, new: NewCommand) -> Command | None:
         """The stored command; None when the requester has used the request id before."""

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -37,6 +38,12 @@ class CancelWish:
         if grace_s is not None:
             self.grace_s = grace_s
         self.asked.set()
+
+    async def wait(self, limit_s: float) -> None:
+        """Returns once it was asked for, or after `limit_s`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self.asked.wait()
 
 
 class Attempts:
@@ -203,12 +210,8 @@ class Delivery:
     async def _pause(self, wait_s: float) -> None:
         if self._cancel.asked.is_set() and self._maybe_sent:
             await asyncio.sleep(wait_s)
-            return
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._cancel.asked.wait()
-        except TimeoutError:
-            pass
+        else:
+            await self._cancel.wait(wait_s)
 
 
 def not_delivered(cause: str) -> str:

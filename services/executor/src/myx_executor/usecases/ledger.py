@@ -17,7 +17,7 @@ from myx_executor.store.outbox import OutboxEvent
 from myx_executor.usecases import events
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.metrics import LOG_BYTES
-from myx_executor.usecases.patience import patiently
+from myx_executor.usecases.patience import UNTIL_LOST, patiently
 from myx_kit.errors import Unavailable
 
 _T = TypeVar("_T")
@@ -158,7 +158,7 @@ class Ledger:
 
     async def _is_cancelling(self) -> bool:
         """Whether it is ours, and its end was asked for."""
-        head = await patiently(lambda: self._commands.head(self.command.id), float("inf"))
+        head = await patiently(lambda: self._commands.head(self.command.id), UNTIL_LOST)
         return head is not None and head.fence == self.command.fence and head.status is Status.CANCELLING
 
     async def queue(self, reason: str, message: str, attempts: Sequence[Attempt], look_s: float) -> Command | None:

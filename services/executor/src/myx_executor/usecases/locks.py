@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from myx_executor.domain.command import Command, LeaseLost, LockMode
 from myx_executor.store.locks import InTheWay, LockLost, LockStore
-from myx_executor.usecases.patience import patiently
+from myx_executor.usecases.patience import UNTIL_LOST, patiently
 from myx_kit.errors import Unavailable
 from myx_kit.logging import get_logger
 
@@ -24,9 +24,7 @@ class Locks:
             return ""
         try:
             # An attempt whose answer was lost may be repeated: who has the lock gets it again.
-            way = await patiently(
-                lambda: self._store.acquire(command.id, command.server_id, command.fence), float("inf")
-            )
+            way = await patiently(lambda: self._store.acquire(command.id, command.server_id, command.fence), UNTIL_LOST)
         except LockLost:
             raise LeaseLost from None
         return "" if way is None else _sentence(way)

@@ -9,6 +9,8 @@ from myx_kit.errors import Unavailable
 
 _T = TypeVar("_T")
 
+# For what an owner writes: a database that is away delays it, and whoever has lost the row learns that from the answer.
+UNTIL_LOST = float("inf")
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 

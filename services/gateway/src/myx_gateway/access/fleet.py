@@ -15,7 +15,7 @@ from myx_kit.rpc.client import stream_metadata, translate_errors
 _FRESH_S: Final = 2.0
 # Ids that are kept, of all selectors together; an id costs about 100 bytes.
 _MAX_KEPT: Final = 100_000
-# More than this are looked up in the whole list; 50 ids are 1,900 of the 4,096 characters that a selector may have.
+# More than this are looked up in the whole list; 50 ids are 1,900 of the 16,384 characters that a selector may have.
 _MAX_NAMED: Final = 50
 _MAX_SELECTOR: Final = 16_384
 _DEADLINE_S: Final = 10.0

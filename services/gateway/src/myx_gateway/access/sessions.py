@@ -165,7 +165,7 @@ class Sessions:
             )
             if now is None or now.disabled or not same:
                 raise Unauthenticated("LOGIN_FAILED", "name or password is wrong")
-            ended = [await store.delete_session(connection, digest(old)) for old in login.old_secrets]
+            ended = {str(await store.delete_session(connection, digest(old))) for old in login.old_secrets}
             await store.insert_session(
                 connection,
                 session_id=session_id,
@@ -179,7 +179,7 @@ class Sessions:
             await access_users.note_login(connection, user.id)
             await throttle.succeeded(connection, attempt, user, device)
             made = await store.find_session(connection, session_id, self._lifetimes.idle)
-        self._identities.forget(lambda known: known.session_id in {str(one) for one in ended})
+        self._identities.forget(lambda known: known.session_id in ended)
         if made is None:
             raise Unauthenticated("SESSION_ENDED", "your session has ended; log in again")
         session, user = made

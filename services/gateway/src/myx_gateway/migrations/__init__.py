@@ -1,23 +1,20 @@
 """Migrations of the schema `gateway` (Alembic); additive first, both ways."""
 
-from pathlib import Path
-
-from myx_gateway.models import SCHEMA, access, audit, metadata
+from myx_gateway.models import MIGRATIONS, SCHEMA, access, audit, metadata
 from myx_kit.db import migrate
 
-_FOLDER = Path(__file__).parent
 # Importing them puts their tables into the metadata.
 _MODULES = (access, audit)
 
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Bring the schema to a revision; safe when several replicas do it at once. Blocking."""
-    migrate.upgrade(url, SCHEMA, _FOLDER, revision)
+    migrate.upgrade(url, SCHEMA, MIGRATIONS, revision)
 
 
 def downgrade(url: str, revision: str = "base") -> None:
     """Take the schema back to a revision. Blocking."""
-    migrate.downgrade(url, SCHEMA, _FOLDER, revision)
+    migrate.downgrade(url, SCHEMA, MIGRATIONS, revision)
 
 
 def drift(url: str) -> list[str]:

@@ -2,19 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from myx_gateway.models import SCHEMA
+from myx_gateway.models import MIGRATIONS, SCHEMA
 from myx_kit.db import revisions
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import Unavailable
 
 _UNDEFINED_TABLE: Final = "42P01"
-_MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 
 
 class Database(UnitOfWork):
@@ -34,7 +32,7 @@ class Database(UnitOfWork):
             async with super().begin() as connection:
                 if not self.is_migrated:
                     self.is_migrated = False
-                    await revisions.check_stored(connection, SCHEMA, _MIGRATIONS)
+                    await revisions.check_stored(connection, SCHEMA, MIGRATIONS)
                     self.is_migrated = True
                 yield connection
         except ProgrammingError as error:

@@ -86,8 +86,8 @@ class Doubt:
         # Agents that answered since the first weighed one began to fail, with the number of their last answer.
         self._answering: OrderedDict[str, int] = OrderedDict()
         self._failing: dict[str, _Failing] = {}
-        # Those of them that are weighed against the answers, with the number of answers before, first one first.
-        self._weighed: OrderedDict[str, int] = OrderedDict()
+        # Those of them that are weighed against the answers, first one first.
+        self._weighed: OrderedDict[str, _Failing] = OrderedDict()
         # Those of them that were said to be offline, with the time until which they count.
         self._believed: OrderedDict[str, float] = OrderedDict()
         # Since when agents are held back that have not answered since, through all suspicions.
@@ -171,10 +171,10 @@ class Doubt:
     def _fails(self, agent_id: str) -> None:
         self._answering.pop(agent_id, None)
         began_well = 2 * sum(self._recent) >= len(self._recent) - 1
-        self._failing[agent_id] = _Failing(self._answers, self._failures, began_well)
+        failing = _Failing(self._answers, self._failures, began_well)
+        self._failing[agent_id] = self._weighed[agent_id] = failing
         self._failures += 1
         self._recent.append(False)
-        self._weighed[agent_id] = self._answers
 
     def _drop(self, agent_id: str) -> None:
         self._failing.pop(agent_id, None)
@@ -233,7 +233,7 @@ class Doubt:
     def _outweighed(self) -> bool:
         while len(self._weighed) >= MIN_FAILING:
             first = next(iter(self._weighed.values()))
-            while self._answering and next(iter(self._answering.values())) <= first:
+            while self._answering and next(iter(self._answering.values())) <= first.answers:
                 self._answering.popitem(last=False)
             if len(self._weighed) > len(self._answering):
                 return 2 * len(self._weighed) >= len(self._failing)

@@ -1,21 +1,17 @@
 """Migrations of the schema `registry` (Alembic); additive first, both ways."""
 
-from pathlib import Path
-
 from myx_kit.db import migrate
-from myx_registry.models import SCHEMA, metadata
-
-_FOLDER = Path(__file__).parent
+from myx_registry.models import MIGRATIONS, SCHEMA, metadata
 
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Bring the schema to a revision; safe when several replicas do it at once. Blocking."""
-    migrate.upgrade(url, SCHEMA, _FOLDER, revision)
+    migrate.upgrade(url, SCHEMA, MIGRATIONS, revision)
 
 
 def downgrade(url: str, revision: str = "base") -> None:
     """Take the schema back to a revision. Blocking."""
-    migrate.downgrade(url, SCHEMA, _FOLDER, revision)
+    migrate.downgrade(url, SCHEMA, MIGRATIONS, revision)
 
 
 def drift(url: str) -> list[str]:

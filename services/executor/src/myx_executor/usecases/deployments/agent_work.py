@@ -22,7 +22,7 @@ from myx_executor.usecases.deployments.ports import PlayEvent, PlayRequest
 from myx_executor.usecases.deployments.run import Run
 from myx_executor.usecases.drive import split
 from myx_executor.usecases.fetch import Fetch
-from myx_executor.usecases.patience import patiently
+from myx_executor.usecases.patience import UNTIL_LOST, patiently
 from myx_executor.usecases.ports import AgentFailed, ServerGone
 from myx_executor.usecases.sink import OutOfStep
 from myx_executor.usecases.vigil import Contact, Vigil
@@ -34,8 +34,6 @@ log = get_logger()
 
 _ASK_AGAIN_S = 5.0
 _PAGE_BYTES = 1024 * 1024
-# A database that is away delays a play and does not end it: whoever has lost it learns that from the next write.
-_PATIENCE_S = float("inf")
 _EVENTS_WAIT_S = 20.0
 _EVENTS_PAUSE_S = 1.0
 _LAST_EVENTS_TRIES = 10
@@ -86,7 +84,7 @@ class _Feed:
         run, position = self._run, self._begin
         while position < run.sink.received:
             read_page = partial(run.tools.base.logs.page, run.deployment.id, position, _PAGE_BYTES)
-            rows = await patiently(read_page, _PATIENCE_S)
+            rows = await patiently(read_page, UNTIL_LOST)
             pieces: list[Piece] = [part for row in rows if (part := cut(decode(row), position)) is not None]
             if not pieces:
                 return
@@ -153,7 +151,7 @@ async def _call(run: Run, key: str, announce: str) -> tuple[dict[str, Any], bool
         return call, True
     if announce:
         await run.say(announce)
-    last = await patiently(lambda: run.tools.store.last_event(run.deployment.id), _PATIENCE_S)
+    last = await patiently(lambda: run.tools.store.last_event(run.deployment.id), UNTIL_LOST)
     call = {"id": str(new_id()), "log_at": run.sink.received, "events_at": last, "timeout_s": round(run.left_s, 3)}
     await run.remember(**{_CALLS: {**calls, key: call}})
     return call, False

@@ -7,7 +7,7 @@ from myx_executor.domain.command import LeaseLost
 from myx_executor.domain.deployment import recap_from_wire
 from myx_executor.usecases.deployments.ports import PlayEvent
 from myx_executor.usecases.deployments.run import Run
-from myx_executor.usecases.patience import patiently
+from myx_executor.usecases.patience import UNTIL_LOST, patiently
 
 # Beyond it only recaps are kept, and not many of them.
 MAX_EVENTS = 20_000
@@ -15,8 +15,6 @@ MAX_LATE_RECAPS = 100
 # Of one event, and of all of them: what is more is left out, whatever an agent sends.
 MAX_EVENT_BYTES = 256 * 1024
 MAX_BYTES = 256 * 1024 * 1024
-# A database that is away delays a play and does not end it: whoever has lost it learns that from the next write.
-_PATIENCE_S = float("inf")
 _BATCH = 500
 
 
@@ -33,7 +31,7 @@ class PlayEvents:
     @classmethod
     async def open(cls, run: Run, begin: int) -> "PlayEvents":
         """Goes on where what is stored ends; `begin`: events that were there before this play."""
-        last = await patiently(lambda: run.tools.store.last_event(run.deployment.id), _PATIENCE_S)
+        last = await patiently(lambda: run.tools.store.last_event(run.deployment.id), UNTIL_LOST)
         return cls(run, begin, max(last - begin, 0))
 
     async def add(self, events: Sequence[PlayEvent]) -> None:
@@ -57,7 +55,7 @@ class PlayEvents:
         if not kept:
             return
         fence = run.lease.command.fence
-        stored = await patiently(lambda: run.tools.store.add_events(run.deployment.id, fence, kept), _PATIENCE_S)
+        stored = await patiently(lambda: run.tools.store.add_events(run.deployment.id, fence, kept), UNTIL_LOST)
         if not stored:
             raise LeaseLost
 
@@ -75,6 +73,6 @@ class PlayEvents:
 
 async def why_failed(run: Run) -> str:
     """What the task that failed last said, as a sentence; empty when no event tells."""
-    event = await patiently(lambda: run.tools.store.last_failure(run.deployment.id), _PATIENCE_S)
+    event = await patiently(lambda: run.tools.store.last_failure(run.deployment.id), UNTIL_LOST)
     task, message = str(event.get("task", "")), str(event.get("message", ""))
     return f"{task}: {message}" if task and message else task or message

@@ -19,7 +19,7 @@ from myx_executor.usecases.deployments.bell import Bells
 from myx_executor.usecases.deployments.ports import Bundles, Doctor, Fleet, Hosts, Registry, Session, Tool
 from myx_executor.usecases.drive import Tools
 from myx_executor.usecases.ledger import Lease
-from myx_executor.usecases.patience import patiently
+from myx_executor.usecases.patience import UNTIL_LOST, patiently
 from myx_executor.usecases.sink import LogSink
 from myx_kit.errors import Unavailable
 
@@ -204,7 +204,7 @@ class Run:
     async def _save(self, **changes: Any) -> None:
         self.deployment = replace(self.deployment, **changes)
         fence = self.lease.command.fence
-        status = await patiently(lambda: self.tools.store.save(fence, self.deployment), float("inf"))
+        status = await patiently(lambda: self.tools.store.save(fence, self.deployment), UNTIL_LOST)
         if status is None:
             raise LeaseLost
         if status is Status.CANCELLING:

@@ -10,14 +10,12 @@ from myx_executor.domain.ssh import PlayEnd, PlaySpec, PlayText
 from myx_executor.usecases.deployments.play_log import PlayEvents, why_failed
 from myx_executor.usecases.deployments.ports import HostPlay, PlayEvent
 from myx_executor.usecases.deployments.run import Run
-from myx_executor.usecases.patience import patiently
+from myx_executor.usecases.patience import UNTIL_LOST, patiently
 from myx_kit.logging import get_logger
 
 log = get_logger()
 
 _UNDER_WAY = "ssh_play"
-# A database that is away delays a write until the play's lease ends it: nobody can go on with such a play.
-_PATIENCE_S = float("inf")
 TASK_FAILED, UNREACHABLE, NO_ANSIBLE, TIMED_OUT = 2, 4, 69, 124
 
 RUN_AGAIN = "run it again; it continues where it stopped"
@@ -36,7 +34,7 @@ async def run_play(run: Run, spec: PlaySpec, *, announce: str) -> PlayEnd:
     run.check_wish()
     session = await run.session()
     await run.say(announce)
-    before = await patiently(lambda: run.tools.store.last_event(run.deployment.id), _PATIENCE_S)
+    before = await patiently(lambda: run.tools.store.last_event(run.deployment.id), UNTIL_LOST)
     events = await PlayEvents.open(run, before)
     await run.remember(**{_UNDER_WAY: spec.playbook})
     run.dies_with_us = True

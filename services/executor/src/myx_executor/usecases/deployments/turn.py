@@ -1,8 +1,6 @@
 """Whether a deployment that has not begun may begin: its lock, and its agent."""
 
-import asyncio
 import random
-from contextlib import suppress
 from datetime import timedelta
 
 from myx_executor.domain.command import Command, LockMode, OfflinePolicy, Outcome
@@ -89,9 +87,7 @@ class Turn:
                 return ""
             else:
                 return ""
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._wish.asked.wait()
+            await self._wish.wait(pause_s)
         return ""
 
     async def _needs_agent(self) -> bool:

@@ -221,7 +221,7 @@ async def _state_if_any(run: Run) -> dict[str, Any]:
         except AgentFailed as failure:
             if failure.reason == "UPGRADE_NOT_FOUND":
                 return {}
-            if asyncio.get_running_loop().time() >= deadline:
+            if not failure.retryable or asyncio.get_running_loop().time() >= deadline:
                 raise
             run.tools.fleet.forget(run.server_id)
             await asyncio.sleep(_POLL_S)
