@@ -80,14 +80,19 @@ def test_a_cancelled_job_is_cancelling_until_its_agents_prove_the_end(
     assert wait_final(rest, f"/jobs/{job_id}")["counts"] == {"cancelled": 1}
 
 
-def test_a_cancelled_command_says_who_asked_and_that_its_end_was_proved(page: Page, rest: Rest, gate: Path) -> None:
-    command_id = shell(rest, "web-2", f"echo started; trap '' TERM; {waiting_for(gate)}")
+def cancel_command(page: Page, command_id: str, *, grace: str) -> None:
+    """Once it runs; returns when it is cancelled."""
     page.goto(f"/commands/{command_id}")
     expect(page.get_by_test_id("stream-state")).to_have_attribute("data-kind", "live", timeout=WITHIN_MS)
     button(page, "Cancel it").click()
-    page.get_by_label("Seconds between TERM and KILL").fill("1")
+    page.get_by_label("Seconds between TERM and KILL").fill(grace)
     page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
     state(page, "cancelled")
+
+
+def test_a_cancelled_command_says_who_asked_and_that_its_end_was_proved(page: Page, rest: Rest, gate: Path) -> None:
+    command_id = shell(rest, "web-2", f"echo started; trap '' TERM; {waiting_for(gate)}")
+    cancel_command(page, command_id, grace="1")
     changes = page.get_by_role("region", name="What happened")
     expect(changes.locator("[data-state='cancelling']")).to_be_visible(timeout=WITHIN_MS)
     expect(changes).to_contain_text("user:admin")
@@ -96,12 +101,7 @@ def test_a_cancelled_command_says_who_asked_and_that_its_end_was_proved(page: Pa
 
 def test_a_cancellation_without_a_time_of_grace_is_still_asked_for_before_it_is_forced(page: Page, rest: Rest) -> None:
     command_id = shell(rest, "web-2", "trap 'echo goodbye; exit 0' TERM; echo started; while :; do sleep 0.1; done")
-    page.goto(f"/commands/{command_id}")
-    expect(page.get_by_test_id("stream-state")).to_have_attribute("data-kind", "live", timeout=WITHIN_MS)
-    button(page, "Cancel it").click()
-    page.get_by_label("Seconds between TERM and KILL").fill("")
-    page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
-    state(page, "cancelled")
+    cancel_command(page, command_id, grace="")
     terminal_ends(page)
     assert "goodbye" in terminal_text(page)
 

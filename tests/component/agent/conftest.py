@@ -66,6 +66,9 @@ class Log:
 class Caller:
     """Calls one agent. Made inside a test's loop by the fixture `call`."""
 
+    # As the fixture `tree` has found.
+    has_cgroups = False
+
     def __init__(self, agent: RealAgent, session: aiohttp.ClientSession) -> None:
         self.agent = agent
         self.session = session
@@ -239,6 +242,18 @@ async def own(own_agent: RealAgent) -> AsyncIterator[Caller]:
     """A client of `own_agent`, which is running."""
     own_agent.start()
     async with calling(own_agent) as caller:
+        yield caller
+
+
+@pytest.fixture(params=["cgroup", "no-cgroup"])
+async def tree(request: pytest.FixtureRequest, own_agent: RealAgent) -> AsyncIterator[Caller]:
+    """A client of an agent that can, or cannot, use cgroups."""
+    own_agent.configuration["use_cgroups"] = request.param == "cgroup"
+    own_agent.start()
+    async with calling(own_agent) as caller:
+        caller.has_cgroups = "cgroup" in (await caller("get_status"))["capabilities"]
+        if request.param == "cgroup" and not caller.has_cgroups:
+            pytest.skip("no cgroup can be made here")
         yield caller
 
 

@@ -16,17 +16,6 @@ is_root = os.geteuid() == 0
 IGNORE = "trap '' TERM HUP INT; "
 
 
-@pytest.fixture(params=["cgroup", "no-cgroup"])
-async def tree(request, own_agent, tools):
-    """A client of an agent that can, or cannot, use cgroups."""
-    own_agent.configuration["use_cgroups"] = request.param == "cgroup"
-    own_agent.start()
-    async with tools.calling(own_agent) as caller:
-        if request.param == "cgroup" and "cgroup" not in (await caller("get_status"))["capabilities"]:
-            pytest.skip("no cgroup can be made here")
-        yield caller
-
-
 async def started(call, command_id, count):
     """The pids that a script printed, once there are `count`."""
 

@@ -226,6 +226,17 @@ def plays_of(executor):
     return found
 
 
+async def ended_somehow(client, deployment_id):
+    """The deployment once it has ended; its replica may not answer for a while."""
+
+    async def ended():
+        with suppress(MyxError):
+            found = await client.deployment(deployment_id)
+            return found if found.status >= pb.COMMAND_STATUS_SUCCESS else None
+
+    return await until(ended, 60)
+
+
 async def test_a_play_over_ssh_ends_before_its_lease_when_the_database_is_silent(
     replica, registry, host, tls_dir, postgres
 ):
@@ -254,13 +265,7 @@ async def test_a_play_over_ssh_ends_before_its_lease_when_the_database_is_silent
         finally:
             for process in stopped:
                 process.resume()
-
-        async def ended():
-            with suppress(MyxError):
-                found = await client.deployment(made.id)
-                return found if found.status >= pb.COMMAND_STATUS_SUCCESS else None
-
-        final = await until(ended, 60)
+        final = await ended_somehow(client, made.id)
     assert (final.status, final.reason) == (pb.COMMAND_STATUS_LOST, "lost")
 
 
@@ -287,13 +292,7 @@ async def test_a_play_over_ssh_ends_before_its_lease_when_the_database_is_away(
             await until(is_gone, 4)
         finally:
             postgres.restart()
-
-        async def ended():
-            with suppress(MyxError):
-                found = await client.deployment(made.id)
-                return found if found.status >= pb.COMMAND_STATUS_SUCCESS else None
-
-        final = await until(ended, 60)
+        final = await ended_somehow(client, made.id)
     assert (final.status, final.reason) == (pb.COMMAND_STATUS_LOST, "lost")
     assert "run it again" in final.cure
 

@@ -93,10 +93,9 @@ async def test_another_replica_goes_on_with_what_was_reserved_and_nothing_runs_t
         assert made == 6
 
 
-async def test_a_reservation_whose_owner_is_gone_is_taken_up(replica, registry, agents, tool, tmp_path):
-    one = replica("one", playbooks_dir=tool, **FAST)
-    fleet = Fleet(registry, agents, 2)
-    async with JobClient(one) as jobs:
+async def killed_behind_its_canary(owner, fleet, tmp_path):
+    """A job of two targets whose first one is through, and whose owner is gone."""
+    async with JobClient(owner) as jobs:
         job = await jobs.create(
             fleet.selector,
             play("hello.yml", greeting="moon", target=str(tmp_path / "greeting")),
@@ -107,14 +106,25 @@ async def test_a_reservation_whose_owner_is_gone_is_taken_up(replica, registry, 
             return await jobs.count(job.id, job_pb2.TARGET_STATUS_SUCCESS) == 1
 
         await until(canary_done, 300)
-    one.program.kill9()
+    owner.program.kill9()
+    return job
+
+
+def reserve_the_second(db, job_id, command_id):
+    """As the owner does before it makes a deployment."""
+    db.execute(
+        "update executor.job_target set status = 'running', reserved = true, command_id = %s"
+        " where job_id = %s and number = 2",
+        (command_id, job_id),
+    )
+
+
+async def test_a_reservation_whose_owner_is_gone_is_taken_up(replica, registry, agents, tool, tmp_path):
+    one = replica("one", playbooks_dir=tool, **FAST)
+    job = await killed_behind_its_canary(one, Fleet(registry, agents, 2), tmp_path)
     reserved = uuid.uuid4()
     with psycopg.connect(database(one)) as db:
-        db.execute(
-            "update executor.job_target set status = 'running', reserved = true, command_id = %s"
-            " where job_id = %s and number = 2",
-            (reserved, job.id),
-        )
+        reserve_the_second(db, job.id, reserved)
     one.start()
     async with JobClient(one) as jobs:
         final = await jobs.final(job.id, 300)
@@ -126,25 +136,9 @@ async def test_a_deadline_passes_also_while_a_reserved_deployment_cannot_be_made
     replica, registry, agents, tool, tmp_path
 ):
     one = replica("one", playbooks_dir=tool, **FAST)
-    fleet = Fleet(registry, agents, 2)
-    async with JobClient(one) as jobs:
-        job = await jobs.create(
-            fleet.selector,
-            play("hello.yml", greeting="moon", target=str(tmp_path / "greeting")),
-            opts=options(canary=1, canary_soak=600),
-        )
-
-        async def canary_done():
-            return await jobs.count(job.id, job_pb2.TARGET_STATUS_SUCCESS) == 1
-
-        await until(canary_done, 300)
-    one.program.kill9()
+    job = await killed_behind_its_canary(one, Fleet(registry, agents, 2), tmp_path)
     with psycopg.connect(database(one)) as db:
-        db.execute(
-            "update executor.job_target set status = 'running', reserved = true, command_id = %s"
-            " where job_id = %s and number = 2",
-            (uuid.uuid4(), job.id),
-        )
+        reserve_the_second(db, job.id, uuid.uuid4())
         db.execute("update executor.job set deadline_at = now() where id = %s", (job.id,))
     other = replica("other", playbooks_dir=tool, registry_target=f"127.0.0.1:{free_port()}", **FAST)
     async with JobClient(other) as jobs:

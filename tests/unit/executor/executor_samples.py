@@ -1,5 +1,6 @@
 """A command and a schedule as tests want them."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -62,3 +63,26 @@ def schedule(**changes) -> Schedule:
         updated_at=NOON,
     )
     return replace(plain, **changes)
+
+
+class OneRow:
+    """What a Runner has of the database: gives one row once; notes when its lease is to be renewed, and may do it."""
+
+    def __init__(self, owned, *, renews):
+        self.free = [owned]
+        self.renews = renews
+        self.renewed_at = []
+
+    async def claim(self, owner, lease_s, limit, held):
+        free, self.free = self.free, []
+        return free
+
+    async def cancelling(self, owner, held):
+        return []
+
+    async def renew(self, owner, lease_s, held):
+        self.renewed_at.append(asyncio.get_running_loop().time())
+        return {command_id for command_id, _ in held} if self.renews else set()
+
+    async def give_up(self, held):
+        return len(held)

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from executor_samples import NOON, command, schedule
+from executor_samples import NOON, OneRow, command, schedule
 from prometheus_client import REGISTRY
 
 from myx_executor.domain.log import LogBytes
@@ -105,26 +105,6 @@ async def test_work_that_waited_belongs_to_the_request_that_it_came_from():
     correlation.enter("", "")
 
 
-class Store:
-    """Gives what is asked for once, and renews nothing."""
-
-    def __init__(self, owned):
-        self.free = [owned]
-
-    async def claim(self, owner, lease_s, limit, held):
-        free, self.free = self.free, []
-        return free
-
-    async def cancelling(self, owner, held):
-        return []
-
-    async def renew(self, owner, lease_s, held):
-        return set()
-
-    async def give_up(self, held):
-        return len(held)
-
-
 class Endless:
     dies_with_us = False
 
@@ -133,7 +113,7 @@ class Endless:
 
 
 async def test_commands_that_are_taken_and_lost_are_counted():
-    store = Store(Owned(command(), None))
+    store = OneRow(Owned(command(), None), renews=False)
     runner = Runner("me", store, lambda _owned, _lease: Endless(), max_active=2, lease_s=10)
     taken, lost = value("myx_executor_claimed_commands_total"), value("myx_executor_lost_leases_total")
     await runner.sweep_once()

@@ -3,34 +3,12 @@
 import asyncio
 
 import pytest
-from executor_samples import command
+from executor_samples import OneRow, command
 from pydantic import ValidationError
 
 from myx_executor.settings import ExecutorSettings
 from myx_executor.store.commands import Owned
 from myx_executor.usecases.runner import Runner
-
-
-class Store:
-    """Gives one row once, and notes when its lease is renewed."""
-
-    def __init__(self):
-        self.free = [Owned(command(), None)]
-        self.renewed_at = []
-
-    async def claim(self, owner, lease_s, limit, held):
-        free, self.free = self.free, []
-        return free
-
-    async def cancelling(self, owner, held):
-        return []
-
-    async def renew(self, owner, lease_s, held):
-        self.renewed_at.append(asyncio.get_running_loop().time())
-        return {command_id for command_id, _ in held}
-
-    async def give_up(self, held):
-        return len(held)
 
 
 class Play:
@@ -48,7 +26,7 @@ class Play:
 
 
 async def test_a_replica_that_stops_renews_its_leases_before_it_waits():
-    store, play = Store(), Play(0.3)
+    store, play = OneRow(Owned(command(), None), renews=True), Play(0.3)
     runner = Runner("me", store, lambda _owned, _lease: play, max_active=2, lease_s=10)
     await runner.sweep_once()
     began = asyncio.get_running_loop().time()

@@ -302,15 +302,20 @@ async def test_a_check_that_breaks_does_not_lose_its_agent(checks, fleet, endpoi
     assert len(schedule) == 1
 
 
-async def test_an_agent_that_left_and_came_back_while_it_was_checked_is_checked_again(
-    checks, fleet, endpoint, clock, probe, schedule
-):
-    probe.go["a"] = asyncio.Event()
-    fleet.replace([endpoint("a")], checks.is_running)
+async def leaves_while_it_is_checked(checks, fleet, one, clock, probe):
+    """Its check goes on until the event `probe.go` of its name is set."""
+    probe.go[one.server_name] = asyncio.Event()
+    fleet.replace([one], checks.is_running)
     clock.now += 1
     checks.start_due()
     await settled()
     fleet.replace([], checks.is_running)
+
+
+async def test_an_agent_that_left_and_came_back_while_it_was_checked_is_checked_again(
+    checks, fleet, endpoint, clock, probe, schedule
+):
+    await leaves_while_it_is_checked(checks, fleet, endpoint("a"), clock, probe)
     fleet.replace([endpoint("a")], checks.is_running)
     assert schedule.next_due(Lane.LIVING) is None
     probe.go["a"].set()
@@ -347,12 +352,7 @@ async def test_a_new_agent_whose_check_broke_is_asked_again_soon(checks, fleet, 
 async def test_a_slow_check_of_an_agent_that_is_gone_is_no_sign(
     checks, fleet, endpoint, clock, probe, comes_back, doubt
 ):
-    probe.go["a"] = asyncio.Event()
-    fleet.replace([endpoint("a")], checks.is_running)
-    clock.now += 1
-    checks.start_due()
-    await settled()
-    fleet.replace([], checks.is_running)
+    await leaves_while_it_is_checked(checks, fleet, endpoint("a"), clock, probe)
     fleet.replace([endpoint("a")] if comes_back else [], checks.is_running)
     clock.now += 2
     checks.start_due()
