@@ -18,7 +18,8 @@ from myx_executor.usecases.follow_log import FollowLog
 from myx_executor.usecases.retention import Retention
 from myx_kit.db import migrate
 
-NOW = datetime.now(UTC)
+# Of this day, for which the migration makes partitions; at noon, so that "three hours ago" is never another day.
+NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 DAY = timedelta(days=1)
 
 _COMMAND = """

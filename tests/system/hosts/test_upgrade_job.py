@@ -45,8 +45,19 @@ def upgrade(fleet: Fleet, selector: str) -> dict[str, Any]:
     return job()
 
 
+def targets(fleet: Fleet, job: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = fleet.rest.get(f"/jobs/{job['id']}/targets")["items"]
+    return found
+
+
 def states(fleet: Fleet, job: dict[str, Any]) -> list[str]:
-    return sorted(target["status"] for target in fleet.rest.get(f"/jobs/{job['id']}/targets")["items"])
+    return sorted(target["status"] for target in targets(fleet, job))
+
+
+def failures(fleet: Fleet, job: dict[str, Any]) -> str:
+    """All there is to say of what failed, for the message of a failed test."""
+    failed = [target for target in targets(fleet, job) if target["status"] != "success"]
+    return "\n".join(fleet.tell(fleet.get(target["command_id"])) for target in failed if target["command_id"])
 
 
 def test_a_bad_version_stops_at_the_canary_and_leaves_the_old_agents(
@@ -75,7 +86,7 @@ def test_a_good_version_reaches_all_and_what_runs_goes_on(fleet: Fleet, offer, g
         job = upgrade(fleet, selector)
     finally:
         offer.put(agent_bundle())
-    assert (job["status"], states(fleet, job)) == ("success", ["success", "success"])
+    assert (job["status"], states(fleet, job)) == ("success", ["success", "success"]), failures(fleet, job)
     for name, command in zip(names, running, strict=True):
         until_sync(lambda name=name: fleet.agent(name)["version"] == NEW, 70, interval_s=0.5)
         done = fleet.myx.cli("logs", "-f", command)

@@ -21,7 +21,7 @@ ONLINE_WITHIN_S = 30.0
 
 
 def join(myx: Standalone, folder: Path, name: str, labels: dict[str, str] | None = None) -> RealAgent:
-    """A server of this name with an agent of its own, which is online when this returns; close() the agent."""
+    """A server of this name with an agent of its own, which is online when this returns; part() from it."""
     rest = rest_of(myx)
     server = rest.post("/servers", {"name": name, "address": "127.0.0.1", "labels": labels or {}})
     # In a thread of its own: a browser's driver may have an event loop in this one.
@@ -39,6 +39,12 @@ def join(myx: Standalone, folder: Path, name: str, labels: dict[str, str] | None
     agent.start()
     until_sync(lambda: _is_online(rest, name), ONLINE_WITHIN_S, interval_s=0.1, what=f"the agent of {name} is online")
     return agent
+
+
+def part(myx: Standalone, name: str, agent: RealAgent) -> None:
+    """Take back what join() did: the agent ends, and MyX knows no such server any more."""
+    agent.close()
+    rest_of(myx).delete(f"/servers/{name}")
 
 
 def rest_of(myx: Standalone) -> Rest:

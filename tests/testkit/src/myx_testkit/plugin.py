@@ -104,10 +104,10 @@ def myx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     deployment.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def web_agents(myx: Standalone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RealAgent]]:
-    """Three more servers of `myx`, `web-1` to `web-3` with the label role=web, each with a real agent."""
-    from myx_testkit.joined import join  # gRPC takes a second to load, and most tests have no use for it
+    """For a module three more servers of `myx`, `web-1` to `web-3`, labelled role=web, each with a real agent."""
+    from myx_testkit.joined import join, part  # gRPC takes a second to load, and most tests have no use for it
 
     agents: dict[str, RealAgent] = {}
     try:
@@ -115,8 +115,8 @@ def web_agents(myx: Standalone, tmp_path_factory: pytest.TempPathFactory) -> Ite
             agents[name] = join(myx, tmp_path_factory.mktemp(name), name, {"role": "web"})
         yield agents
     finally:
-        for agent in agents.values():
-            agent.close()
+        for name, agent in agents.items():
+            part(myx, name, agent)
 
 
 @pytest.fixture

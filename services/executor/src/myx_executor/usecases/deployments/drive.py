@@ -108,7 +108,11 @@ class DeploymentDrive:
 
     async def _finish(self, deployment: Deployment, ledger: Ledger, outcome: Outcome, rest: Sequence[Piece]) -> Command:
         final = await ledger.finish(outcome, [], rest, release_pending=False)
-        DEPLOYMENTS.labels(deployment.plan.kind, final.status).inc()
+        kind = deployment.plan.kind
+        DEPLOYMENTS.labels(kind, final.status).inc()
+        log.info(
+            "deployment_finished", deployment_id=str(final.id), kind=kind, status=final.status, reason=final.reason
+        )
         self._tools.base.on_final(final, False)
         await self._tools.base.locks.released(final)
         return final
