@@ -6,12 +6,15 @@ import signal
 import socket
 import sys
 from contextlib import aclosing
+from datetime import timedelta
 
 import psycopg
 import pytest
 from executor_broken_way import BrokenWay
+from executor_schedules import Schedules
 
 from myx.executor.v1 import command_pb2 as pb
+from myx.executor.v1.schedule_service_pb2 import ListSchedulesRequest
 from myx_kit.errors import MyxError, Unavailable
 from myx_testkit.wait import until
 
@@ -113,6 +116,40 @@ async def test_a_replica_that_wakes_up_too_late_writes_nothing(replica, agent, p
         right(await owner.log(command.id), 150)
     assert await fence(postgres.url, command.id) == 2
     assert "command_left_to_its_owner" in one.program.output() or "lease_lost" in one.program.log.read_text()
+
+
+async def lease_until(url, command_id):
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        cursor = await connection.execute("select lease_until from executor.command where id = %s", [command_id])
+        return (await cursor.fetchone())[0]
+
+
+async def test_reads_that_hold_every_connection_cost_no_lease(replica, agent, postgres):
+    """Those of one who only looks; the table that they wait for is locked for longer than the lease lasts."""
+    one = replica("one", lease_s=2, lease_renew_s=0.5, pool_size=2)
+    async with one.client() as client, Schedules(one, postgres) as reader:
+        command = await numbered(client, agent)
+        await grown(client, command.id)
+        async with await psycopg.AsyncConnection.connect(postgres.url) as connection:
+            await connection.execute("lock table executor.schedule")
+            reads = [reader.stub.ListSchedules(ListSchedulesRequest()) for _ in range(10)]
+            await until(lambda: is_waited_for(postgres.url, 2))
+            begun = await lease_until(postgres.url, command.id)
+
+            async def was_renewed():
+                return await lease_until(postgres.url, command.id) - begun > timedelta(seconds=4)
+
+            await until(was_renewed)
+            assert not any(read.done() for read in reads)
+        await asyncio.gather(*reads)
+        right(await client.log(command.id))
+    assert await fence(postgres.url, command.id) == 1
+
+
+async def is_waited_for(url, count):
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        cursor = await connection.execute("select count(*) from pg_locks where not granted")
+        return (await cursor.fetchone())[0] >= count
 
 
 async def fence(url, command_id):

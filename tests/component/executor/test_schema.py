@@ -29,7 +29,7 @@ def test_a_database_before_the_newest_migration_is_not_served(one, postgres):
     done = served(one)
     assert done.returncode == 1
     assert "SCHEMA_OUTDATED" in done.stderr
-    assert "must be at 0006" in done.stderr
+    assert "must be at 0007" in done.stderr
 
 
 async def test_a_database_of_a_newer_version_is_served(one, postgres):

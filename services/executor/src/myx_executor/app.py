@@ -93,6 +93,7 @@ from myx_kit.secretbox import SecretBox
 from myx_kit.telemetry import serve_http
 
 NAME = "executor"
+_LEASE_CONNECTIONS = 2
 COMMANDS = "myx.executor.v1.CommandService"
 DEPLOYMENTS = "myx.executor.v1.DeploymentService"
 PLAYBOOKS = "myx.executor.v1.PlaybookService"
@@ -136,6 +137,8 @@ class _Ways:
     bus: Bus
     registry: grpc.aio.Channel
     pool: Pool
+    # For renewing and claiming alone: no number of slow reads makes a replica lose its leases.
+    lease_pool: Pool
     engine: AsyncEngine
     agents: AgentClient
 
@@ -146,12 +149,13 @@ async def _open(settings: ExecutorSettings, retry: RetryPolicy, stack: AsyncExit
     stack.push_async_callback(bus.close)
     channel = open_channel(settings.registry_target, settings.tls_dir, NAME, "registry")
     stack.push_async_callback(channel.close)
-    pool = Pool(url, settings.pool_size)
+    pool, lease_pool = Pool(url, settings.pool_size), Pool(url, _LEASE_CONNECTIONS)
     stack.push_async_callback(pool.close)
+    stack.push_async_callback(lease_pool.close)
     engine = create_engine(url, 1)
     stack.push_async_callback(engine.dispose)
     agents = await stack.enter_async_context(AgentClient(settings.agent_rpc_timeout_s, retry))
-    return _Ways(bus, channel, pool, engine, agents)
+    return _Ways(bus, channel, pool, lease_pool, engine, agents)
 
 
 async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
@@ -189,7 +193,11 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     )
     deploying = _deployment_tools(settings, tools, fleet, registry, pool)
     runner = Runner(
-        _own_name(), commands, _drivers(deploying), max_active=settings.max_active_commands, lease_s=settings.lease_s
+        _own_name(),
+        CommandStore(ways.lease_pool, lost_after_s=lost_after_s),
+        _drivers(deploying),
+        max_active=settings.max_active_commands,
+        lease_s=settings.lease_s,
     )
     stack.push_async_callback(_hand_over, settings, runner, live_bus, bus)
     background = TaskOwner(NAME)
@@ -207,7 +215,7 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     start_retention(background, settings, pool, runner.owner)
     start_key_watch(background, box, pool)
     targets = GrpcTargets(ServerServiceStub(ways.registry))
-    around = Around(pool, tools, targets, create, bells, wake_all, tell)
+    around = Around(pool, ways.lease_pool, tools, targets, create, bells, wake_all, tell)
     jobs = run_jobs(settings, runner.owner, around, stack, live_bus)
     run = _run_command(settings, tools, endpoints, runner, live_bus)
     cancel = CancelCommand(commands, runner, live_bus.publish_work, tell, locks)

@@ -7,6 +7,7 @@ from myx_executor.domain.states import Status
 from myx_executor.models.base import metadata
 
 _OPEN = "status in ('pending', 'queued', 'running', 'cancelling')"
+_UNSUCCESSFUL = "status in ('failed', 'timeout', 'cancelled', 'lost', 'unknown', 'skipped')"
 
 command = sa.Table(
     "command",
@@ -94,6 +95,8 @@ sa.Index(
 )
 sa.Index("ix_command_server", command.c.server_id, command.c.id)
 sa.Index("ix_command_open", command.c.id, postgresql_where=sa.text(_OPEN))
+# What is looked for in lists, and rare among what succeeded.
+sa.Index("ix_command_unsuccessful", command.c.id, postgresql_where=sa.text(_UNSUCCESSFUL))
 sa.Index("ix_command_cancelling", command.c.id, postgresql_where=sa.text("status = 'cancelling'"))
 sa.Index("ix_command_release", command.c.id, postgresql_where=sa.text("release_pending"))
 sa.Index("ix_command_log_purge", command.c.id, postgresql_where=sa.text("log_purge_pending"))

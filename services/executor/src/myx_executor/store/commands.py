@@ -17,7 +17,7 @@ from myx_executor.store.changes import first_change, one_more
 from myx_executor.store.command_waits import CANCEL, EXPIRE, EXPIRED, QUEUE
 from myx_executor.store.outbox import OutboxEvent
 from myx_executor.store.pool import Pool
-from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, attempts_to_json, command_from_row
+from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, attempts_to_json, command_from_row, in_statuses
 from myx_kit.db import revisions
 
 CANCELLABLE = sorted(str(status) for status in OPEN - {Status.CANCELLING})
@@ -221,7 +221,7 @@ class CommandStore:
         if server_name is not None:
             conditions.append("c.server_name = %(server_name)s")
         if statuses:
-            conditions.append("c.status = any(%(statuses)s)")
+            conditions.append(in_statuses(statuses))
         if job_id is not None:
             conditions.append("c.job_id = %(job_id)s")
         if within is not None:

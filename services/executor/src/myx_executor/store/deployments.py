@@ -23,7 +23,7 @@ from myx_executor.store.deployment_rows import (
 )
 from myx_executor.store.jobs_fragment import REVISION
 from myx_executor.store.pool import Pool
-from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, command_from_row
+from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, command_from_row, in_statuses
 
 _OPEN: LiteralString = "('pending', 'queued', 'running', 'cancelling')"
 
@@ -229,7 +229,7 @@ class DeploymentStore:
         if kind is not None:
             conditions.append("d.kind = %(kind)s")
         if statuses:
-            conditions.append("c.status = any(%(statuses)s)")
+            conditions.append(in_statuses(statuses))
         if within is not None:
             conditions.append("d.server_id = any(%(within)s::text[])")
         where: LiteralString = " and ".join(conditions)

@@ -1,6 +1,6 @@
 """Rows of `executor.command` and the domain's command: columns, their order, and the JSON forms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -16,7 +16,7 @@ from myx_executor.domain.command import (
     RowKind,
     StreamCount,
 )
-from myx_executor.domain.states import FINAL, Status
+from myx_executor.domain.states import FINAL, OPEN, Status
 
 COMMAND_COLUMNS: LiteralString = (
     "c.id, c.server_id, c.server_name, c.agent_id, c.command, c.args, c.env, c.cwd, c.command_user, c.timeout_s,"
@@ -27,6 +27,25 @@ COMMAND_COLUMNS: LiteralString = (
     " c.lock_mode, c.job_id, c.schedule_id, c.log_purged_at"
 )
 COMMAND_WIDTH = 42
+
+_OPEN: LiteralString = "c.status in ('pending', 'queued', 'running', 'cancelling')"
+_UNSUCCESSFUL: LiteralString = "c.status in ('failed', 'timeout', 'cancelled', 'lost', 'unknown', 'skipped')"
+
+
+def in_statuses(statuses: Iterable[Status]) -> LiteralString:
+    """The condition that a command's status is one of the parameter `statuses`, which are these.
+
+    Of what did not succeed there are few: where it may, the condition says so in the words of an index of these alone.
+    """
+    asked: LiteralString = "c.status = any(%(statuses)s)"
+    wanted = frozenset(statuses)
+    if Status.SUCCESS in wanted:
+        return asked
+    if wanted <= OPEN:
+        return f"{asked} and {_OPEN}"
+    if not wanted & OPEN:
+        return f"{asked} and {_UNSUCCESSFUL}"
+    return f"{asked} and ({_OPEN} or {_UNSUCCESSFUL})"
 
 
 def command_from_row(row: Sequence[Any]) -> Command:

@@ -56,6 +56,7 @@ class Around:
     """What jobs work with that others have too. `wake_all`: commands wait to be claimed or cancelled."""
 
     pool: Pool
+    lease_pool: Pool
     base: Tools
     targets: Targets
     deployments: CreateDeployment
@@ -90,7 +91,13 @@ def make_jobs(settings: ExecutorSettings, owner: str, around: Around) -> Jobs:
     def make_drive(claimed: ClaimedJob) -> JobDrive:
         return JobDrive(tools, claimed, f"executor:{owner}")
 
-    runner = JobRunner(owner, owned, make_drive, max_active=settings.max_active_jobs, lease_s=settings.lease_s)
+    runner = JobRunner(
+        owner,
+        JobOwnerStore(around.lease_pool),
+        make_drive,
+        max_active=settings.max_active_jobs,
+        lease_s=settings.lease_s,
+    )
     create = CreateJob(store, around.targets, base.box, around.deployments, runner.wake.set)
     cases = JobCases(
         create=create,
