@@ -211,6 +211,31 @@ def test_followed_logs_end_with_the_commands_exit_code(gateway, myx):
     assert myx("logs", "nope").stderr == b"myx: there is no such command\n"
 
 
+def test_a_deployment_shows_where_it_stands_and_why(gateway, myx):
+    change = {"at": "T1", "from": "pending", "to": "queued", "actor": "executor:a", "cause": "lock_held"}
+    deployment = {
+        "id": "0190",
+        "kind": "caddy",
+        "status": "queued",
+        "status_since": "2026-01-01T00:00:00Z",
+        "reason": "lock_held",
+        "next": "waits for the lock",
+        "deadline_at": "2026-01-01T01:00:00Z",
+        "owner": "executor-a",
+        "offline": "queue",
+        "lock": "exclusive",
+        "job_id": "0191",
+        "changes": [{**change, "evidence": "held by 0189"}],
+    }
+    gateway.answers.append(("GET /deployments/0190", (200, deployment)))
+    shown = dict(line.split("\t", 1) for line in myx("deployment", "show", "0190").stdout.decode().splitlines())
+    assert (shown["status"], shown["since"], shown["reason"]) == ("queued", "2026-01-01T00:00:00Z", "lock_held")
+    assert (shown["next"], shown["deadline"]) == ("waits for the lock", "2026-01-01T01:00:00Z")
+    assert (shown["owner"], shown["when offline"], shown["lock"]) == ("executor-a", "queue", "exclusive")
+    assert shown["job"] == "0191"
+    assert shown["history"] == "T1  pending → queued  lock_held: held by 0189  (executor:a)"
+
+
 def test_top_counts_one_server_as_one(gateway, myx):
     server = {"id": "0190", "name": "web-1", "agent": {"status": "online"}}
     gateway.answers.append(("GET /servers", (200, {"items": [server], "next_page_token": None})))

@@ -13,6 +13,7 @@ from myx_cli.output import note
 from myx_cli.pages import all_items
 from myx_cli.servers import get_server
 from myx_cli.sinks import print_json
+from myx_cli.standing import history, standing
 from myx_cli.tables import Status, When, print_facts, print_table
 from myx_cli.text import clean, format_size
 
@@ -103,9 +104,7 @@ def _facts(deployment: Document) -> list[tuple[str, object]]:
         ("tags", ", ".join(map(str, deployment.get("tags") or []))),
         ("without tags", ", ".join(map(str, deployment.get("skip_tags") or []))),
         ("limit", deployment.get("limit")),
-        ("status", Status(deployment.get("status") or "")),
-        ("reason", deployment.get("reason")),
-        ("message", deployment.get("message")),
+        *standing(deployment),
         ("what helps", deployment.get("cure")),
         *(("step", step_line(step) or step.get("title") or step.get("name")) for step in deployment.get("steps") or []),
         ("recap", recap_line(deployment).removeprefix("recap: ")),
@@ -116,9 +115,14 @@ def _facts(deployment: Document) -> list[tuple[str, object]]:
         ("took", took_of(deployment)),
         ("log", format_size(deployment.get("log_size_bytes"))),
         ("log is", deployment.get("log_completeness")),
+        ("when offline", deployment.get("offline") if deployment.get("offline") != "fail" else ""),
+        ("lock", deployment.get("lock") if deployment.get("lock") != "none" else ""),
+        ("job", deployment.get("job_id")),
+        ("schedule", deployment.get("schedule_id")),
         ("repeats", deployment.get("retry_of")),
         ("asked by", deployment.get("requested_by")),
         *((clean(name).replace("_", " "), value) for name, value in sorted((deployment.get("details") or {}).items())),
+        *history(deployment),
     ]
 
 
