@@ -70,7 +70,7 @@ SPECS: tuple[Spec, ...] = (
     _spec("credential remove", "remove a credential", "credentials:remove", "credential:remove"),
     _spec("agent upgrade", "give agents the newest version", "deployments:upgrade", "agent:upgrade", deploys=True),
     _spec("agent rotate", "give agents new secrets", "deployments:rotate", "agent:rotate", deploys=True),
-    _spec("agent repair", "install broken agents again", "deployments:agent", "agent:repair", deploys=True),
+    _spec("agent repair", "install broken agents again", "deployments:repair", "agent:repair", deploys=True),
     _spec("agent uninstall", "take agents away", "deployments:uninstall", "agent:uninstall", deploys=True),
     _spec("deploy", "deploy something that ships with MyX", "deployments:deploy", "deploy:deploy", deploys=True),
     _spec("playbook run", "run a playbook on servers", "deployments:playbook_run", "deploy:playbook", deploys=True),

@@ -388,20 +388,3 @@ def test_hundreds_of_targets_are_taken_up_again(gateway, myx):
     assert set(received) == {f"{name} | x".encode() for name in names}
     assert len(gateway.jobs.streams) == 2
     assert gateway.jobs.streams[1][1]
-
-
-def test_deployments_and_upgrades_go_over_a_selector(gateway, myx):
-    gateway.jobs.script = all_succeed
-    assert myx("deploy", "caddy", "-l", "role=web", "--yes", "--canary", "1", "-e", "a=1").returncode == 0
-    assert myx("agent", "upgrade", "-l", "all", "--yes", "--batch", "10%", "--force").returncode == 0
-    assert myx("playbook", "run", "web/site", "-l", "all", "--yes", "--offline", "skip").returncode == 0
-    caddy, upgrade, site = (post.json() for post in gateway.posts("/jobs"))
-    assert caddy["work"] == {"deployment": {"kind": "caddy", "extra_vars": {"a": "1"}}}
-    assert caddy["options"] == {"canary": "1"}
-    assert upgrade["work"] == {"deployment": {"kind": "upgrade_agent", "force": True}}
-    assert site["work"]["deployment"] == {
-        "kind": "playbook",
-        "project": "web",
-        "playbook": "site.yml",
-        "offline": "skip",
-    }

@@ -67,6 +67,16 @@ async def test_what_a_server_refuses_is_its_own_end_and_what_no_server_could_do_
         assert (refused.reason, refused.command_id, refused.server_id) == ("agent_not_found", "", without["server_id"])
 
 
+async def test_a_job_rotates_agents(replica, own_agent, tool):
+    one = replica("one", playbooks_dir=tool, **FAST)
+    work = job_pb2.JobWork(deployment=deployment_service_pb2.CreateDeploymentRequest(kind="rotate_agent"))
+    async with JobClient(one) as jobs:
+        job = await jobs.create("", work, servers=[own_agent.name])
+        final = await jobs.final(job.id, 300)
+        assert (status(final), counts(final)) == ("success", {"success": 1})
+    assert own_agent.config["agent_token"] not in (own_agent.folder / "config.json").read_text()
+
+
 async def test_another_replica_goes_on_with_what_was_reserved_and_nothing_runs_twice(
     replica, registry, agents, tool, tmp_path
 ):

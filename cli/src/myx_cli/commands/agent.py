@@ -11,7 +11,8 @@ from myx_cli.servers import get_server
 
 
 def enrol(arguments: Namespace) -> int:
-    """Installs agents over SSH; asks about unknown host keys where there is a terminal."""
+    """Installs agents over SSH; asks about unknown host keys of the named where there is a terminal."""
+    check_targets(arguments)
     endpoint = find(arguments)
     client = Client(endpoint)
     try:
@@ -24,8 +25,7 @@ def enrol(arguments: Namespace) -> int:
 
 def upgrade(arguments: Namespace) -> int:
     """Gives agents the newest version."""
-    check_targets(arguments)
-    content = _content("upgrade_agent", arguments) | queueing(arguments)
+    content = _content("upgrade_agent", arguments)
     if arguments.force:
         content["force"] = True
     if arguments.method:
@@ -53,6 +53,8 @@ def uninstall(arguments: Namespace) -> int:
 
 
 def _deploy(content: Document, arguments: Namespace) -> int:
+    check_targets(arguments)
+    content |= queueing(arguments)
     return deploy_on(find(arguments), arguments.servers, content, arguments)
 
 

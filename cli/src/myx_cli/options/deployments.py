@@ -11,12 +11,6 @@ from myx_cli.outcome import STATUSES
 KINDS = ("xray", "xray_docker", "xray_config", "caddy")
 
 
-def _servers(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "servers", nargs="+", metavar="SERVER", help="name or id; several at the same time, lines prefixed"
-    )
-
-
 def _watching(parser: ArgumentParser) -> None:
     parser.add_argument("--timeout", type=limit, metavar="TIME", help="end it after 90, 5m, 2h … (1h)")
     parser.add_argument("--detach", "-d", action="store_true", help="start it, print its id, and leave")
@@ -29,10 +23,12 @@ def _method(parser: "ArgumentParser | _ArgumentGroup") -> None:
     )
 
 
-def _many(parser: ArgumentParser) -> None:
+def _many(parser: ArgumentParser, *, waits: bool = True) -> None:
+    """SERVER… or -l; `waits`: it may need the agent, and so wait for it."""
     add_targets(parser)
     add_job(parser)
-    add_queueing(parser, commands=False)
+    if waits:
+        add_queueing(parser, commands=False)
 
 
 def add_play(parser: "ArgumentParser | _ArgumentGroup", names: tuple[str, ...]) -> None:
@@ -68,13 +64,13 @@ def playbook_run(parser: ArgumentParser) -> None:
 
 def enrol(parser: ArgumentParser) -> None:
     """`myx server enrol`."""
-    _servers(parser)
+    _many(parser, waits=False)
     _watching(parser)
 
 
-def agent(parser: ArgumentParser) -> None:
+def repair(parser: ArgumentParser) -> None:
     """`myx agent repair`."""
-    _servers(parser)
+    _many(parser, waits=False)
     _watching(parser)
 
 
@@ -88,7 +84,7 @@ def upgrade(parser: ArgumentParser) -> None:
 
 def rotate(parser: ArgumentParser) -> None:
     """`myx agent rotate`."""
-    _servers(parser)
+    _many(parser)
     parser.add_argument("--new-port", action="store_true", help="also a new port (installs again over SSH)")
     parser.add_argument("--new-path", action="store_true", help="also a new path (installs again over SSH)")
     _watching(parser)
@@ -96,7 +92,7 @@ def rotate(parser: ArgumentParser) -> None:
 
 def uninstall(parser: ArgumentParser) -> None:
     """`myx agent uninstall`."""
-    _servers(parser)
+    _many(parser, waits=False)
     parser.add_argument("--force", action="store_true", help="also while commands run there")
     _watching(parser)
 
