@@ -23,8 +23,8 @@ def set_(arguments: Namespace) -> int:
     ssh = ssh_changes(arguments)
     if arguments.no_jump:
         ssh["jump_servers"] = []
-    if changes.get("credential"):
-        ssh["credential"] = ""  # a shared one would win
+    if "credential" in changes:
+        ssh.setdefault("credential", "")  # a shared one would win, or be left
     if not changes and not ssh:
         raise UsageError("what is to be changed? (see myx server set --help)")
     server = get_server(client, arguments.server)

@@ -73,7 +73,7 @@ def set_(parser: ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", help="a new name")
     parser.add_argument("--address", metavar="ADDRESS", help="a new address")
     _add_ssh(parser)
-    parser.add_argument("--no-credential", action="store_true", help="remove the server's own login from MyX")
+    parser.add_argument("--no-credential", action="store_true", help="leave it without a login: its own is deleted")
     parser.add_argument("--no-jump", action="store_true", help="connect directly")
     key = parser.add_mutually_exclusive_group()
     key.add_argument("--accept-host-key", action="store_true", default=None, help="trust the key of the first contact")
