@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
 
+from myx_cli.endpoint import Endpoint
+from myx_cli.fleet import Fleet
 from myx_testkit.standalone import Standalone
 from myx_testkit.wait import until_sync
 
@@ -71,6 +75,22 @@ def test_the_live_view_as_a_table_and_as_a_document(checked: Standalone) -> None
     shown = cli_json(checked, "top")
     assert shown["counts"] == {"online": 1}
     assert shown["heartbeat"]["agents"] == 1
+
+
+def test_the_live_view_sees_what_changes_without_reading_all_again(checked: Standalone) -> None:
+    token = json.loads(checked.home.standalone_file.read_text())["token"]
+    endpoint = Endpoint("http", "127.0.0.1", checked.port, "", token, "")
+    with closing(Fleet(endpoint, "name!=db-1", chain([0.0], repeat(1000.0)).__next__)) as fleet:
+        fleet.watch()
+        assert [(one["name"], one["pause"]) for one in fleet.look()] == [("local", None)]
+        checked.api().request("POST", "/servers", {"name": "bare", "address": "192.0.2.1"})
+        try:
+            until_sync(lambda: len(fleet.look()) == 2, 20)
+            cli_json(checked, "server", "pause", "local", "--for", "2h")
+            until_sync(lambda: any(one["pause"] for one in fleet.look()), 20)
+        finally:
+            checked.api().request("DELETE", "/servers/bare")
+        until_sync(lambda: len(fleet.look()) == 1, 20)
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,16 @@ class EventFollower:
         self._place = after
         self._run(sink, end="", filtered=True)
 
+    def now(self, sink: Seen) -> str:
+        """The place behind what has happened by now: what is read from MyX afterwards is at least as new."""
+        self._place = ""
+        self._run(sink, end="", filtered=False, only_start=True)
+        return self._place
+
     def until_now(self, after: str, sink: Seen) -> None:
         """From `after` up to what has happened by now."""
-        self._run(sink, end="", filtered=False, only_start=True)
-        end, self._place = self._place, after
+        end = self.now(sink)
+        self._place = after
         # Everything is asked for and what is not wanted left out here: so the last event shows that it was the last.
         self._run(sink, end=end, filtered=False)
 

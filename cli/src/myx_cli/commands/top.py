@@ -4,15 +4,16 @@ import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 
 from myx_cli.api import Client, Document
 from myx_cli.commands.server import paused
 from myx_cli.endpoint import find
 from myx_cli.errors import ApiError, Unreachable
+from myx_cli.fleet import Fleet
 from myx_cli.interrupts import Interrupts
 from myx_cli.jobs.cells import columns, cut, inert
 from myx_cli.jobs.terminal import Terminal, is_live
-from myx_cli.pages import all_items
 from myx_cli.sinks import print_json
 from myx_cli.tables import Status, When, print_table
 from myx_cli.text import clean
@@ -29,28 +30,32 @@ _WIDTHS = (24, 11, 12, 6, 5, 5, 8)
 
 def top(arguments: Namespace) -> int:
     """Shows the fleet until Ctrl-C; once where stdout is no terminal."""
-    client = Client(find(arguments))
-    if arguments.output == "json":
-        items, heartbeat = _look(client, arguments.selector)
-        print_json({"counts": _counts(items), "heartbeat": heartbeat, "items": items})
-        return 0
-    if arguments.once or not is_live():
-        items, _ = _look(client, arguments.selector)
-        rows = [_plain(one) for one in _sorted(items, arguments.sort)]
-        print_table([name.capitalize() for name in _HEAD], rows, "no servers yet")
-        return 0
-    return _live(client, arguments)
+    endpoint = find(arguments)
+    client = Client(endpoint)
+    with closing(Fleet(endpoint, arguments.selector)) as fleet:
+        if arguments.output == "json":
+            items = fleet.look()
+            print_json({"counts": _counts(items), "heartbeat": _heartbeat(client), "items": items})
+            return 0
+        if arguments.once or not is_live():
+            rows = [_plain(one) for one in _sorted(fleet.look(), arguments.sort)]
+            print_table([name.capitalize() for name in _HEAD], rows, "no servers yet")
+            return 0
+        return _live(client, fleet, arguments)
 
 
-def _live(client: Client, arguments: Namespace) -> int:
+def _live(client: Client, fleet: Fleet, arguments: Namespace) -> int:
     terminal = Terminal()
     interrupts = Interrupts(None, terminal.clear)
     interrupts.watch()
+    fleet.watch()
     lines: list[tuple[str, int]] = []
+    shown: list[str] = []
     while True:
         try:
-            items, heartbeat = _look(client, arguments.selector)
-            lines = _picture(items, heartbeat, arguments.sort, terminal)
+            items = _sorted(fleet.look(shown), arguments.sort)
+            lines = _picture(items, _heartbeat(client), terminal)
+            shown = [str(one["id"]) for one in items[: terminal.size()[1]]]
             trouble = ""
         except (ApiError, Unreachable) as error:
             temporary = error.temporary if isinstance(error, ApiError) else not error.permanent
@@ -64,15 +69,14 @@ def _live(client: Client, arguments: Namespace) -> int:
         time.sleep(max(_SHORTEST_S, arguments.interval))
 
 
-def _look(client: Client, selector: str | None) -> tuple[list[Document], Document]:
-    items = all_items(client, "/servers", selector=selector)
+def _heartbeat(client: Client) -> Document:
     try:
-        return items, client.get("/heartbeat")
+        return client.get("/heartbeat")
     except ApiError as error:
         # The whole fleet's: not for who sees some servers only.
         if error.reason != "FORBIDDEN":
             raise
-        return items, {}
+        return {}
 
 
 def _counts(items: Sequence[Document]) -> dict[str, int]:
@@ -145,7 +149,7 @@ def _cause(server: Document) -> str:
     return paused(server) or " ".join(str(agent.get(name) or "") for name in ("status_reason", "status_message"))
 
 
-def _picture(items: Sequence[Document], heartbeat: Document, by: str, terminal: Terminal) -> list[tuple[str, int]]:
+def _picture(items: Sequence[Document], heartbeat: Document, terminal: Terminal) -> list[tuple[str, int]]:
     width, height = terminal.size()
     width = max(20, width - 1)
     lines = [_title(items, width, terminal)]
@@ -156,15 +160,14 @@ def _picture(items: Sequence[Document], heartbeat: Document, by: str, terminal: 
         lines.append((terminal.style(text, "away"), columns(text)))
     lines.append(_row(_HEAD, width, terminal, "bold"))
     room = max(0, height - len(lines) - 2)
-    ordered = _sorted(items, by)
-    for one in ordered[:room]:
+    for one in items[:room]:
         agent = one.get("agent") or {}
         told = state(one)
         since = ago(agent.get("status_since") or "")
         cells = (clean(one.get("name")), told, since, *_shown(one), inert(_cause(one)))
         lines.append(_row(cells, width, terminal, _STYLES.get(told, "")))
-    if len(ordered) > room:
-        text = cut(f"{terminal.glyphs.more} and {len(ordered) - room} more", width)
+    if len(items) > room:
+        text = cut(f"{terminal.glyphs.more} and {len(items) - room} more", width)
         lines.append((terminal.style(text, "dim"), columns(text)))
     return lines
 
