@@ -28,6 +28,11 @@ async def blocks(count: int, block: bytes) -> AsyncIterator[bytes]:
         yield block
 
 
+async def post(gateway: Any, body: AsyncIterator[bytes]) -> tuple[int, dict[str, Any]]:
+    async with gateway.http.post(ARTIFACTS, data=body) as answer:
+        return answer.status, await answer.json()
+
+
 async def test_a_project_is_pushed(gateway: Any, backend: Any) -> None:
     content = secrets.token_bytes(3 * MB)
     async with gateway.http.put("/api/v1/playbooks/site", data=io.BytesIO(content), headers=GZIP) as answer:
@@ -77,7 +82,7 @@ async def test_a_service_that_does_not_read_holds_its_client_back(gateway: Any, 
             sent += MB
 
     base = gateway.rss_bytes()
-    posting = asyncio.create_task(gateway.http.post(ARTIFACTS, data=body()))
+    posting = asyncio.create_task(post(gateway, body()))
     await until(lambda: backend.uploads)
     before = -1
     while sent != before:
@@ -86,18 +91,18 @@ async def test_a_service_that_does_not_read_holds_its_client_back(gateway: Any, 
     assert sent < 96 * MB
     assert gateway.rss_bytes() - base < 16 * MB
     backend.holds["PushArtifact"].set()
-    assert (await posting).status == 201
+    assert (await posting)[0] == 201
     assert backend.uploads[0].size == 192 * MB
 
 
 async def test_other_requests_are_answered_beside_an_upload(gateway: Any, backend: Any) -> None:
     backend.holds["PushArtifact"] = asyncio.Event()
-    posting = asyncio.create_task(gateway.http.post(ARTIFACTS, data=blocks(32, bytes(MB))))
+    posting = asyncio.create_task(post(gateway, blocks(32, bytes(MB))))
     await until(lambda: backend.uploads)
     async with gateway.http.get("/api/v1/servers") as answer:
         assert answer.status == 200
     backend.holds["PushArtifact"].set()
-    assert (await posting).status == 201
+    assert (await posting)[0] == 201
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -212,14 +217,13 @@ async def test_an_executor_that_is_away_is_a_503(start_gateway: Any, backend: An
 async def test_an_executor_that_dies_in_the_middle_is_a_503(start_gateway: Any, backend: Any) -> None:
     backend.holds["PushArtifact"] = asyncio.Event()
     async with start_gateway() as gateway:
-        posting = asyncio.create_task(gateway.http.post(ARTIFACTS, data=blocks(32, bytes(MB))))
+        posting = asyncio.create_task(post(gateway, blocks(32, bytes(MB))))
         await until(lambda: backend.uploads)
         await backend.stop("executor")
         try:
             # A client that is still sending may lose the answer.
             with contextlib.suppress(aiohttp.ClientConnectionError):
-                answer = await posting
-                assert (await answer.json())["reason"] in {"SERVICE_UNAVAILABLE", "CALL_CANCELLED"}
+                assert (await posting)[1]["reason"] in {"SERVICE_UNAVAILABLE", "CALL_CANCELLED"}
             await until(lambda: '"status": 503' in gateway.program.log.read_text())
         finally:
             await backend.start("executor")
@@ -239,11 +243,11 @@ async def test_an_executor_that_dies_after_the_first_words_does_not_take_the_gat
                 for _ in range(64):
                     yield bytes(MB // 2)
 
-            posting = asyncio.create_task(gateway.http.post(ARTIFACTS, data=body(gone)))
+            posting = asyncio.create_task(post(gateway, body(gone)))
             await until(lambda count=count: len(backend.uploads) == count)
             await backend.stop("executor")
             gone.set()
             with contextlib.suppress(aiohttp.ClientConnectionError):
-                assert (await posting).status == 503
+                assert (await posting)[0] == 503
             assert gateway.program.is_running(), gateway.program.output()
             await backend.start("executor")
