@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -212,8 +213,8 @@ class Upload:
 class Backend:
     """The services behind the gateway, made of scripts, and the gateway's own real database.
 
-    `errors[method]` is raised by that method while it is there, `holds[method]` delays its answer; `requests[method]`
-    collects what came.
+    `errors[method]` is raised by that method while it is there, `holds[method]` delays its answer, `answers[method]` is
+    another one than in all tests; `requests[method]` collects what came.
     """
 
     def __init__(self, tls_dir: Path, database: Database) -> None:
@@ -221,6 +222,7 @@ class Backend:
         self.database = database
         self.errors: dict[str, Exception] = {}
         self.requests: dict[str, list[Any]] = {}
+        self.answers: dict[str, Message] = {}
         self.holds: dict[str, asyncio.Event] = {}
         self.logs: dict[str, FakeLog] = {}
         self.jobs: dict[str, FakeJob] = {}
@@ -232,6 +234,7 @@ class Backend:
         """Be as new, for the next test."""
         self.errors.clear()
         self.requests.clear()
+        self.answers.clear()
         self.holds.clear()
         self.uploads.clear()
 
@@ -315,20 +318,21 @@ class Fake:
             self._backend.answer(method, request)
             if method in self._backend.holds:
                 await self._backend.holds[method].wait()
-            return ANSWERS[method]
+            return self._backend.answers.get(method, ANSWERS[method])
 
         return handle
 
 
 class FakeRegistry(Fake):
-    """The same, with one server that every selector matches."""
+    """The same, with one server that every selector matches, and one, whose id is its name, for each other name."""
 
     async def ResolveServers(
         self, request: server_service_pb2.ResolveServersRequest, _context: Any
     ) -> AsyncIterator[server_service_pb2.ResolveServersResponse]:
         self._backend.answer("ResolveServers", request)
-        found = server_service_pb2.ResolvedServer(id=MATCHED, name=SERVER.name)
-        yield server_service_pb2.ResolveServersResponse(servers=[found])
+        ids = {name: name for name in re.findall(r"'([^']+)'", request.selector)} | {SERVER.name: MATCHED}
+        found = [server_service_pb2.ResolvedServer(id=id_, name=name) for name, id_ in ids.items()]
+        yield server_service_pb2.ResolveServersResponse(servers=found)
 
 
 class FakeExecutor(Fake):
@@ -441,6 +445,7 @@ STEP = deployment_pb2.DeploymentStep(
 )
 DEPLOYMENT = deployment_pb2.Deployment(
     id="d1",
+    server_id="s1",
     server_name="web-1",
     kind="caddy",
     method=deployment_pb2.DEPLOYMENT_METHOD_AUTO,
@@ -560,6 +565,8 @@ ANSWERS: dict[str, Message] = {
     "DeleteServer": server_service_pb2.DeleteServerResponse(),
     "ListAgents": agent_service_pb2.ListAgentsResponse(agents=[AGENT]),
     "GetAgent": agent_service_pb2.GetAgentResponse(agent=AGENT),
+    "PauseChecks": agent_service_pb2.PauseChecksResponse(servers=1),
+    "ResumeChecks": agent_service_pb2.ResumeChecksResponse(servers=1),
     "CheckNow": heartbeat_service_pb2.CheckNowResponse(
         status=agent_pb2.AGENT_STATUS_OFFLINE,
         cause="refused",

@@ -74,7 +74,7 @@ async def test_a_command_leaves_an_entry(gateway: Any, backend: Any) -> None:
     (entry, *_) = await trail(gateway, operation="commands.run")
     assert entry["principal"] == "token:admin"
     assert entry["address"] == "127.0.0.1"
-    assert entry["targets"] == ["web-1"]
+    assert entry["targets"] == ["web-1", "s1"]
     assert entry["resource"] == command["id"]
     assert entry["details"] == {"server": "web-1", "command": "uptime", "args": ["-p"]}
     assert (entry["result"], entry["status"], entry["reason"]) == ("ok", 201, "")
@@ -113,7 +113,9 @@ async def test_a_json_rpc_call_leaves_the_same_entry(gateway: Any, backend: Any)
     async with gateway.http.post("/rpc", json=call) as answer:
         assert "result" in await answer.json()
     new = [one for one in await trail(gateway) if one["seq"] > before]
-    assert [(one["operation"], one["result"], one["targets"]) for one in new] == [("commands.run", "ok", ["web-1"])]
+    assert [(one["operation"], one["result"], one["targets"]) for one in new] == [
+        ("commands.run", "ok", ["web-1", "s1"])
+    ]
 
 
 async def test_a_json_rpc_call_that_no_route_is_asked_for_leaves_an_entry(gateway: Any, backend: Any) -> None:

@@ -167,7 +167,7 @@ async def test_a_bad_query_is_named(gateway: Any, backend: Any, query: str) -> N
 async def test_a_change_of_nothing_or_of_something_unknown_is_400(gateway: Any, backend: Any, body: Any) -> None:
     problem = await gateway.problem("PATCH", "/api/v1/servers/web-1", json=body)
     assert (problem["status"], problem["reason"]) == (400, "REQUEST_INVALID")
-    assert not backend.requests
+    assert backend.requests.keys() <= {"ResolveServers"}
 
 
 async def test_a_body_over_the_limit_is_413(gateway: Any, backend: Any) -> None:

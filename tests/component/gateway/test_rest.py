@@ -66,7 +66,7 @@ async def test_a_server_is_deleted_only_under_its_etag(gateway: Any, backend: An
 async def test_a_crooked_if_match_is_refused(gateway: Any, backend: Any, value: str) -> None:
     problem = await gateway.problem("PATCH", "/api/v1/servers/s1", json={"name": "b"}, headers={"If-Match": value})
     assert (problem["status"], list(problem["fields"])) == (400, ["If-Match"])
-    assert not backend.requests
+    assert backend.requests.keys() <= {"ResolveServers"}
 
 
 async def test_agents_are_listed_and_shown(gateway: Any, backend: Any) -> None:

@@ -51,14 +51,18 @@ class Access:
         await self._guard.fleet.any(closed(selector))
         return self.principal.rights.narrowed(self.operation.role, selector) or held
 
+    async def matching(self, selector: str) -> str:
+        """The same, with the servers that match now noted for the trail: for an act whose answer does not tell them."""
+        narrowed = await self.narrow(selector)
+        self.meant.extend(sorted(await self._guard.fleet.matching(narrowed)))
+        return narrowed
+
     async def servers(self, references: Sequence[str]) -> list[str]:
         """The ids of servers that are named, the role being held on each; where it is held on all, as they came.
 
         NotFound `SERVER_NOT_FOUND`, PermissionDenied `FORBIDDEN`.
         """
-        self.used = True
-        self.meant.extend(references)
-        return await self._guard.servers(self.principal, self.operation.role, references)
+        return await self._named(references)
 
     async def server(self, reference: str) -> str:
         """The same of one."""
@@ -66,9 +70,14 @@ class Access:
 
     async def kept(self, references: Sequence[str]) -> list[str]:
         """The same, always as ids: for what is kept until later, when another server may have the name."""
+        return await self._named(references, by_id=True)
+
+    async def _named(self, references: Sequence[str], *, by_id: bool = False) -> list[str]:
         self.used = True
         self.meant.extend(references)
-        return await self._guard.servers(self.principal, self.operation.role, references, by_id=True)
+        ids = await self._guard.servers(self.principal, self.operation.role, references, by_id=by_id)
+        self.meant.extend(ids)
+        return ids
 
     async def names(self, ids: Iterable[str]) -> Mapping[str, str]:
         """By id the names of those servers that may be seen, for showing them."""

@@ -1,14 +1,16 @@
 """What the audit trail is told: one entry for each call of an audited operation, whatever becomes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from myx_gateway.access.principal import Principal
 
 # Who is not known: a login that failed.
 NOBODY = "nobody"
+# Of one entry; of more it is said how many.
+MOST_TARGETS: Final = 100
 
 
 @dataclass
@@ -26,8 +28,10 @@ class Entry:
     via: str = ""
     address: str = ""
     request_id: str = ""
-    # Servers that were meant, by id or name, as far as they were named or resolved.
+    # Servers that were meant: as they were named, and by their ids as far as they were resolved.
     targets: list[str] = field(default_factory=list)
+    # How many there are beyond those.
+    more_targets: int = 0
     # What was meant or made: the id or name of a command, a job, a user …
     resource: str = ""
     details: dict[str, Any] = field(default_factory=dict)
@@ -39,6 +43,10 @@ class Entry:
     def result(self, status: int, reason: str = "") -> None:
         """The HTTP status of the answer and, of an error, its reason."""
         self.status, self.reason = status, reason
+
+    def meant(self, servers: Iterable[str]) -> None:
+        """More servers that were meant, by id or name; those that are known already may be among them."""
+        self.targets = list(dict.fromkeys((*self.targets, *servers)))
 
     def made(self, location: str) -> None:
         """What the answer says that was made, by its address; what it was made of stays in the details."""

@@ -38,7 +38,7 @@ class Guard:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self.fleet = Fleet(clients)
-        self._jobs = JobTargets(clients)
+        self.jobs = JobTargets(clients)
         self._schedules = ScheduledTargets(self.fleet)
         self._places = {
             On.SERVER: self._server,
@@ -55,7 +55,9 @@ class Guard:
         it. What a body names, or a list holds, is up to the handler.
         """
         rights, role, on = principal.rights, operation.role, operation.on
-        if on in _OWN or rights.everywhere(role):
+        # The trail names the server by its id, whoever acts on it.
+        is_noted = on is On.SERVER and operation.audited
+        if on in _OWN or (rights.everywhere(role) and not is_noted):
             return dict(params)
         if on is On.ALL or not rights.anywhere(role):
             raise forbidden(role, everywhere=on is On.ALL)
@@ -116,7 +118,7 @@ class Guard:
         return await self._schedules.within(principal, schedule, role)
 
     async def _server(self, principal: Principal, role: Role, params: Params) -> Params:
-        return {"server": (await self.servers(principal, role, [params["server"]]))[0]}
+        return {"server": (await self.servers(principal, role, [params["server"]], by_id=True))[0]}
 
     async def _command(self, principal: Principal, role: Role, params: Params) -> Params:
         request = command_service_pb2.GetCommandRequest(command_id=params["command_id"])
@@ -134,7 +136,7 @@ class Guard:
     async def _job(self, principal: Principal, role: Role, params: Params) -> Params:
         asked = params["job_id"]
         job = (await self._clients.jobs.GetJob(job_service_pb2.GetJobRequest(job_id=asked))).job
-        await self._judge(principal, role, await self._jobs.of(job.id), hidden.job(asked))
+        await self._judge(principal, role, await self.jobs.of(job.id), hidden.job(asked))
         return {"job_id": job.id}
 
     async def _schedule(self, principal: Principal, role: Role, params: Params) -> Params:

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from myx_gateway.access.audit import NOBODY, Entry
+from myx_gateway.access.audit import MOST_TARGETS, NOBODY, Entry
 from myx_gateway.access.audit_details import bounded, details_of
 from myx_gateway.access.batches import Batches
+from myx_gateway.access.names import id_in
 from myx_gateway.access.principal import Principal
 from myx_gateway.chain import SEAL, Head, Result, time_text
 from myx_gateway.observed import AUDIT_ENTRIES
@@ -31,7 +32,6 @@ _BEGIN_S: Final = 5.0
 # How long an answer waits for its entry; after that it is made later.
 _END_S: Final = 2.0
 _RETRY_S: Final = 1.0
-_MOST_TARGETS: Final = 100
 # Acts that wait for their intents, and refused ones of which it is not known whether the intent is on record.
 _MOST_WAITING: Final = 2000
 # The bound of the setting.
@@ -164,16 +164,13 @@ class _Record:
 
     def _document(self, result: Result) -> dict[str, Any]:
         entry = self.entry
-        targets = [bounded(target, 255) for target in entry.targets[:_MOST_TARGETS]]
-        if len(entry.targets) > _MOST_TARGETS:
-            targets.append(f"and {len(entry.targets) - _MOST_TARGETS} more")
         return {
             "at": self._at,
             "principal": bounded(entry.principal, 255),
             "via": bounded(entry.via, 255),
             "address": bounded(entry.address, 64),
             "operation": entry.operation,
-            "targets": targets,
+            "targets": _told(entry),
             "resource": bounded(entry.resource, 255),
             "request_id": bounded(entry.request_id, 64),
             "result": result.value,
@@ -196,6 +193,16 @@ def _targets(entry: Entry, path_params: Mapping[str, str]) -> list[str]:
     if entry.operation in {"servers.create", "users.create"}:
         named.append(entry.details.get("name"))
     return list(dict.fromkeys(name for name in named if isinstance(name, str) and name))
+
+
+def _told(entry: Entry) -> list[str]:
+    """The targets as they are kept. Where there is no room for all, ids go first: they stay what they are."""
+    targets = entry.targets
+    if len(targets) > MOST_TARGETS:
+        targets = sorted(targets, key=lambda one: id_in(one) is None)[:MOST_TARGETS]
+    shown = [bounded(target, 255) for target in targets]
+    more = entry.more_targets + len(entry.targets) - len(targets)
+    return [*shown, f"and {more} more"] if more else shown
 
 
 def _settle(entry: Entry, error: BaseException) -> None:

@@ -14,6 +14,7 @@ from myx_gateway.access.guard import Guard, Params
 from myx_gateway.access.operation import On, Operation
 from myx_gateway.access.principal import Principal
 from myx_gateway.access.standing import Standing, Watched
+from myx_gateway.api.answers import note_targets
 from myx_gateway.errors import translated
 from myx_gateway.problems import status_of
 from myx_kit.errors import Internal, Unauthenticated
@@ -32,6 +33,7 @@ async def perform(operation: Operation, request: Request, handle: Handle) -> Res
         response = await _permitted(operation, request, handle)
         entry.result(response.status_code)
         entry.made(response.headers.get("location", ""))
+        await note_targets(entry, operation, response, request.app.state.guard.jobs)
         return response
 
 
@@ -85,7 +87,7 @@ async def _audited(operation: Operation, request: Request) -> AsyncIterator[Entr
             raise
         finally:
             access: Access | None = getattr(request.state, "access", None)
-            entry.targets.extend(one for one in access.meant if one not in entry.targets) if access else None
+            entry.meant(access.meant if access else ())
 
 
 async def _json(request: Request) -> Any:

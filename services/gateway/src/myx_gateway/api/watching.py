@@ -85,8 +85,8 @@ async def pause_checks(clients: ClientsDep, access: AccessDep, body: NewPause) -
     until = body.until or datetime.now(UTC) + timedelta(seconds=body.for_s or 0)
     answer = await clients.agents.PauseChecks(
         registry.PauseChecksRequest(
-            selector=await access.narrow(body.selector) if body.selector else "",
-            servers=await access.servers(body.servers) if body.servers else [],
+            selector=await access.matching(body.selector) if body.selector else "",
+            servers=await access.kept(body.servers) if body.servers else [],
             until=timestamp(until),
             reason=body.reason,
             requested_by=access.principal.name,
@@ -100,8 +100,8 @@ async def resume_checks(clients: ClientsDep, access: AccessDep, body: Resume) ->
     """End pauses. Safe to repeat."""
     answer = await clients.agents.ResumeChecks(
         registry.ResumeChecksRequest(
-            selector=await access.narrow(body.selector) if body.selector else "",
-            servers=await access.servers(body.servers) if body.servers else [],
+            selector=await access.matching(body.selector) if body.selector else "",
+            servers=await access.kept(body.servers) if body.servers else [],
             requested_by=access.principal.name,
         )
     )
