@@ -194,7 +194,9 @@ class Servers(server_service_pb2_grpc.ServerServiceServicer):
             name=entry["server_name"],
             address=entry["address"],
             agent=self._agent(entry),
-            ssh=server_pb2.SshSettings(has_credential=extra.get("has_credential", False)),
+            ssh=server_pb2.SshSettings(
+                has_credential=extra.get("has_credential", False), port=extra.get("ssh_port", 0)
+            ),
             repair_policy=extra.get("repair_policy", server_pb2.REPAIR_POLICY_AUTOMATIC),
         )
         return server_service_pb2.GetServerResponse(server=server)

@@ -1,6 +1,8 @@
 """A deployment tool for tests: the shipped programs with small playbooks of its own."""
 
+import hashlib
 import io
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -73,3 +75,11 @@ def project(**playbooks):
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     return out.getvalue()
+
+
+def make_bundle(folder):
+    """The folder of an agent's bundle that holds nothing for any host; the name of its release."""
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256().hexdigest()
+    (folder / "manifest.json").write_text(json.dumps({"version": "9.0.0", "digest": digest, "files": []}))
+    return f"9.0.0-{digest[:12]}"

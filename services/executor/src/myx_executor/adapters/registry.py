@@ -185,6 +185,7 @@ def _facts(server: server_pb2.Server) -> ServerFacts:
         agent_id=agent.id if agent else "",
         agent_status=_AGENT_STATUSES.get(agent.status, "unknown") if agent else "",
         agent_reason=agent.status_reason if agent else "",
+        agent_since=agent.status_since.ToDatetime(UTC) if agent else None,
         agent_version=agent.version if agent else "",
         bundle_digest=agent.facts.bundle_digest if agent else "",
         rpc_port=agent.rpc_port if agent else 0,

@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from myx_executor.domain.command import Command
-from myx_executor.domain.deployment import Deployment, Kind
+from myx_executor.domain.deployment import AGENT_KINDS, Deployment, Kind
 from myx_executor.domain.states import Status
 from myx_executor.store.changes import first_change
 from myx_executor.store.commands import policy_params
@@ -112,20 +112,33 @@ where deployment_id = %(id)s and event ->> 'type' = 'task_result' and event ->> 
   and event ->> 'ignored' is distinct from 'true'
 order by seq desc limit 1"""
 
-_OPEN_WORK: LiteralString = f"""
-select c.kind, count(*) from executor.command c where c.server_id = %(server_id)s and c.status in {_OPEN}
-group by c.kind"""
+# What waits does not run. A change of the agent that is about to begin is in the way of another one all the same.
+_UNDER_WAY: LiteralString = """
+select distinct coalesce(d.kind, 'command') from executor.command c left join executor.deployment d on d.id = c.id
+where c.server_id = %(server_id)s
+  and (c.status in ('running', 'cancelling') or c.status = 'pending' and d.kind = any(%(agent_kinds)s))"""
+
+# Calls of deployments have no row of `command`: they go with their deployment.
+_NOT_ENDED: LiteralString = f"""
+select told.id from unnest(%(ids)s::uuid[]) as told (id)
+where not exists (select from executor.command c where c.id = told.id and c.status not in {_OPEN})
+  and not exists (
+    select from executor.deployment d
+    where d.server_id = %(server_id)s
+      and jsonb_path_exists(d.state, '$.calls.*.id ? (@ == $id)', jsonb_build_object('id', told.id::text)))"""
 
 _REPAIRS: LiteralString = """
-select c.id, c.created_at from executor.command c join executor.deployment d on d.id = c.id
+select c.id, c.created_at, case when c.status = 'skipped' then c.reason else '' end
+from executor.command c join executor.deployment d on d.id = c.id
 where d.server_id = %(server_id)s and d.kind = 'repair_agent' and c.requested_by = %(requested_by)s
-  and c.created_at > now() - make_interval(secs => %(window_s)s)
-order by c.id desc limit 20"""
+order by c.id desc limit 100"""
 
-_LAST_UPGRADE: LiteralString = """
+# Only an upgrade says of a release that it does not work: a repair may fail for what broke the agent.
+_LAST_OF_RELEASE: LiteralString = """
 select c.status, d.details from executor.command c join executor.deployment d on d.id = c.id
-where d.server_id = %(server_id)s and d.kind = 'upgrade_agent' and d.details ->> 'target_release' = %(release)s
-  and d.details ? 'upgrade_state' and c.status in ('success', 'failed')
+where d.server_id = %(server_id)s and d.kind in ('install_agent', 'repair_agent', 'upgrade_agent')
+  and d.details ->> 'target_release' = %(release)s
+  and (c.status = 'success' or c.status = 'failed' and d.kind = 'upgrade_agent' and d.details ? 'upgrade_state')
 order by c.id desc limit 1"""
 
 _IN_USE: LiteralString = f"""
@@ -143,6 +156,15 @@ class NewDeployment:
     sealed_request_digest: bytes | None
     owner: str | None
     lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PastRepair:
+    """A repair that was asked for. `skipped`: why it was only noted, empty when it was carried out."""
+
+    id: UUID
+    created_at: datetime
+    skipped: str
 
 
 class DeploymentStore:
@@ -290,18 +312,24 @@ class DeploymentStore:
         rows = await self._pool.rows(_LAST_FAILURE, {"id": deployment_id})
         return rows[0][0] if rows else {}
 
-    async def open_work(self, server_id: str) -> dict[str, int]:
-        """How many commands and deployments of a server are not final, by kind of row."""
-        return {row[0]: row[1] for row in await self._pool.rows(_OPEN_WORK, {"server_id": server_id})}
+    async def under_way(self, server_id: str) -> set[str]:
+        """What runs on a server: `command`, and kinds of deployments; those of the agent also before they begin."""
+        values = {"server_id": server_id, "agent_kinds": sorted(AGENT_KINDS)}
+        return {row[0] for row in await self._pool.rows(_UNDER_WAY, values)}
 
-    async def repairs(self, server_id: str, requested_by: str, window_s: float) -> list[tuple[UUID, datetime]]:
-        """Repairs of a server that this requester asked for, newest first, at most 20."""
-        values = {"server_id": server_id, "requested_by": requested_by, "window_s": window_s}
-        return [(row[0], row[1]) for row in await self._pool.rows(_REPAIRS, values)]
+    async def not_ended(self, server_id: str, command_ids: Sequence[UUID]) -> set[UUID]:
+        """Of the commands that a server's agent has told of: those whose end is not known here."""
+        values = {"server_id": server_id, "ids": list(command_ids)}
+        return {row[0] for row in await self._pool.rows(_NOT_ENDED, values)}
 
-    async def last_upgrade(self, server_id: str, release: str) -> tuple[Status, dict[str, str]] | None:
-        """How the last upgrade of a server to this release ended, and its details."""
-        rows = await self._pool.rows(_LAST_UPGRADE, {"server_id": server_id, "release": release})
+    async def repairs(self, server_id: str, requested_by: str) -> list[PastRepair]:
+        """Repairs of a server that this requester asked for, newest first, at most 100."""
+        values = {"server_id": server_id, "requested_by": requested_by}
+        return [PastRepair(*row) for row in await self._pool.rows(_REPAIRS, values)]
+
+    async def last_of_release(self, server_id: str, release: str) -> tuple[Status, dict[str, str]] | None:
+        """How it ended when a server was last given this release, and the details; only what tells whether it works."""
+        rows = await self._pool.rows(_LAST_OF_RELEASE, {"server_id": server_id, "release": release})
         return (Status(rows[0][0]), rows[0][1]) if rows else None
 
     async def digests_in_use(self, project: str) -> set[str]:

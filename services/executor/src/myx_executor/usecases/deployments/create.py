@@ -96,6 +96,12 @@ class CreateDeployment:
         await self._project(kind, request)
         await self._check_artifact(request)
 
+    async def failed_release(self, server_id: str) -> str:
+        """The name of the release that would be installed, if it did not work on this server before; else empty."""
+        release = await self._bundles.release()
+        last = await self._store.last_of_release(server_id, release.name)
+        return release.name if last is not None and upgrade.outcome_counts(*last) else ""
+
     async def note_skipped(self, request: CreateRequest, *, reason: str, message: str, cure: str) -> None:
         """Stores a deployment that is not done, by policy, so that it is seen with its details."""
         server = await self._registry.server(request.server)
@@ -107,9 +113,9 @@ class CreateDeployment:
 
     async def _check_server(self, kind: Kind, request: CreateRequest, server: ServerFacts) -> None:
         if kind in _NEED_BUNDLE:
-            release = await self._bundles.release()
+            await self._bundles.release()
             if kind is Kind.UPGRADE_AGENT and not request.force:
-                await self._check_release(server, release.name)
+                await self._check_release(server)
         if kind in _NEED_AGENT and not server.agent_id:
             message = f"server {server.name} has no agent: install one first"
             raise FailedPrecondition("AGENT_NOT_FOUND", message, server=server.name)
@@ -126,9 +132,9 @@ class CreateDeployment:
             message = "there is no artifact with this digest: push it first"
             raise NotFound("ARTIFACT_NOT_FOUND", message, field="artifact_sha256")
 
-    async def _check_release(self, server: ServerFacts, release: str) -> None:
-        last = await self._store.last_upgrade(server.server_id, release)
-        if last is not None and upgrade.outcome_counts(*last):
+    async def _check_release(self, server: ServerFacts) -> None:
+        release = await self.failed_release(server.server_id)
+        if release:
             message = f"{release} did not work on {server.name} before; with force it is tried again"
             raise FailedPrecondition("VERSION_FAILED_BEFORE", message, server=server.name, release=release)
 

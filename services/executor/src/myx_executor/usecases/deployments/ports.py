@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
 from uuid import UUID
@@ -27,6 +28,8 @@ class ServerFacts:
     agent_id: str = ""
     agent_status: str = ""
     agent_reason: str = ""
+    # Since when it has its status.
+    agent_since: datetime | None = None
     agent_version: str = ""
     bundle_digest: str = ""
     rpc_port: int = 0

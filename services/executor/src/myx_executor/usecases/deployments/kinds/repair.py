@@ -22,8 +22,7 @@ async def diagnose(run: Run) -> str:
     if not found.agent_is_broken and not run.deployment.plan.force:
         message = f"it is not the agent that is broken: {found.message}"
         raise StepFailed("NOT_THE_AGENT", message, "see to the network and the host first")
-    open_work = await run.tools.store.open_work(run.server_id)
-    if open_work.get("command") and not run.deployment.plan.force:
+    if "command" in await run.tools.store.under_way(run.server_id) and not run.deployment.plan.force:
         message = "commands are known to run there"
         raise StepFailed("COMMANDS_RUNNING", message, "wait for them, or cancel them, or repair with force")
     return found.message
