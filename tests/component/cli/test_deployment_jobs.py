@@ -26,6 +26,7 @@ def test_deployments_and_upgrades_go_over_a_selector(gateway, myx):
     [
         (("server", "enrol"), {"kind": "install_agent"}),
         (("agent", "repair"), {"kind": "repair_agent"}),
+        (("agent", "repair", "--force"), {"kind": "repair_agent", "force": True}),
         (("agent", "rotate", "--lock", "shared"), {"kind": "rotate_agent", "lock": "shared"}),
         (("agent", "rotate", "--new-port"), {"kind": "install_agent", "new_port": True}),
         (("agent", "uninstall", "--force"), {"kind": "uninstall_agent", "force": True}),

@@ -25,9 +25,7 @@ def enrol(arguments: Namespace) -> int:
 
 def upgrade(arguments: Namespace) -> int:
     """Gives agents the newest version."""
-    content = _content("upgrade_agent", arguments)
-    if arguments.force:
-        content["force"] = True
+    content = _forced("upgrade_agent", arguments)
     if arguments.method:
         content["method"] = arguments.method
     return _deploy(content, arguments)
@@ -41,21 +39,22 @@ def rotate(arguments: Namespace) -> int:
 
 def repair(arguments: Namespace) -> int:
     """Installs agents again where they are what is broken."""
-    return _deploy(_content("repair_agent", arguments), arguments)
+    return _deploy(_forced("repair_agent", arguments), arguments)
 
 
 def uninstall(arguments: Namespace) -> int:
     """Takes agents away with all that belongs to them."""
-    content = _content("uninstall_agent", arguments)
-    if arguments.force:
-        content["force"] = True
-    return _deploy(content, arguments)
+    return _deploy(_forced("uninstall_agent", arguments), arguments)
 
 
 def _deploy(content: Document, arguments: Namespace) -> int:
     check_targets(arguments)
     content |= queueing(arguments)
     return deploy_on(find(arguments), arguments.servers, content, arguments)
+
+
+def _forced(kind: str, arguments: Namespace) -> Document:
+    return _content(kind, arguments) | ({"force": True} if arguments.force else {})
 
 
 def _content(kind: str, arguments: Namespace) -> Document:

@@ -71,6 +71,9 @@ def enrol(parser: ArgumentParser) -> None:
 def repair(parser: ArgumentParser) -> None:
     """`myx agent repair`."""
     _many(parser, waits=False)
+    parser.add_argument(
+        "--force", action="store_true", help="also while commands run there, or when the network is what seems wrong"
+    )
     _watching(parser)
 
 

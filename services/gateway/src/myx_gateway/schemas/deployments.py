@@ -134,8 +134,8 @@ class DeploymentWork(NewQueueing):
     timeout_s: Seconds | None = Field(default=None, description="Null: 1 h.")
     force: bool = Field(
         default=False,
-        description="`upgrade_agent`: also a version that failed here or runs already; `uninstall_agent`: also while "
-        "commands run.",
+        description="`upgrade_agent`: also a version that failed here or runs already; `repair_agent`: also while "
+        "commands run, or when the network is what seems wrong; `uninstall_agent`: also while commands run.",
     )
     new_port: bool = Field(default=False, description="`install_agent`: give the agent a new port.")
     new_path: bool = Field(default=False, description="`install_agent`: give the agent a new path.")
