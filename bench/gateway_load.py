@@ -126,7 +126,8 @@ async def load(myx: Cluster, names: Sequence[str], options: argparse.Namespace, 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures of one run."""
     result: dict[str, Any] = {"load_before": os.getloadavg()}
-    settings = {"MYX_EXECUTOR_MAX_ACTIVE_COMMANDS": "2000", "MYX_GATEWAY_MAX_STREAMS": "3000"}
+    streams = dict.fromkeys(("MYX_GATEWAY_MAX_STREAMS", "MYX_GATEWAY_MAX_STREAMS_PER_PRINCIPAL"), "3000")
+    settings = {"MYX_EXECUTOR_MAX_ACTIVE_COMMANDS": "2000", **streams}
     with SimulatedFleet(40) as fleet, tempfile.TemporaryDirectory(prefix="myx-bench-") as folder:
         async with cluster(before_services=partial(seed, fleet=fleet.file), settings=settings) as myx:
             await settled(myx, fleet, 40)

@@ -144,7 +144,8 @@ def table(name: str, result: dict[str, Any]) -> str:
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures of one run."""
     result: dict[str, Any] = {"load_before": os.getloadavg()}
-    settings = {"MYX_EXECUTOR_MAX_ACTIVE_COMMANDS": "2000", "MYX_GATEWAY_MAX_STREAMS": "3000"}
+    streams = dict.fromkeys(("MYX_GATEWAY_MAX_STREAMS", "MYX_GATEWAY_MAX_STREAMS_PER_PRINCIPAL"), "3000")
+    settings = {"MYX_EXECUTOR_MAX_ACTIVE_COMMANDS": "2000", **streams}
     settings |= {name: value for name, value in os.environ.items() if name.startswith("MYX_EXECUTOR_")}
     count = max(options.commands, options.followers)
     with SimulatedFleet(count) as fleet:

@@ -89,7 +89,7 @@ async def test_many_followers_cost_little_and_wait_for_nobody(start_gateway: Any
     quiet = [backend.new_log() for _ in range(LOGS)]
     loud = [backend.new_log() for _ in range(LOGS)]
     big_id, big = backend.new_log()
-    async with start_gateway(nats_url=nats.url) as gateway, crowd(gateway) as clients:
+    async with start_gateway(nats_url=nats.url, max_streams_per_principal=2000) as gateway, crowd(gateway) as clients:
         empty = gateway.rss_bytes()
         watching = await clients.sockets(["events?type=agent"] * (IDLE // 2))
         waiting = await clients.sockets([f"commands/{quiet[n % LOGS][0]}/log/stream" for n in range(IDLE // 2)])

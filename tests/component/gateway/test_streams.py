@@ -5,7 +5,9 @@ import base64
 import json
 import secrets
 import struct
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,6 +15,9 @@ import pytest
 
 from myx_kit.errors import Internal, NotFound, Unavailable
 from myx_testkit.wait import until
+
+sys.path.insert(0, str(Path(__file__).parent))
+from people import new_token, new_user, with_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -329,3 +334,34 @@ async def test_streams_beyond_the_limit_are_refused(start_gateway: Any, backend:
             await read_socket(socket)
         async with gateway.http.get(events_url(command_id)) as answer:
             assert answer.status == 200
+
+
+async def test_who_has_as_many_streams_as_one_may_have_leaves_the_others_theirs(
+    start_gateway: Any, backend: Any
+) -> None:
+    async with start_gateway(max_streams_per_principal=2) as gateway:
+        command_id, log = backend.new_log()
+        alice = await new_user(gateway, "viewer")
+        tokens = [await new_token(gateway, alice) for _ in range(3)]
+        as_alice = [{"Authorization": f"Bearer {token}"} for token in tokens]
+        path = f"/api/v1/commands/{command_id}/log/stream"
+        async with gateway.stranger.ws_connect(path, headers=as_alice[0]) as socket:
+            async with gateway.stranger.get(path, headers=as_alice[1]) as answer:
+                assert answer.status == 200
+                status, problem = await with_token(gateway, tokens[2], "GET", f"/commands/{command_id}/log/stream")
+                assert (status, problem["reason"]) == (429, "TOO_MANY_OWN_STREAMS")
+                assert problem["fields"] == {"limit": "2"}
+                assert "close some" in problem["detail"]
+                with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                    await gateway.stranger.ws_connect(path, headers=as_alice[0])
+                assert refused.value.status == 429
+                async with gateway.socket(command_id) as others, gateway.http.get(events_url(command_id)) as other:
+                    assert (others.closed, other.status) == (False, 200)
+
+            async def is_free() -> bool:
+                async with gateway.stranger.get(path, headers=as_alice[2]) as again:
+                    return again.status == 200
+
+            await until(is_free)
+            log.finish()
+            await read_socket(socket)

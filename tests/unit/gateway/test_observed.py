@@ -106,4 +106,4 @@ async def test_a_client_that_takes_nothing_is_counted():
     with pytest.raises(ClientStalledError):
         await outlet.send({"type": "http.response.body"})
     assert value("myx_gateway_stalled_streams_total") == before + 1
-    assert len(StreamBook(1)) == 0
+    assert len(StreamBook(1, 1)) == 0

@@ -45,7 +45,7 @@ from myx_gateway.dashboard import Dashboard
 from myx_gateway.door import Door, Gate
 from myx_gateway.doorkeeper import Doorkeeper, open_doorkeeper
 from myx_gateway.loops import AuditLoops, read_events
-from myx_gateway.observed import OPEN_STREAMS, Observed
+from myx_gateway.observed import OPEN_STREAMS, STREAM_LIMIT, Observed
 from myx_gateway.operations import BY_NAME
 from myx_gateway.rpc import add_services
 from myx_gateway.server import HttpServer, open_listener
@@ -144,7 +144,7 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
-        self._streams = StreamBook(settings.max_streams)
+        self._streams = StreamBook(settings.max_streams, settings.max_streams_per_principal)
         self.address = ""
 
     @property
@@ -157,6 +157,7 @@ class Gateway:
         settings = self._settings
         observe(settings, OWN_NAME, stack)
         OPEN_STREAMS.set_function(lambda: len(self._streams))
+        STREAM_LIMIT.set(settings.max_streams)
         engine = create_engine(settings.database_url(), settings.pool_size)
         stack.push_async_callback(engine.dispose)
         watch_pool("gateway", settings.pool_size, lambda: used_connections(engine))

@@ -17,6 +17,7 @@ REQUEST_S = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 OPEN_STREAMS = Gauge("myx_gateway_open_streams", "Streams, downloads and uploads that are open")
+STREAM_LIMIT = Gauge("myx_gateway_stream_limit", "Streams, downloads and uploads that may be open")
 REFUSED_LOGINS = Counter(
     "myx_gateway_refused_logins", "Logins that were refused: wrong, or too many before", ["reason"]
 )

@@ -97,6 +97,8 @@ class GatewaySettings(DatabaseSettings, NatsSettings):
     # Open log streams, downloads and uploads of this process; one costs a socket, a gRPC stream and up to about 1 MB
     # when slow.
     max_streams: int = Field(default=2000, ge=1, le=100_000)
+    # Of these, those of one user, or of the token of the installation: nobody takes all of them from the others.
+    max_streams_per_principal: int = Field(default=200, ge=1, le=100_000)
     # Seconds in which a client may take nothing of what waits for it before its stream is closed; below the 120 s after
     # which the kernel drops the connection without a word.
     stream_stall_s: float = Field(default=60, gt=0, le=100)

@@ -30,8 +30,8 @@ async def forward(
     InvalidArgument `BODY_INCOMPLETE` when the client leaves before the end, and whatever the service says, which may
     come before the end of the body.
     """
-    entry: Callable[[], AbstractContextManager[None]] = request.app.state.upload_entry
-    with entry():
+    entry: Callable[[str], AbstractContextManager[None]] = request.app.state.upload_entry
+    with entry(request.state.principal.name):
         call: StreamUnaryCall[Any, Any] = method(timeout=_DEADLINE_S, metadata=stream_metadata())
         sent = False
         try:

@@ -1,6 +1,7 @@
 """The open streams of this process: how many may be open, and their common end."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -11,17 +12,20 @@ log = get_logger()
 
 
 class StreamBook:
-    """Counts open streams up to `limit` and tells all of them when the process stops."""
+    """Counts open streams, up to `limit` in all and `own_limit` of each principal, and tells all of them when the
+    process stops.
+    """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, own_limit: int) -> None:
         self._limit = limit
-        self._open = 0
+        self._own_limit = own_limit
+        self._open: Counter[str] = Counter()
         self._stop = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
 
     def __len__(self) -> int:
-        return self._open
+        return self._open.total()
 
     @property
     def stopping(self) -> bool:
@@ -29,20 +33,32 @@ class StreamBook:
         return self._stop.is_set()
 
     @contextmanager
-    def entry(self) -> Iterator[None]:
-        """Be one of the open streams. ResourceExhausted `TOO_MANY_STREAMS`, Unavailable `STOPPING`."""
+    def entry(self, principal: str) -> Iterator[None]:
+        """Be one of the open streams of a principal, who is one by all its sessions and tokens.
+
+        ResourceExhausted `TOO_MANY_OWN_STREAMS`, `TOO_MANY_STREAMS`; Unavailable `STOPPING`.
+        """
         if self.stopping:
             raise Unavailable("STOPPING", "this gateway is stopping; try again")
-        if self._open >= self._limit:
+        if self._open[principal] >= self._own_limit:
+            raise ResourceExhausted(
+                "TOO_MANY_OWN_STREAMS",
+                f"{principal} has {self._own_limit} streams, downloads and uploads open here already: close some, or "
+                "have MYX_GATEWAY_MAX_STREAMS_PER_PRINCIPAL raised",
+                limit=str(self._own_limit),
+            )
+        if len(self) >= self._limit:
             raise ResourceExhausted(
                 "TOO_MANY_STREAMS", f"{self._limit} streams are open here already", limit=str(self._limit)
             )
-        self._open += 1
+        self._open[principal] += 1
         self._empty.clear()
         try:
             yield
         finally:
-            self._open -= 1
+            self._open[principal] -= 1
+            if not self._open[principal]:
+                del self._open[principal]
             if not self._open:
                 self._empty.set()
 
@@ -60,4 +76,4 @@ class StreamBook:
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
         except TimeoutError:
-            log.warning("streams_still_open", streams=self._open, after_s=timeout_s)
+            log.warning("streams_still_open", streams=len(self), after_s=timeout_s)

@@ -30,7 +30,7 @@ class StreamResponse(Watched, Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the source, the client or the process ends."""
-        with self._parts.book.entry():
+        with self._parts.book.entry(scope["state"]["principal"].name):
             outlet = Outlet(scope, receive, send, self._parts.patience, self.standing)
             try:
                 await self.open()

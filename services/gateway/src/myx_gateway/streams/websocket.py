@@ -74,7 +74,7 @@ class FeedSocket:
         params = await guard.require(access.principal, self._operation, scope["path_params"])
         feed = self._make(Opening(parts, access, next(iter(params.values()), ""), _queries(scope["query_string"])))
         await receive()  # websocket.connect
-        with parts.book.entry():
+        with parts.book.entry(access.principal.name):
             standing = Standing(guard, state.renew, access, params, state.recheck_s)
             outlet = Outlet(scope, receive, send, parts.patience, standing)
             try:
