@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from myx_gateway.streams.event_feed import EventFeed, Sight, Wanted
 from myx_gateway.streams.event_ring import EventRing, Place, parse_place
 from myx_kit.errors import InvalidArgument, NotFound, Unavailable
 from myx_kit.events.reader import NO_STREAM, StoredEvent
+from myx_testkit.wait import until
 
 PAGE = Path(__file__).parents[3] / "docs/streams.md"
 
@@ -27,14 +29,16 @@ class FakeAccess:
     def __init__(self, ids: set[str] | None = None, jobs: set[str] = frozenset()) -> None:  # type: ignore[assignment]
         self.ids, self.jobs = ids, jobs
         self.failures: list[Exception] = []
+        self.looks = 0
 
     @property
     def everywhere(self) -> bool:
         return self.ids is None
 
-    async def visible(self) -> Visible:
+    async def visible(self, since: float = 0.0) -> Visible:
         if self.failures:
             raise self.failures.pop()
+        self.looks += 1
         return Visible(all=False, ids=frozenset(self.ids or ()))
 
     async def allows(self, operation: Any, params: dict[str, str]) -> bool:
@@ -250,12 +254,83 @@ async def test_only_what_may_be_seen_is_told() -> None:
         assert await one.is_quiet()
 
 
+class StaleAccess(FakeAccess):
+    """Sees what it saw before, unless it is asked for what is newer."""
+
+    def __init__(self, ids: set[str]) -> None:
+        super().__init__(ids)
+        self.looked_at, self.known = 0.0, frozenset(ids)
+
+    async def visible(self, since: float = 0.0) -> Visible:
+        if since > self.looked_at:
+            self.looked_at, self.known = time.monotonic(), frozenset(self.ids or ())
+        return Visible(all=False, ids=self.known)
+
+
+async def test_the_first_thing_that_is_told_may_be_that_a_server_is_gone() -> None:
+    ring, access = filled(0), FakeAccess({"s1"})
+    async with client(ring, access) as one:
+        await one.next()
+        access.ids = set()
+        ring.add([stored(1, "server_deleted", server_id="s2"), stored(2, "server_deleted", server_id="s1")])
+        assert (await one.next())["id"] == "e1-2"
+
+
+async def test_the_end_of_a_server_that_was_made_since_is_told_to_who_asked_for_nothing_else() -> None:
+    ring, access = filled(0), FakeAccess({"s1"})
+    async with client(ring, access, types={"server.deleted"}) as one:
+        await one.next()
+        told = asyncio.ensure_future(one.next())
+        access.ids = {"s1", "s2"}
+        ring.add([stored(1, "server_created", server_id="s2")])
+        await until(lambda: access.looks == 2)
+        access.ids = {"s1"}
+        ring.add([stored(2, "server_deleted", server_id="s2")])
+        assert (await told)["id"] == "e1-2"
+
+
+async def test_the_end_of_a_server_is_told_though_it_was_noticed_before_its_event_came() -> None:
+    ring, access = filled(0), FakeAccess({"s1", "s2"})
+    async with client(ring, access) as one:
+        await one.next()
+        access.ids = {"s1"}
+        ring.add([stored(1, server_id="s1"), stored(2, server_id="s2"), stored(3, "server_deleted", server_id="s2")])
+        assert [(await one.next())["id"] for _ in range(2)] == ["e1-1", "e1-3"]
+
+
+async def test_a_server_that_is_new_is_not_judged_by_what_was_seen_before() -> None:
+    ring, access = filled(0), StaleAccess({"s1"})
+    async with client(ring, access) as one:
+        await one.next()
+        access.ids = {"s1", "s2"}
+        ring.add([stored(1, "server_created", server_id="s2")])
+        assert (await one.next())["id"] == "e1-1"
+
+
+async def test_who_comes_back_is_told_that_a_server_may_be_gone() -> None:
+    ring = filled(0)
+    ring.add([stored(1, server_id="s1"), stored(2, "server_deleted", server_id="s2"), stored(3, server_id="s1")])
+    async with client(ring, FakeAccess({"s1"}), after=Place("e1", 1)) as one:
+        assert (await one.next())["type"] == "start"
+        assert await one.next() == {"type": "gap", "from": "e1-1", "to": "e1-2", "reason": "not_known"}
+        assert (await one.next())["id"] == "e1-3"
+    # Who begins anew, or asked for something else, has concluded nothing from it.
+    for wanted in ({"from_oldest": True}, {"after": Place("e1", 1), "types": {"agent"}}):
+        async with client(ring, FakeAccess({"s1"}), **wanted) as one:
+            told = [await one.next()]
+            while told[-1]["type"] == "start" or told[-1]["id"] != "e1-3":
+                told.append(await one.next())
+            assert {message["type"] for message in told} == {"start", "agent.online"}
+    async with client(ring, after=Place("e1", 1)) as everywhere:
+        assert [(await everywhere.next())["type"] for _ in range(2)] == ["start", "server.deleted"]
+
+
 async def test_a_service_that_cannot_be_asked_who_sees_what_is_waited_for() -> None:
     ring = filled(0)
     access = FakeAccess({"s1"})
-    access.failures = [Unavailable("DOWN", "gone")]
     async with client(ring, access) as one:
         await one.next()
+        access.failures = [Unavailable("DOWN", "gone")]
         ring.add([stored(1, server_id="s1")])
         assert (await one.next())["id"] == "e1-1"
 

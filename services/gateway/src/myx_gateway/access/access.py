@@ -87,10 +87,12 @@ class Access:
         """That `role`, greater than the operation's, is held on the server too. PermissionDenied `FORBIDDEN`."""
         await self._guard.servers(self.principal, role, [server_id])
 
-    async def visible(self) -> Visible:
-        """The servers that the role is held on, for reading."""
+    async def visible(self, since: float = 0.0) -> Visible:
+        """The servers that the role is held on, for reading: as they were within the last two seconds, and not before
+        `since` (of the monotonic clock).
+        """
         self.used = True
-        return await self._guard.visible(self.principal, self.operation.role)
+        return await self._guard.visible(self.principal, self.operation.role, since)
 
     async def sees(self, server_id: str) -> bool:
         """Whether the role is held on a server, for reading."""

@@ -30,11 +30,13 @@ class Fleet:
         self._clients = clients
         self._known: OrderedDict[str, tuple[float, frozenset[str]]] = OrderedDict()
 
-    async def matching(self, selector: str, *, fresh: bool = True) -> frozenset[str]:
-        """The servers that a selector matches now, or not `fresh`, up to two seconds ago."""
+    async def matching(self, selector: str, *, fresh: bool = True, since: float = 0.0) -> frozenset[str]:
+        """The servers that a selector matches now, or not `fresh`, up to two seconds ago, but not before `since` (of
+        the monotonic clock).
+        """
         now = time.monotonic()
         known = self._known.get(selector)
-        if not fresh and known is not None and now - known[0] < _FRESH_S:
+        if not fresh and known is not None and now - known[0] < _FRESH_S and known[0] >= since:
             return known[1]
         found = frozenset(server.id for server in await self._resolve(selector))
         self._keep(selector, now, found)

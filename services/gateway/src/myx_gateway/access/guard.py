@@ -94,14 +94,16 @@ class Guard:
         except (Unavailable, DeadlineExceeded):
             return {}
 
-    async def visible(self, principal: Principal, role: Role = Role.VIEWER) -> Visible:
-        """The servers that `role` is held on, as they were within the last two seconds: for reading."""
+    async def visible(self, principal: Principal, role: Role = Role.VIEWER, since: float = 0.0) -> Visible:
+        """The servers that `role` is held on, as they were within the last two seconds, and not before `since` (of the
+        monotonic clock): for reading.
+        """
         held = principal.rights.selector(role)
         if held is None:
             return Visible(all=False)
         if principal.rights.everywhere(role):
             return Visible(all=True)
-        return Visible(all=False, ids=await self.fleet.matching(held, fresh=False))
+        return Visible(all=False, ids=await self.fleet.matching(held, fresh=False, since=since))
 
     async def refusal(self, principal: Principal, role: Role, server_ids: Sequence[str]) -> str | None:
         """Why `role` is not held on these servers (none: on anything at all), as a sentence; None when it is."""

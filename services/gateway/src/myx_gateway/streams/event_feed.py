@@ -1,6 +1,7 @@
 """Events of the fleet to one client: those that it asked for and may see."""
 
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,10 @@ _SHOWN_BY: Final = {"job": ("jobs.get", "job_id"), "schedule": ("schedules.get",
 # How far another gateway may have read further than this one.
 _AHEAD: Final = 10_000
 _DELETED: Final = "server.deleted"
+# After these other clients may see the server.
+_CHANGES: Final = frozenset({"server.created", "server.updated"})
+# How much later than its cause an event may come here while all is well.
+_LATE_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Gap:
-    """Between two places lie events that are not kept any more; `before` may be of a stream that is gone."""
+    """Between two places lie events that are not kept any more, or of which it is not known whether the client may see
+    them; `before` may be of a stream that is gone.
+    """
 
     before: Place
     behind: Place
@@ -46,12 +53,24 @@ Step = Item | Gap | Place
 
 
 class Sight:
-    """Which events a client may see; asked anew for each. A service that cannot be asked is borne for `heal_s`."""
+    """Which events a client may see; asked anew for each. A service that cannot be asked is borne for `heal_s`.
+
+    A server that is gone is seen by nobody: its end is told to those who saw it last.
+    """
 
     def __init__(self, access: Access, heal_s: float) -> None:
         self._access = access
         self._outage = Outage(heal_s, "RIGHT_UNKNOWN")
         self._visible = Visible(all=False)
+        # When servers were found to be seen no more: perhaps they are gone, and the event that says so is on its way.
+        self._lost_at: dict[str, float] = {}
+        self._opened_at = 0.0
+
+    async def open(self) -> None:
+        """Look for the first time. Unavailable."""
+        self._opened_at = time.monotonic()
+        if not self._access.everywhere:
+            await self._outage.patiently(self._look)
 
     async def server_id(self, reference: str) -> str:
         """The id of a server that the client may see, by id or name. NotFound `SERVER_NOT_FOUND`."""
@@ -61,13 +80,28 @@ class Sight:
         """Whether the client may see an event. Unavailable."""
         return self._access.everywhere or await self._outage.patiently(lambda: self._sees(item))
 
+    def heeds(self, item: Item) -> bool:
+        """Whether it matters for what the client may see later, although it did not ask for it."""
+        return item.type in _CHANGES and not self._access.everywhere
+
+    def is_doubtful(self, item: Item) -> bool:
+        """Of what is not seen: whether it is the end of a server that may have been seen before the client came."""
+        return item.type == _DELETED and item.came_at < self._opened_at + _LATE_S
+
     async def _sees(self, item: Item) -> bool:
         if item.server_id:
-            before, self._visible = self._visible, await self._access.visible()
-            # A server that is gone is seen by nobody: its end is told to those who saw it last.
-            return item.server_id in self._visible or (item.type == _DELETED and item.server_id in before)
+            await self._look(item.came_at if item.type in _CHANGES else 0.0)
+            was_seen = item.type == _DELETED and item.server_id in self._lost_at
+            return item.server_id in self._visible or was_seen
         operation, name = _SHOWN_BY.get(item.aggregate, ("", ""))
         return bool(operation) and await self._access.allows(BY_NAME[operation], {name: item.aggregate_id})
+
+    async def _look(self, since: float = 0.0) -> None:
+        before, self._visible = self._visible, await self._access.visible(since)
+        if self._visible.ids is not before.ids:
+            now = time.monotonic()
+            lost = {id_: at for id_, at in self._lost_at.items() if now - at < _LATE_S}
+            self._lost_at = lost | dict.fromkeys(before.ids - self._visible.ids, now)
 
 
 class EventFeed(Feed):
@@ -80,14 +114,16 @@ class EventFeed(Feed):
         self._sight = sight
         self._wanted = wanted
         self._place: Place | None = None
-        self._waiter = Waiter(self._wants)
+        self._waiter = Waiter(lambda item: self._wants(item) or sight.heeds(item))
         self._idle = False
         self._server_id = ""
+        self._resumes = wanted.after is not None
 
     async def open(self) -> None:
         """Find the server that is asked for. NotFound `SERVER_NOT_FOUND`, Unavailable."""
         if self._wanted.server:
             self._server_id = await self._sight.server_id(self._wanted.server)
+        await self._sight.open()
         self._ring.enter(self._waiter)
 
     async def messages(self) -> AsyncIterator[str | bytes]:
@@ -182,9 +218,14 @@ class EventFeed(Feed):
                 self._place = self._furthest(place)
                 return
             for item in items:
-                if self._wants(item) and await self._sight.sees(item):
+                behind = Place(place.epoch, item.seq)
+                is_wanted = self._wants(item)
+                is_seen = (is_wanted or self._sight.heeds(item)) and await self._sight.sees(item)
+                if is_wanted and is_seen:
                     yield item
-                self._place = Place(place.epoch, item.seq)
+                elif is_wanted and self._resumes and self._sight.is_doubtful(item):
+                    yield Gap(place, behind, "not_known")
+                self._place = place = behind
 
 
 def _text(step: Step) -> str:

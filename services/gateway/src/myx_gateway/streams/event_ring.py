@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,13 +43,15 @@ def parse_place(text: str, name: str) -> Place | None:
 class Item:
     """An event that can be sent; made ready when the first client wants it.
 
-    `aggregate` and `aggregate_id`: what it is about where it is about no server.
+    `aggregate` and `aggregate_id`: what it is about where it is about no server. `came_at`: when it came here, by the
+    monotonic clock.
     """
 
-    __slots__ = ("_message", "_text", "aggregate", "aggregate_id", "id", "seq", "server_id", "size", "type")
+    __slots__ = ("_message", "_text", "aggregate", "aggregate_id", "came_at", "id", "seq", "server_id", "size", "type")
 
     def __init__(self, place: Place, kind: str, message: Event) -> None:
         fact = getattr(message, kind)
+        self.came_at = time.monotonic()
         self.seq = place.seq
         self.id = str(place)
         self.type = convert.TYPES[kind]
