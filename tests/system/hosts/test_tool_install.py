@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tool_agent import STAGING, Machine, make_identity
+from tool_agent import GUARD, STAGING, Identity, Machine, make_identity
 from tool_variants import broken, good
 
 from myx_testkit.wait import until, until_sync
@@ -123,6 +123,28 @@ async def test_a_new_port_and_back_when_it_is_taken(installed):
     assert done.code == 2
     installed.identity = works
     assert await until(installed.version, 30)
+    installed.identity = old
+    assert (await installed.install()).code == 0
+    assert installed.version()
+
+
+async def test_what_nobody_confirmed_is_ended_by_the_next_installation(installed):
+    """Confirmed where all is as it should be; else undone first, and what it had changed is changed again."""
+    old, first, second = installed.identity, make_identity(24354), make_identity(24355)
+    installed.identity = first
+    done = await installed.install(confirm=False)
+    assert done.code == 0, done.text
+    assert "confirmation" in installed.host.exec(f"{GUARD} begin x y z", check=False).stderr
+    again = await installed.install()
+    assert (again.code, again.recap["changed"]) == (0, 0), again.text
+    assert "no upgrade is under way" in installed.host.exec(f"{GUARD} status").stdout
+
+    installed.identity = second
+    assert (await installed.install(confirm=False)).code == 0
+    installed.identity = Identity(second.config, first.certificate, first.key)
+    done = await installed.install()
+    assert done.code == 0, done.text
+    assert installed.version()
     installed.identity = old
     assert (await installed.install()).code == 0
     assert installed.version()

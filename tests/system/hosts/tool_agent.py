@@ -91,8 +91,8 @@ class Machine:
 
     # Install
 
-    async def install(self, folder: Path | None = None, **changes: Any) -> Played:
-        """install_agent.yml over SSH."""
+    async def install(self, folder: Path | None = None, *, confirm: bool = True, **changes: Any) -> Played:
+        """install_agent.yml over SSH; where an agent was before, the new one is confirmed unless told otherwise."""
         archive = self.send("agent", f"{STAGING}/agent.tar", folder, index=changes.pop("index", False))
         trusted = {
             "agent_archive": archive,
@@ -105,6 +105,9 @@ class Machine:
         spec = {"trusted_vars": trusted, "secret_vars": secret, **changes}
         played = await by_ssh(self.host, "install_agent.yml", {}, **spec)
         self.host.exec(f"rm -f {archive}")
+        watch = self.host.exec(f"sed -n s/^UPGRADE_ID=//p {UPGRADES}/pending", check=False).stdout.strip()
+        if confirm and watch and played.code == 0:
+            self.confirm(watch)
         return played
 
     async def uninstall(self, *, force: bool = False) -> Played:

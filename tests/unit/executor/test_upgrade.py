@@ -39,7 +39,7 @@ class Fleet:
 async def settled(monkeypatch, fleet, confirm_s=120.0):
     """What is made of a play that has ended, while the state file was not seen changed yet."""
     monkeypatch.setattr(upgrade, "_POLL_S", 0)
-    monkeypatch.setattr(upgrade, "_MARGIN_S", 0)
+    monkeypatch.setattr(upgrade, "MARGIN_S", 0)
     times = SimpleNamespace(upgrade_confirm_s=confirm_s)
     run = SimpleNamespace(tools=SimpleNamespace(fleet=fleet, times=times), server_id="s", key="k")
     following, looking = asyncio.Future(), asyncio.Future()

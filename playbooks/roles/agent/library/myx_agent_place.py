@@ -91,6 +91,8 @@ def place(params: dict[str, Any], result: dict[str, Any], *, check: bool) -> Non
     result["diff"] = [diff(item) for item in differing]
     guard = {"path": GUARD, "content": params["guard"], "mode": "755"}
     result["changed"] = bool(differing or differs(guard) or needs_restart(release))
+    # A switch that was not yet confirmed is the caller's to end, too.
+    result["guarded"] = under_way()
     if check or not result["changed"]:
         return
     make_folders()
@@ -100,13 +102,15 @@ def place(params: dict[str, Any], result: dict[str, Any], *, check: bool) -> Non
     refused = refusal(release, files)
     if refused and files != given and not refusal(release, given):
         # An agent that cannot start with what stands in its file is repaired by installing it again.
-        result["not_kept"], refused = refused, ""
-        differing = [item for item in given if differs(item)]
+        result["not_kept"], refused, files = refused, "", given
+        differing = [item for item in files if differs(item)]
     if refused:
         raise Failure(f"the new agent does not take the configuration: {refused}")
     if not (differing or needs_restart(release)):
         return
     result["guarded"] = watch(params, release, result["since"])
+    # An earlier switch that was never confirmed has been undone by that.
+    differing = [item for item in files if differs(item)]
     write_file(RESTART_NEEDED, b"", 0o644)
     for item in differing:
         write_file(item["path"], item["content"].encode(), int(item["mode"], 8))
@@ -187,6 +191,12 @@ def refusal(release: str, files: list[dict[str, str]]) -> str:
         if content is not None:
             os.unlink(path)
     return (tail(text) or f"exit code {code}") if code else ""
+
+
+def under_way() -> str:
+    """Id of the switch that waits for its confirmation; empty when none does."""
+    lines = (read_file(UPGRADES + "/pending") or b"").decode().splitlines()
+    return next((line.partition("=")[2] for line in lines if line.startswith("UPGRADE_ID=")), "")
 
 
 def watch(params: dict[str, Any], release: str, now: int) -> str:

@@ -193,6 +193,10 @@ class Run:
             self._session = await self._stack.enter_async_context(self.tools.hosts.connect(self.server_id))
         return self._session
 
+    def forget_session(self) -> None:
+        """The SSH connection is lost: the next one who asks for it gets a new one."""
+        self._session = None
+
     async def enter(self, context: Any) -> Any:
         """Enters a context that ends with the run."""
         return await self._stack.enter_async_context(context)

@@ -7,10 +7,13 @@ from myx_executor.domain.deployment import PLAYBOOKS, Kind, Method, StepFailed
 from myx_executor.domain.ssh import PlaySpec
 from myx_executor.usecases.deployments import deliveries, host, maintenance, ssh_work
 from myx_executor.usecases.deployments.action import Action
+from myx_executor.usecases.deployments.kinds import judge, proof
 from myx_executor.usecases.deployments.ports import Identity, Release
 from myx_executor.usecases.deployments.run import Run
 from myx_executor.usecases.ports import AgentFailed, ServerGone
 
+# Id of the host's watch that puts back what was there before; none where there was nothing.
+_WATCH = "upgrade_id"
 _CURE = "read the log, cure what it says, then run it again: it continues where it stopped"
 
 
@@ -79,6 +82,7 @@ async def install(run: Run) -> str:
             "agent_release": release.name,
             "agent_certificate_pem": identity.certificate_pem,
             "host_python": run.state("python", ""),
+            "confirm_timeout_s": int(run.tools.times.upgrade_confirm_s),
             "myx_index_url": run.tools.index_url,
         },
         secret_vars={"agent_config": _config(identity), "agent_private_key_pem": identity.private_key_pem},
@@ -87,25 +91,28 @@ async def install(run: Run) -> str:
     end = await ssh_work.run_play(run, spec, announce=f"Installing {release.name}")
     if end.code == ssh_work.TASK_FAILED and run.deployment.plan.kind is Kind.UPGRADE_AGENT:
         # The play has put back what was there; this release is not tried here again by itself.
-        await run.tell(upgrade_state="reverted")
+        await run.tell(upgrade_state=judge.REVERTED)
     await ssh_work.demand_success(run, end, "the agent could not be installed", _CURE)
     await (await run.session()).run(["rm", "-f", _archive(release)], timeout_s=30)
+    await run.remember(**{_WATCH: await judge.under_way(run) or None})
     run.tools.fleet.forget(run.server_id)
     return f"installed {release.name}"
 
 
 async def wait(run: Run) -> str:
-    """Asks until the agent answers."""
-    times, loop = run.tools.times, asyncio.get_running_loop()
+    """Asks until the agent answers; where one was before, that one is back when the new one does not."""
+    times, loop, fleet = run.tools.times, asyncio.get_running_loop(), run.tools.fleet
     deadline = loop.time() + times.agent_wait_s
     while True:
         try:
-            await run.tools.fleet.heartbeat(run.server_id)
+            await fleet.heartbeat(run.server_id)
         except (AgentFailed, ServerGone) as failure:
             why = failure.message if isinstance(failure, AgentFailed) else "the registry knows no agent"
         else:
             return "the agent answers"
         if loop.time() >= deadline:
+            if run.state(_WATCH):
+                return await judge.conclude(run, judge.GuardOverSsh(run, run.state(_WATCH)), why)
             message = f"the new agent did not answer within {times.agent_wait_s:.0f} s: {why}"
             raise StepFailed("AGENT_SILENT", message, "see `journalctl -u myx-agent` on the host and its firewall")
         run.tools.fleet.forget(run.server_id)
@@ -113,24 +120,17 @@ async def wait(run: Run) -> str:
 
 
 async def verify(run: Run) -> str:
-    """Certificate and token were right, or it would not have answered; now version and digest."""
-    release = await run.tools.bundles.release()
-    status = await run.tools.fleet.status(run.server_id)
-    check_release(status, release)
+    """Certificate and token were right, or it would not have answered; now version and digest. Where an agent was
+    before, the new one must be as good as after an upgrade, or the host puts that one back."""
+    release, fleet = await run.tools.bundles.release(), run.tools.fleet
+    if run.state(_WATCH):
+        await judge.prove(run, judge.GuardOverSsh(run, run.state(_WATCH)), fleet)
+    else:
+        proof.check_release(await fleet.status(run.server_id), release)
     if run.deployment.plan.kind is Kind.UPGRADE_AGENT:
-        await run.tell(upgrade_state="confirmed")
+        await run.tell(upgrade_state=judge.CONFIRMED)
     await run.tools.registry.check_now(run.server_id)
     return f"version {release.version} answers with the certificate that was made for it"
-
-
-def check_release(status: dict[str, object], release: Release) -> None:
-    """StepFailed unless the agent runs this release."""
-    bundle = status.get("bundle")
-    digest = bundle.get("digest") if isinstance(bundle, dict) else None
-    if digest != release.digest:
-        found = bundle.get("version") if isinstance(bundle, dict) else "another one"
-        message = f"the agent that answers is not {release.name} but {found}"
-        raise StepFailed("WRONG_VERSION", message, "see which program holds the agent's port, then run it again")
 
 
 def _archive(release: Release) -> str:
@@ -154,7 +154,7 @@ STEPS: Sequence[Action] = (
     Action("upload", "Send the agent", upload),
     Action("install", "Install the agent", install, in_one_go=True),
     Action("wait", "Wait for the agent", wait),
-    Action("verify", "See whether it is the right one", verify),
+    Action("verify", "See whether it is the right one", verify, in_one_go=True),
     Action("sync_tool", "Send the deployment tool", deliveries.sync_tool),
 )
 

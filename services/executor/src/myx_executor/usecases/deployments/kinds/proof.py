@@ -6,8 +6,7 @@ from uuid import UUID
 from myx_executor.domain.command import CommandSpec, Secrets
 from myx_executor.domain.deployment import StepFailed
 from myx_executor.domain.log import LogBytes, LogEnd
-from myx_executor.usecases.deployments.kinds.install import check_release
-from myx_executor.usecases.deployments.ports import Release
+from myx_executor.usecases.deployments.ports import Fleet, Release
 from myx_executor.usecases.deployments.run import Run
 from myx_executor.usecases.ports import AgentFailed, ServerGone
 from myx_kit.ids import new_id
@@ -20,10 +19,10 @@ class Unproved(Exception):
     """What the agent could not do, as a sentence."""
 
 
-async def prove(run: Run, release: Release) -> None:
-    """Returns when all of it works. Unproved; AgentFailed when it does not answer."""
-    await run.tools.fleet.heartbeat(run.server_id)
-    status = await run.tools.fleet.status(run.server_id)
+async def prove(run: Run, fleet: Fleet, release: Release) -> None:
+    """Returns when all of it works by `fleet`. Unproved; AgentFailed when it does not answer."""
+    await fleet.heartbeat(run.server_id)
+    status = await fleet.status(run.server_id)
     try:
         check_release(status, release)
     except StepFailed as failed:
@@ -31,17 +30,27 @@ async def prove(run: Run, release: Release) -> None:
     command_id = new_id()
     try:
         async with asyncio.timeout(_COMMAND_S):
-            await _command(run, command_id)
+            await _command(run, fleet, command_id)
     except TimeoutError:
         raise Unproved(f"a command had no end within {_COMMAND_S:.0f} s") from None
     except AgentFailed as failure:
         raise Unproved(f"it cannot run a command: {failure.message}") from None
     finally:
-        await _release(run, command_id)
+        await _release(run, fleet, command_id)
 
 
-async def _command(run: Run, command_id: UUID) -> None:
-    fleet, said, end = run.tools.fleet, b"", None
+def check_release(status: dict[str, object], release: Release) -> None:
+    """StepFailed unless the agent runs this release."""
+    bundle = status.get("bundle")
+    digest = bundle.get("digest") if isinstance(bundle, dict) else None
+    if digest != release.digest:
+        found = bundle.get("version") if isinstance(bundle, dict) else "another one"
+        message = f"the agent that answers is not {release.name} but {found}"
+        raise StepFailed("WRONG_VERSION", message, "see which program holds the agent's port, then run it again")
+
+
+async def _command(run: Run, fleet: Fleet, command_id: UUID) -> None:
+    said, end = b"", None
     spec = CommandSpec("/bin/sh", ("-c", f"echo {_WORD}"), timeout_s=_COMMAND_S)
     await fleet.execute(run.server_id, command_id, spec, Secrets(), wait_s=0)
     async with fleet.open_log(run.server_id, command_id, 0) as stream:
@@ -58,8 +67,8 @@ async def _command(run: Run, command_id: UUID) -> None:
         raise Unproved("the output of a command did not arrive")
 
 
-async def _release(run: Run, command_id: UUID) -> None:
+async def _release(run: Run, fleet: Fleet, command_id: UUID) -> None:
     try:
-        await run.tools.fleet.release(run.server_id, [command_id])
+        await fleet.release(run.server_id, [command_id])
     except (AgentFailed, ServerGone):
         return

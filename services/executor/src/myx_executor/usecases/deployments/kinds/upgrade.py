@@ -16,19 +16,17 @@ from myx_executor.domain.deployment import PLAYBOOKS, SHIPPED, Kind, Method, Ste
 from myx_executor.domain.states import Status
 from myx_executor.usecases.deployments import agent_work, deliveries, host, maintenance
 from myx_executor.usecases.deployments.action import Action
-from myx_executor.usecases.deployments.kinds import install, play, proof
+from myx_executor.usecases.deployments.kinds import install, judge, play
+from myx_executor.usecases.deployments.kinds.judge import CONFIRMED, FAILED, MARGIN_S, REVERTED, SWITCHED
 from myx_executor.usecases.deployments.ports import Upload
 from myx_executor.usecases.deployments.run import Run
 from myx_executor.usecases.ports import AgentFailed, ServerGone
 from myx_kit.errors import MyxError
 
-# Beyond the time in which the host puts the old agent back by itself.
-_MARGIN_S = 180.0
 # The play before the switch: a new environment is built.
 _BUILD_S = 1200.0
 _POLL_S = 1.0
 _ALREADY = "runs_already"
-SWITCHED, CONFIRMED, REVERTED, FAILED = "switched", "confirmed", "reverted", "failed"
 
 # The unit's end is told to the guard, so that a play that was killed is undone at once. Forced: the release that runs
 # already goes through all of it as well.
@@ -121,9 +119,9 @@ async def switch(run: Run) -> str:
         "PLAY": shlex.join([host.ANSIBLE_PYTHON, script]),
     }
     environment |= {"FORCE": "yes"} if run.deployment.plan.force else {}
-    spec = CommandSpec("/bin/sh", ("-c", _FOLLOW), env=environment, timeout_s=_BUILD_S + _MARGIN_S)
+    spec = CommandSpec("/bin/sh", ("-c", _FOLLOW), env=environment, timeout_s=_BUILD_S + MARGIN_S)
     await run.tell(upgrade_state="preparing")
-    limit_s = _BUILD_S + run.tools.times.upgrade_confirm_s + _MARGIN_S
+    limit_s = _BUILD_S + run.tools.times.upgrade_confirm_s + MARGIN_S
     following = asyncio.create_task(
         agent_work.run_command(run, "switch", spec, announce="Building the new agent beside the old one")
     )
@@ -137,7 +135,7 @@ async def switch(run: Run) -> str:
         await asyncio.gather(following, looking, return_exceptions=True)
     await run.tell(upgrade_state=str(state.get("state", "")))
     if state.get("state") in (FAILED, REVERTED):
-        raise _undone(run, state, "")
+        raise judge.undone(run, state, "")
     return "the new agent is switched in; it has to prove itself"
 
 
@@ -170,42 +168,7 @@ async def _until_switched(run: Run) -> dict[str, Any]:
 
 async def prove(run: Run) -> str:
     """Calls the new agent as it will be called every day, then says that it may stay."""
-    release = await run.tools.bundles.release()
-    deadline = asyncio.get_running_loop().time() + run.tools.times.upgrade_confirm_s
-    why = ""
-    while asyncio.get_running_loop().time() < deadline:
-        run.tools.fleet.forget(run.server_id)
-        try:
-            state = await _state(run)
-            if state.get("state") in (REVERTED, FAILED, CONFIRMED):
-                break
-            await proof.prove(run, release)
-            await run.tools.fleet.confirm_upgrade(run.server_id, run.key)
-            break
-        except (AgentFailed, ServerGone, MyxError, proof.Unproved) as failure:
-            why = str(failure) or why
-            await asyncio.sleep(_POLL_S)
-    return await _conclusion(run, why)
-
-
-async def _conclusion(run: Run, why: str) -> str:
-    """What became of it, waited for also while the agent is away."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + run.tools.times.upgrade_confirm_s + _MARGIN_S
-    while loop.time() < deadline:
-        with suppress(AgentFailed, ServerGone, MyxError):
-            state = await _state(run)
-            await run.tell(upgrade_state=str(state.get("state", "")))
-            if state.get("state") == CONFIRMED:
-                await run.tools.registry.check_now(run.server_id)
-                return f"{run.deployment.details.get('target_version')} runs and has proved itself"
-            if state.get("state") in (REVERTED, FAILED):
-                await run.tools.registry.check_now(run.server_id)  # it may have been seen with the new version
-                raise _undone(run, state, why)
-        run.tools.fleet.forget(run.server_id)
-        await asyncio.sleep(_POLL_S)
-    message = f"the host could not be asked how the upgrade ended: {why or 'it does not answer'}"
-    raise StepFailed("UPGRADE_UNKNOWN", message, "see whether the host is up; it puts the old agent back by itself")
+    return await judge.prove(run, judge.GuardByAgent(run, run.key), run.tools.fleet)
 
 
 async def _state(run: Run) -> dict[str, Any]:
@@ -214,7 +177,7 @@ async def _state(run: Run) -> dict[str, Any]:
 
 async def _state_if_any(run: Run) -> dict[str, Any]:
     """Asked again while the agent is away: it may be the switch itself that has ended the play's agent."""
-    deadline = asyncio.get_running_loop().time() + run.tools.times.upgrade_confirm_s + _MARGIN_S
+    deadline = asyncio.get_running_loop().time() + run.tools.times.upgrade_confirm_s + MARGIN_S
     while True:
         try:
             return await _state(run)
@@ -226,17 +189,6 @@ async def _state_if_any(run: Run) -> dict[str, Any]:
             run.tools.fleet.forget(run.server_id)
             await asyncio.sleep(_POLL_S)
 
-
-def _undone(run: Run, state: dict[str, Any], why: str) -> StepFailed:
-    old = state.get("from_version") or run.deployment.details.get("previous_version") or "the old version"
-    reason = str(state.get("reason") or "")
-    causes = "; ".join(dict.fromkeys(text for text in (reason, why) if text)) or "the log says why"
-    if state.get("state") == FAILED:
-        return StepFailed("UPGRADE_FAILED", f"the new agent was never switched in, {old} runs on: {causes}", _CURE)
-    return StepFailed("UPGRADE_REVERTED", f"the new agent did not prove itself and {old} is back: {causes}", _CURE)
-
-
-_CURE = "cure the cause, then upgrade with force: this version is not tried here again by itself"
 
 _CHOOSE = Action("choose", "Choose the way", choose)
 _CHECK = Action("check", "See what runs there", check)
