@@ -31,8 +31,9 @@ install: $(VENV)/.installed $(CLIENT) ## Install MyX into .venv
 
 dev: $(VENV)/.dev $(CLIENT) ## Install the tools for tests and checks as well
 
+# In the order of the folders: the long files stand before the short ones of tests/unit, so that all workers end together.
 test: dev ## Run the whole test suite
-	$(PYTEST) -m "not long" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(PYTEST) -m "not long" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: dev ## Run in full what make test leaves out or shortens: the tests that take many minutes
 	$(PYTEST) -m long $(ARGS)
