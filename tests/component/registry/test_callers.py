@@ -16,7 +16,7 @@ STUBS = {"servers": "ServerService", "agents": "AgentService", "credentials": "C
 EXECUTOR_ONLY = {
     *("GetSshAccess", "RecordHostKey", "AcquireMaintenance", "ReleaseMaintenance", "GetAgentEndpoint"),
     "BatchGetAgentEndpoints",
-    *("BeginRotation", "CommitRotation", "AbortRotation", "RemoveAgent"),
+    *("BeginRotation", "CommitRotation", "AbortRotation", "AbortReallocation", "RemoveAgent"),
 }
 GATEWAY_ONLY = {"TrustHostKey", "CreateCredential", "UpdateCredential", "DeleteCredential"}
 OPEN = {

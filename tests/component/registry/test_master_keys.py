@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import AsyncExitStack
+from functools import partial
 
 import psycopg
 import pytest
@@ -38,14 +39,18 @@ async def counts(registry, uow) -> dict[str, Counter[str]]:
     return dict(await Resealing(uow, SecretBox.from_file(registry.settings.master_key_file)).counts())
 
 
+MOVE = partial(pb.ReallocateAgentRequest, new_path=True)
+
+
 async def fill(registry, count: int) -> list[str]:
-    """Names of servers with everything that is sealed: own credential, request digest, agent, rotation under way."""
+    """Names of servers with everything that is sealed: own credential, request digest, agent, rotation and move."""
     names = []
     for _ in range(count):
         own = CredentialSecret(password="own")
         made = await registry.create(own_credential=own, request_id=registry.new_name("r"))
         await registry.allocate(made.name)
         await registry.client("executor").agents.BeginRotation(pb.BeginRotationRequest(server=made.name))
+        await registry.client("executor").agents.ReallocateAgent(MOVE(server=made.name))
         names.append(made.name)
     await registry.create_credential(password="named", request_id=registry.new_name("r"))
     return names
@@ -60,6 +65,7 @@ async def everything(registry, names: list[str]) -> list[object]:
             await registry.way(name),
             await registry.allocate(name),
             await registry.client("executor").agents.BeginRotation(rotation),
+            await registry.client("executor").agents.ReallocateAgent(MOVE(server=name)),
         ]
     return found
 

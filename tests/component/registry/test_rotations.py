@@ -38,9 +38,16 @@ class Calls:
     async def abort(self, server: str, rotation_id: str) -> None:
         await self._agents.AbortRotation(pb.AbortRotationRequest(server=server, rotation_id=rotation_id))
 
-    async def reallocate(self, server: str, request_id: str = "", **values) -> agent_pb2.Agent:
+    async def reallocate(self, server: str, request_id: str = "", **values) -> pb.ReallocateAgentResponse:
         request = pb.ReallocateAgentRequest(server=server, request_id=request_id, **values)
-        return (await self._agents.ReallocateAgent(request)).agent
+        return await self._agents.ReallocateAgent(request)
+
+    async def commit_place(self, server: str, request_id: str) -> agent_pb2.Agent:
+        request = pb.CommitReallocationRequest(server=server, request_id=request_id)
+        return (await self._agents.CommitReallocation(request)).agent
+
+    async def abort_place(self, server: str) -> None:
+        await self._agents.AbortReallocation(pb.AbortReallocationRequest(server=server))
 
     async def remove(self, server: str) -> None:
         await self._agents.RemoveAgent(pb.RemoveAgentRequest(server=server))
@@ -149,20 +156,50 @@ async def test_commit_and_abort_at_once_end_one_way_or_the_other(calls) -> None:
         assert endpoint.next_certificate_sha256 == ""
 
 
-async def test_an_agent_gets_a_new_port_and_path_once_a_request(calls) -> None:
+async def test_an_agent_stays_where_it_is_until_its_new_place_is_committed(calls) -> None:
     server, before = await calls.new_agent()
-    moved = await calls.reallocate(server, "d1", new_port=True, new_path=True)
-    assert moved.rpc_port != before.agent.rpc_port
-    assert moved.rpc_port in ports.ALLOWED
+    there = await calls.registry.endpoint(server)
+    kept = await calls.reallocate(server, "d1", new_port=True, new_path=True)
+    assert kept.rpc_port != before.agent.rpc_port
+    assert kept.rpc_port in ports.ALLOWED
+    assert kept.rpc_path not in ("", before.rpc_path)
+    assert kept.agent == before.agent
+    assert await calls.registry.endpoint(server) == there
+    assert (await calls.registry.allocate(server)).rpc_path == before.rpc_path
+
+    moved = await calls.commit_place(server, "d1")
+    assert moved.rpc_port == kept.rpc_port
     endpoint = await calls.registry.endpoint(server)
-    assert endpoint.rpc_path != before.rpc_path
-    assert await calls.reallocate(server, "d1", new_port=True, new_path=True) == moved
-    assert await calls.registry.endpoint(server) == endpoint
-    again = await calls.reallocate(server, "d2", new_path=True)
-    assert again.rpc_port == moved.rpc_port
-    assert (await calls.registry.endpoint(server)).rpc_path != endpoint.rpc_path
+    assert (endpoint.rpc_port, endpoint.rpc_path) == (kept.rpc_port, kept.rpc_path)
+    assert endpoint.revision > there.revision
     assert (await calls.registry.allocate(server)).agent_token == before.agent_token
-    assert await calls.facts(before.agent.id) == ["agent_registered", "agent_rotated", "agent_rotated"]
+    assert await calls.commit_place(server, "d1") == moved
+    again = await calls.reallocate(server, "d1", new_port=True, new_path=True)
+    assert (again.rpc_port, again.rpc_path) == (kept.rpc_port, kept.rpc_path)
+    assert await calls.facts(before.agent.id) == ["agent_registered", "agent_rotated"]
+
+
+async def test_whoever_asks_again_gets_the_place_that_is_kept(calls) -> None:
+    server, before = await calls.new_agent()
+    kept = await calls.reallocate(server, "d1", new_port=True, new_path=True)
+    assert await calls.reallocate(server, "d2", new_port=True, new_path=True) == kept
+    path_only = await calls.reallocate(server, "d3", new_path=True)
+    assert (path_only.rpc_port, path_only.rpc_path) == (before.agent.rpc_port, kept.rpc_path)
+    await calls.commit_place(server, "d3")
+    endpoint = await calls.registry.endpoint(server)
+    assert (endpoint.rpc_port, endpoint.rpc_path) == (before.agent.rpc_port, kept.rpc_path)
+
+
+async def test_a_place_that_was_given_up_is_not_moved_to(calls) -> None:
+    server, before = await calls.new_agent()
+    kept = await calls.reallocate(server, "d1", new_port=True)
+    assert kept.rpc_path == before.rpc_path
+    for _ in range(2):
+        await calls.abort_place(server)
+    with pytest.raises(FailedPrecondition, match="REALLOCATION_NOT_FOUND"):
+        await calls.commit_place(server, "d1")
+    assert (await calls.registry.endpoint(server)).rpc_port == before.agent.rpc_port
+    await calls.abort_place("nowhere")
 
 
 async def test_a_reallocation_asks_for_something_and_needs_a_free_port(calls, monkeypatch) -> None:
@@ -172,13 +209,31 @@ async def test_a_reallocation_asks_for_something_and_needs_a_free_port(calls, mo
     monkeypatch.setattr(ports, "ALLOWED", (before.agent.rpc_port,))
     with pytest.raises(ResourceExhausted, match="NO_FREE_PORT"):
         await calls.reallocate(server, "d1", new_port=True, new_path=True)
-    assert (await calls.registry.endpoint(server)).rpc_path == before.rpc_path
+    with pytest.raises(FailedPrecondition, match="REALLOCATION_NOT_FOUND"):
+        await calls.commit_place(server, "d1")
 
 
-async def test_many_reallocations_at_once_give_each_agent_its_port(calls) -> None:
-    servers = [(await calls.new_agent())[0] for _ in range(10)]
-    moved = await asyncio.gather(*(calls.reallocate(server, "d", new_port=True) for server in servers))
-    assert len({agent.rpc_port for agent in moved}) == 10
+async def test_a_port_that_is_kept_is_given_to_nobody_else(calls, monkeypatch) -> None:
+    server, before = await calls.new_agent()
+    kept = await calls.reallocate(server, "d1", new_port=True)
+    monkeypatch.setattr(ports, "ALLOWED", (before.agent.rpc_port, kept.rpc_port))
+    with pytest.raises(ResourceExhausted, match="NO_FREE_PORT"):
+        await calls.new_agent()
+    await calls.abort_place(server)
+    _, other = await calls.new_agent()
+    assert other.agent.rpc_port == kept.rpc_port
+
+
+async def test_many_reallocations_at_once_give_each_agent_its_port(calls, monkeypatch) -> None:
+    agents = [await calls.new_agent() for _ in range(10)]
+    free = [port for port in range(40000, 40020) if port not in ports.ALLOWED]
+    monkeypatch.setattr(ports, "ALLOWED", tuple(free))
+    moving = [calls.reallocate(server, "d", new_port=True) for server, _ in agents]
+    coming = [calls.new_agent() for _ in range(10)]
+    places, others = await asyncio.gather(asyncio.gather(*moving), asyncio.gather(*coming))
+    for server, _ in agents:
+        await calls.commit_place(server, "d")
+    assert sorted([one.rpc_port for one in places] + [one.agent.rpc_port for _, one in others]) == free
 
 
 async def test_a_removed_agent_is_forgotten_and_a_new_one_is_another(calls) -> None:
@@ -237,8 +292,11 @@ async def test_what_an_agent_was_installed_from_is_kept(calls) -> None:
 
 async def test_no_secret_of_a_rotation_is_stored_in_plain(calls) -> None:
     server, _ = await calls.new_agent()
-    upcoming = await calls.begin(server)
+    upcoming, place = await calls.begin(server), await calls.reallocate(server, new_path=True)
     stored = calls.registry.stored()
-    for secret in (upcoming.agent_token, upcoming.secret_key, upcoming.private_key_pem.splitlines()[1]):
+    for secret in (
+        *(upcoming.agent_token, upcoming.secret_key, upcoming.private_key_pem.splitlines()[1]),
+        place.rpc_path,
+    ):
         assert secret.encode() not in stored
         assert secret.encode().hex().encode() not in stored

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,4 +33,39 @@ def test_an_agent_that_only_its_own_host_believes_in_goes_back(fleet: Fleet, off
         offer.put(agent_bundle())
     fleet.wait_online(name)
     assert fleet.run(name, "echo sound") == "sound\n"
+    fleet.remove(name)
+
+
+def moved(fleet: Fleet, deployment: dict[str, Any]) -> dict[str, Any]:
+    """The end of a deployment that was retried."""
+    return fleet.wait(str(fleet.rest.post(f"/deployments/{deployment['id']}/retry", {})["id"]))
+
+
+def test_an_agent_stays_reached_when_its_new_port_is_not(fleet: Fleet, offer, host: Host, tmp_path: Path) -> None:
+    """Blocked before the host is touched; put back by the host; then it moves, by the release that it has."""
+    name = fleet.enrol(host)
+    port = fleet.agent(name)["rpc_port"]
+    host.block_all_but(22, port)
+    blocked = fleet.deploy(name, "install_agent", new_port=True, new_path=True)
+    assert (blocked["status"], blocked["reason"]) == ("failed", "port_blocked"), fleet.tell(blocked)
+    kept = int(blocked["details"]["rpc_port"])
+    assert kept != port
+    assert fleet.agent(name)["rpc_port"] == port
+    assert fleet.run(name, "echo here") == "here\n"
+
+    host.unblock_ports()
+    try:
+        offer.put(broken(tmp_path, "no-streams"))
+        undone = moved(fleet, blocked)
+    finally:
+        offer.put(agent_bundle())
+    assert (undone["status"], undone["reason"]) == ("failed", "upgrade_reverted"), fleet.tell(undone)
+    assert fleet.agent(name)["rpc_port"] == port
+    assert fleet.run(name, "echo here") == "here\n"
+
+    there = moved(fleet, undone)
+    assert there["status"] == "success", fleet.tell(there)
+    assert fleet.agent(name)["rpc_port"] == kept
+    assert fleet.run(name, "echo moved") == "moved\n"
+    assert not host.is_open(port)
     fleet.remove(name)

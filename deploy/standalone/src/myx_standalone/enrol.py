@@ -9,7 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myx.registry.v1.agent_service_pb2 import AllocateAgentRequest, AllocateAgentResponse, ReallocateAgentRequest
+from myx.registry.v1.agent_service_pb2 import (
+    AllocateAgentRequest,
+    AllocateAgentResponse,
+    CommitReallocationRequest,
+    ReallocateAgentRequest,
+)
 from myx.registry.v1.agent_service_pb2_grpc import AgentServiceStub
 from myx.registry.v1.server_service_pb2 import CreateServerRequest, GetServerRequest
 from myx.registry.v1.server_service_pb2_grpc import ServerServiceStub
@@ -55,9 +60,10 @@ async def _identity(agents: "AgentServiceAsyncStub", server_id: str, *, tries: i
     for _ in range(tries):
         if is_free(identity.agent.rpc_port):
             break
-        await agents.ReallocateAgent(
-            ReallocateAgentRequest(server=server_id, new_port=True, request_id=str(new_id())), timeout=CALL_S
-        )
+        move = ReallocateAgentRequest(server=server_id, new_port=True, request_id=str(new_id()))
+        await agents.ReallocateAgent(move, timeout=CALL_S)
+        commit = CommitReallocationRequest(server=server_id, request_id=move.request_id)
+        await agents.CommitReallocation(commit, timeout=CALL_S)
         identity = await agents.AllocateAgent(request, timeout=CALL_S)
     return identity
 

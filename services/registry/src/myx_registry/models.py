@@ -133,6 +133,9 @@ agent = sa.Table(
     sa.Column("sealed_next_agent_token", sa.LargeBinary, nullable=True),
     sa.Column("sealed_next_secret_key", sa.LargeBinary, nullable=True),
     sa.Column("sealed_next_private_key", sa.LargeBinary, nullable=True),
+    # Where it is to move, as far as it is to.
+    sa.Column("next_rpc_port", sa.Integer, nullable=True, unique=True),
+    sa.Column("sealed_next_rpc_path", sa.LargeBinary, nullable=True),
     # What was done last, so that a repetition does nothing.
     sa.Column("committed_rotation_id", sa.Uuid, nullable=True),
     sa.Column("reallocation_request_id", sa.Text, nullable=True),

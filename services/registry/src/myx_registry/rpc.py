@@ -78,6 +78,8 @@ ALLOWED: Final[dict[str, set[str]]] = {
     f"/{AGENT_SERVICE}/CommitRotation": {"executor"},
     f"/{AGENT_SERVICE}/AbortRotation": {"executor"},
     f"/{AGENT_SERVICE}/ReallocateAgent": {"executor", "standalone"},
+    f"/{AGENT_SERVICE}/CommitReallocation": {"executor", "standalone"},
+    f"/{AGENT_SERVICE}/AbortReallocation": {"executor"},
     f"/{AGENT_SERVICE}/RemoveAgent": {"executor"},
     f"/{AGENT_SERVICE}/ReportHeartbeats": {"heartbeat"},
     f"/{AGENT_SERVICE}/PauseChecks": {"gateway"},
@@ -254,10 +256,24 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         self, request: agent_pb.ReallocateAgentRequest, _: Context
     ) -> agent_pb.ReallocateAgentResponse:
         request_id = checked_request_id(request.request_id)
-        agent = await self._cases.relocations.reallocate(
+        agent, place = await self._cases.relocations.reallocate(
             request.server, port=request.new_port, path=request.new_path, request_id=request_id
         )
-        return agent_pb.ReallocateAgentResponse(agent=agent_message(agent))
+        return agent_pb.ReallocateAgentResponse(
+            agent=agent_message(agent), rpc_port=place.rpc_port, rpc_path=place.rpc_path
+        )
+
+    async def CommitReallocation(
+        self, request: agent_pb.CommitReallocationRequest, _: Context
+    ) -> agent_pb.CommitReallocationResponse:
+        agent = await self._cases.relocations.commit(request.server, checked_request_id(request.request_id))
+        return agent_pb.CommitReallocationResponse(agent=agent_message(agent))
+
+    async def AbortReallocation(
+        self, request: agent_pb.AbortReallocationRequest, _: Context
+    ) -> agent_pb.AbortReallocationResponse:
+        await self._cases.relocations.abort(request.server)
+        return agent_pb.AbortReallocationResponse()
 
     async def RemoveAgent(self, request: agent_pb.RemoveAgentRequest, _: Context) -> agent_pb.RemoveAgentResponse:
         await self._cases.relocations.remove(request.server)

@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from myx_executor.adapters.agents import KitAgents, failed, failed_rpc, items_of, log_params
+from myx_executor.adapters.endpoints import EndpointCache
 from myx_executor.domain.log import LogItem
-from myx_executor.usecases.deployments.ports import NextIdentity, PlayEvent, PlayRequest, Upload
+from myx_executor.usecases.deployments.ports import NextIdentity, Place, PlayEvent, PlayRequest, Upload
 from myx_executor.usecases.ports import AgentFailed
 from myx_kit.agent_rpc import errors as rpc
 from myx_kit.agent_rpc import methods
@@ -26,6 +27,10 @@ class KitFleet(KitAgents):
     def client(self) -> AgentClient:
         """The client that all calls go by."""
         return self._client
+
+    def at(self, place: Place) -> "KitFleet":
+        """Calls by the same client, elsewhere."""
+        return _FleetAt(self._client, self._endpoints, place)
 
     async def target(self, server_id: str) -> AgentTarget:
         """How an agent is called. ServerGone: the registry knows none; AgentFailed: it is quarantined."""
@@ -143,6 +148,16 @@ class KitFleet(KitAgents):
             return await self._client.call(target, method, params, timeout_s=timeout_s, retry=retry)
         except rpc.AgentCallError as error:
             raise failed(error) from None
+
+
+class _FleetAt(KitFleet):
+    def __init__(self, client: AgentClient, endpoints: EndpointCache, place: Place) -> None:
+        super().__init__(client, endpoints)
+        self._place = place
+
+    async def _target(self, server_id: str) -> AgentTarget:
+        target = await super()._target(server_id)
+        return replace(target, rpc_port=self._place.rpc_port, rpc_path=self._place.rpc_path)
 
 
 def _play(request: PlayRequest) -> methods.Play:

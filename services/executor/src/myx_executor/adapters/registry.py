@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from myx.heartbeat.v1.heartbeat_service_pb2 import CheckNowRequest
 from myx.registry.v1 import agent_pb2, agent_service_pb2, server_pb2, server_service_pb2
 from myx_executor.domain.ssh import Hop, SudoMode, TrustedKey
-from myx_executor.usecases.deployments.ports import Identity, NextIdentity, ServerFacts
+from myx_executor.usecases.deployments.ports import Identity, NextIdentity, Place, ServerFacts
 from myx_kit.errors import MyxError, NotFound
 from myx_kit.logging import get_logger
 from myx_kit.wire_time import duration
@@ -96,12 +96,23 @@ class GrpcRegistry:
             certificate_sha256=answer.agent.certificate_sha256,
         )
 
-    async def reallocate(self, server_id: str, *, new_port: bool, new_path: bool, request_id: str) -> None:
+    async def reallocate(self, server_id: str, *, new_port: bool, new_path: bool, request_id: str) -> Place:
         """ReallocateAgent."""
         request = agent_service_pb2.ReallocateAgentRequest(
             server=server_id, new_port=new_port, new_path=new_path, request_id=request_id
         )
-        await self._agents.ReallocateAgent(request, timeout=_CALL_S)
+        answer = await self._agents.ReallocateAgent(request, timeout=_CALL_S)
+        return Place(answer.rpc_port, answer.rpc_path)
+
+    async def commit_reallocation(self, server_id: str, request_id: str) -> None:
+        """CommitReallocation."""
+        request = agent_service_pb2.CommitReallocationRequest(server=server_id, request_id=request_id)
+        await self._agents.CommitReallocation(request, timeout=_CALL_S)
+
+    async def abort_reallocation(self, server_id: str) -> None:
+        """AbortReallocation."""
+        request = agent_service_pb2.AbortReallocationRequest(server=server_id)
+        await self._agents.AbortReallocation(request, timeout=_CALL_S)
 
     async def begin_rotation(self, server_id: str) -> NextIdentity:
         """BeginRotation."""

@@ -123,6 +123,14 @@ class AgentSecrets:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an agent listens. The path is secret."""
+
+    rpc_port: int
+    rpc_path: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AgentIdentity:
     """A new identity, before a port is found for it."""
 

@@ -156,8 +156,15 @@ async def find_identity(connection: AsyncConnection, server_id: UUID) -> StoredI
 
 
 async def ports_in_use(connection: AsyncConnection) -> set[int]:
-    """Every allocated port."""
-    return set((await connection.execute(sa.select(agent.c.rpc_port))).scalars())
+    """Every allocated port, and those that are kept for agents that are to move."""
+    given = set((await connection.execute(sa.select(agent.c.rpc_port))).scalars())
+    return given | await kept_ports(connection)
+
+
+async def kept_ports(connection: AsyncConnection) -> set[int]:
+    """Ports to which agents are to move."""
+    query = sa.select(agent.c.next_rpc_port).where(agent.c.next_rpc_port.is_not(None))
+    return set((await connection.execute(query)).scalars())
 
 
 async def find_agent(connection: AsyncConnection, server_id: UUID) -> Agent | None:

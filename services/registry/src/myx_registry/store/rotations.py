@@ -1,11 +1,9 @@
 """Statements that change the identity of an agent. All run in the caller's transaction."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from myx_registry.domain.agents import Agent
@@ -33,6 +31,9 @@ class LockedAgent:
     next: SealedNext | None
     committed_rotation_id: UUID | None
     reallocation_request_id: str | None
+    sealed_rpc_path: bytes
+    next_rpc_port: int | None
+    sealed_next_rpc_path: bytes | None
 
 
 _NEXT_COLUMNS = (
@@ -44,12 +45,21 @@ _NEXT_COLUMNS = (
     agent.c.sealed_next_private_key,
 )
 _NO_NEXT = {column.name: None for column in _NEXT_COLUMNS}
+# In the order of LockedAgent.
+_OTHER_COLUMNS = (
+    agent.c.committed_rotation_id,
+    agent.c.reallocation_request_id,
+    agent.c.sealed_rpc_path,
+    agent.c.next_rpc_port,
+    agent.c.sealed_next_rpc_path,
+)
+_NO_MOVE = {"next_rpc_port": None, "sealed_next_rpc_path": None}
 
 
 async def lock_agent(connection: AsyncConnection, server_id: UUID) -> LockedAgent | None:
     """The agent of a server, locked until the transaction ends."""
     query = (
-        sa.select(*AGENT_COLUMNS, *_NEXT_COLUMNS, agent.c.committed_rotation_id, agent.c.reallocation_request_id)
+        sa.select(*AGENT_COLUMNS, *_NEXT_COLUMNS, *_OTHER_COLUMNS)
         .where(agent.c.server_id == server_id)
         .with_for_update()
     )
@@ -57,13 +67,8 @@ async def lock_agent(connection: AsyncConnection, server_id: UUID) -> LockedAgen
     if row is None:
         return None
     count = len(AGENT_COLUMNS)
-    upcoming, (committed, reallocation) = row[count : count + len(_NEXT_COLUMNS)], row[count + len(_NEXT_COLUMNS) :]
-    return LockedAgent(
-        agent=agent_of(row[:count]),
-        next=None if upcoming[0] is None else SealedNext(*upcoming),
-        committed_rotation_id=committed,
-        reallocation_request_id=reallocation,
-    )
+    upcoming, others = row[count : count + len(_NEXT_COLUMNS)], row[count + len(_NEXT_COLUMNS) :]
+    return LockedAgent(agent_of(row[:count]), None if upcoming[0] is None else SealedNext(*upcoming), *others)
 
 
 async def begin(connection: AsyncConnection, agent_id: UUID, upcoming: SealedNext) -> None:
@@ -100,25 +105,20 @@ async def forget_next(connection: AsyncConnection, agent_id: UUID) -> None:
     await _update(connection, agent_id, **_NO_NEXT)
 
 
-async def move_to_free_port(connection: AsyncConnection, agent_id: UUID, ports: Iterable[int]) -> int | None:
-    """The first of the ports that no agent has, which this agent now has; None when all are taken."""
-    for port in ports:
-        statement = sa.update(agent).where(agent.c.id == agent_id).values(rpc_port=port)
-        try:
-            async with connection.begin_nested():
-                await connection.execute(statement)
-        except IntegrityError:
-            continue
-        return port
-    return None
-
-
-async def note_reallocation(
-    connection: AsyncConnection, agent_id: UUID, request_id: str | None, sealed_rpc_path: bytes | None
+async def keep_place(
+    connection: AsyncConnection, agent_id: UUID, rpc_port: int | None, sealed_rpc_path: bytes | None
 ) -> None:
-    """Remembers by which request an agent was reallocated; a path replaces the present one."""
-    path = {} if sealed_rpc_path is None else {"sealed_rpc_path": sealed_rpc_path}
-    await _update(connection, agent_id, reallocation_request_id=request_id, **path)
+    """Keeps where an agent is to move beside where it is; None: that stays, and nothing is kept."""
+    statement = sa.update(agent).where(agent.c.id == agent_id)
+    await connection.execute(statement.values(next_rpc_port=rpc_port, sealed_next_rpc_path=sealed_rpc_path))
+
+
+async def move(
+    connection: AsyncConnection, agent_id: UUID, rpc_port: int, sealed_rpc_path: bytes, request_id: str | None
+) -> None:
+    """Makes a place, its path sealed for the present one's column, the present one; remembers by which request."""
+    place = {"rpc_port": rpc_port, "sealed_rpc_path": sealed_rpc_path}
+    await _update(connection, agent_id, reallocation_request_id=request_id, **place, **_NO_MOVE)
 
 
 async def delete_agent(connection: AsyncConnection, agent_id: UUID) -> None:

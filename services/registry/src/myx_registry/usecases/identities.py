@@ -16,6 +16,7 @@ from myx_kit.tls import make_agent_certificate
 from myx_registry.domain import ports
 from myx_registry.domain.agents import Agent, AgentHealth, AgentIdentity, AgentSecrets, AgentStatus, NextIdentity
 from myx_registry.store import agents
+from myx_registry.store.locks import share_ports
 from myx_registry.usecases import events
 from myx_registry.usecases.references import the_server
 from myx_registry.usecases.vault import Vault
@@ -25,8 +26,8 @@ _PATH_LENGTH = 24
 # The fingerprint is pinned; a telling name would tell strangers whose port this is.
 _CERTIFICATE_NAME = "localhost"
 # Blind tries first: they read nothing. Only a fleet that fills the ranges needs the list of what is free.
-BLIND_TRIES = 8
-INFORMED_TRIES = 32
+_BLIND_TRIES = 8
+_INFORMED_TRIES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,11 @@ class Identities:
                 return self._existing(stored)
             agent = _new_agent(identity, server.id, self._now())
             insert = partial(agents.insert_on_free_port, connection, agent, sealed, identity.certificate_pem)
-            placed = await insert(ports.candidates(BLIND_TRIES))
+            await share_ports(connection)
+            placed = await insert(ports.candidates(_BLIND_TRIES, await agents.kept_ports(connection)))
             if placed is None:
                 taken = await agents.ports_in_use(connection)
-                placed = await insert(ports.candidates(INFORMED_TRIES, taken))
+                placed = await insert(ports.candidates(_INFORMED_TRIES, taken))
             if placed is None:
                 raise no_free_port()
             await self._outbox.add(connection, "agent", "registered", str(placed.id), events.agent_registered(placed))

@@ -64,6 +64,18 @@ class Vault:
         """An agent's path as it is stored."""
         return self._seal(agent_id, "rpc_path", rpc_path)
 
+    def open_path(self, agent_id: UUID, sealed: bytes) -> str:
+        """What `seal_path` sealed."""
+        return self._open(agent_id, "rpc_path", sealed)
+
+    def seal_next_path(self, agent_id: UUID, rpc_path: str) -> bytes:
+        """The path that an agent is to have, as it is stored beside the present one."""
+        return self._seal(agent_id, "next_rpc_path", rpc_path)
+
+    def open_next_path(self, agent_id: UUID, sealed: bytes) -> str:
+        """What `seal_next_path` sealed."""
+        return self._open(agent_id, "next_rpc_path", sealed)
+
     def seal_next(self, agent_id: UUID, upcoming: NextIdentity) -> SealedNext:
         """The next identity as it is stored beside the present one."""
         return self._seal_identity(agent_id, upcoming, "next_")

@@ -45,6 +45,14 @@ class ServerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an agent listens. The path is secret."""
+
+    rpc_port: int
+    rpc_path: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """What an agent is installed with. Secret."""
 
@@ -81,8 +89,16 @@ class Registry(Protocol):
         """Create-or-get of the agent's identity."""
         ...
 
-    async def reallocate(self, server_id: str, *, new_port: bool, new_path: bool, request_id: str) -> None:
-        """A new port or path; once for each request id."""
+    async def reallocate(self, server_id: str, *, new_port: bool, new_path: bool, request_id: str) -> Place:
+        """Where the agent is to be: the same place until it is committed or given up. It stays in force where it is."""
+        ...
+
+    async def commit_reallocation(self, server_id: str, request_id: str) -> None:
+        """That place is where the agent is; harmless to repeat with the same request id."""
+        ...
+
+    async def abort_reallocation(self, server_id: str) -> None:
+        """Forgets that place."""
         ...
 
     async def begin_rotation(self, server_id: str) -> NextIdentity:
@@ -158,6 +174,10 @@ class Upload:
 
 class Fleet(Agents, Protocol):
     """Calls to agents that only deployments make; failures as in `Agents`."""
+
+    def at(self, place: Place) -> "Fleet":
+        """The same calls to agents that listen at another place than the registry says."""
+        ...
 
     async def status(self, server_id: str, *, identity: NextIdentity | None = None) -> dict[str, Any]:
         """`get_status`; with `identity` as the agent is after a rotation."""

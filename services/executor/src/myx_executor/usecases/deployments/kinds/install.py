@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from myx_executor.domain.deployment import PLAYBOOKS, Kind, Method, StepFailed
 from myx_executor.domain.ssh import PlaySpec
 from myx_executor.usecases.deployments import deliveries, host, maintenance, ssh_work
 from myx_executor.usecases.deployments.action import Action
 from myx_executor.usecases.deployments.kinds import judge, proof
-from myx_executor.usecases.deployments.ports import Identity, Release
+from myx_executor.usecases.deployments.ports import Fleet, Identity, Place, Release
 from myx_executor.usecases.deployments.run import Run
 from myx_executor.usecases.ports import AgentFailed, ServerGone
 
@@ -26,19 +27,13 @@ async def connect(run: Run) -> str:
 
 
 async def allocate(run: Run) -> str:
-    """The agent's identity, made once and for ever; a new port or path when that was asked for."""
-    plan = run.deployment.plan
+    """The agent's identity, made once and for ever; where it is to move, when that was asked for."""
     await run.tools.registry.allocate(run.server_id)
-    if plan.kind is Kind.INSTALL_AGENT:
+    if run.deployment.plan.kind is Kind.INSTALL_AGENT:
         # Whoever installs an agent means the machine that is there, be it a new one at the old address.
         await run.tools.registry.accept_machine(run.server_id)
         run.tools.fleet.forget(run.server_id)
-    if plan.new_port or plan.new_path:
-        await run.tools.registry.reallocate(
-            run.server_id, new_port=plan.new_port, new_path=plan.new_path, request_id=run.key
-        )
-        run.tools.fleet.forget(run.server_id)
-    identity = await run.tools.registry.allocate(run.server_id)
+    identity = await _identity(run)
     await run.tell(rpc_port=str(identity.rpc_port))
     return f"the agent is to listen on port {identity.rpc_port}"
 
@@ -46,12 +41,14 @@ async def allocate(run: Run) -> str:
 async def preflight(run: Run) -> str:
     """Whether the host can take an agent; nothing of it is touched."""
     server = await run.tools.registry.server(run.server_id)
-    identity = await run.tools.registry.allocate(run.server_id)
+    identity = await _identity(run)
     result = await run.tools.hosts.preflight(await run.session(), address=server.address, rpc_port=identity.rpc_port)
     for problem in result.problems:
         await run.say(f"{problem.message}; {problem.cure}" if problem.cure else problem.message)
     fatal = next((problem for problem in result.problems if problem.fatal), None)
     if fatal is not None:
+        if fatal.reason == "PORT_TAKEN" and run.deployment.plan.new_port:
+            await run.tools.registry.abort_reallocation(run.server_id)  # the next run gets another one
         raise StepFailed(fatal.reason, fatal.message, fatal.cure)
     facts = result.facts
     await run.remember(arch=facts.arch, python=facts.python, python_version=facts.python_version)
@@ -73,7 +70,7 @@ async def upload(run: Run) -> str:
 async def install(run: Run) -> str:
     """install_agent.yml over SSH."""
     release = await run.tools.bundles.release()
-    identity = await run.tools.registry.allocate(run.server_id)
+    identity = await _identity(run)
     spec = PlaySpec(
         project_dir=str(run.tools.tool.shipped_folder()),
         playbook=PLAYBOOKS[Kind.INSTALL_AGENT],
@@ -101,7 +98,7 @@ async def install(run: Run) -> str:
 
 async def wait(run: Run) -> str:
     """Asks until the agent answers; where one was before, that one is back when the new one does not."""
-    times, loop, fleet = run.tools.times, asyncio.get_running_loop(), run.tools.fleet
+    times, loop, fleet = run.tools.times, asyncio.get_running_loop(), await _fleet(run)
     deadline = loop.time() + times.agent_wait_s
     while True:
         try:
@@ -121,16 +118,42 @@ async def wait(run: Run) -> str:
 
 async def verify(run: Run) -> str:
     """Certificate and token were right, or it would not have answered; now version and digest. Where an agent was
-    before, the new one must be as good as after an upgrade, or the host puts that one back."""
-    release, fleet = await run.tools.bundles.release(), run.tools.fleet
+    before, the new one must be as good as after an upgrade, or the host puts that one back. A new port or path is in
+    force from here on."""
+    release, fleet = await run.tools.bundles.release(), await _fleet(run)
     if run.state(_WATCH):
         await judge.prove(run, judge.GuardOverSsh(run, run.state(_WATCH)), fleet)
     else:
         proof.check_release(await fleet.status(run.server_id), release)
+    if await _place(run) is not None:
+        await run.tools.registry.commit_reallocation(run.server_id, run.key)
+        run.tools.fleet.forget(run.server_id)
     if run.deployment.plan.kind is Kind.UPGRADE_AGENT:
         await run.tell(upgrade_state=judge.CONFIRMED)
     await run.tools.registry.check_now(run.server_id)
     return f"version {release.version} answers with the certificate that was made for it"
+
+
+async def _identity(run: Run) -> Identity:
+    """What the agent is installed with: at its new place when it is to move."""
+    identity, place = await run.tools.registry.allocate(run.server_id), await _place(run)
+    return identity if place is None else replace(identity, rpc_port=place.rpc_port, rpc_path=place.rpc_path)
+
+
+async def _fleet(run: Run) -> Fleet:
+    """Calls to the agent where it was installed; the registry says its old place until it has proved itself."""
+    place = await _place(run)
+    return run.tools.fleet if place is None else run.tools.fleet.at(place)
+
+
+async def _place(run: Run) -> Place | None:
+    """Where the agent is to move, the same for every step; None: it stays."""
+    plan = run.deployment.plan
+    if not (plan.new_port or plan.new_path):
+        return None
+    return await run.tools.registry.reallocate(
+        run.server_id, new_port=plan.new_port, new_path=plan.new_path, request_id=run.key
+    )
 
 
 def _archive(release: Release) -> str:
