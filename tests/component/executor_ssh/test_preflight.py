@@ -77,6 +77,7 @@ done
         ("mount -o remount,ro /var", ["DISK_READ_ONLY"], "/var"),
         ("echo init > $F/comm", ["SYSTEMD_MISSING"], "process 1 is init"),
         ("rmdir /run/systemd/system", ["SYSTEMD_MISSING"], "systemd"),
+        ('stub $F/old "echo systemd 247 \\(247.3-7\\)"; mv $F/old.stub $F/bin/systemctl', ["SYSTEMD_TOO_OLD"], "247"),
         ('put uname "echo riscv64"', ["ARCH_UNSUPPORTED"], "riscv64"),
         ('put getconf "[ $1 = LONG_BIT ] && echo 32 || echo glibc 2.36"', ["ARCH_UNSUPPORTED"], "32 bit"),
         ('put getconf "exit 1"', ["LIBC_UNSUPPORTED"], "another C library"),

@@ -1,6 +1,7 @@
 """What a host is, and what is in the way of an agent on it, before anything of it is touched."""
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ _FREE_MB = 400
 # Signed requests are taken when the clocks are this close; before that, a word of warning.
 _CLOCK_FATAL_S = 300.0
 _CLOCK_WARN_S = 60.0
+_SYSTEMD = 249
 _ARCHITECTURES = ("x86_64", "aarch64")
 
 
@@ -25,8 +27,8 @@ async def preflight(session: SshSession, *, address: str, port: int) -> Prefligh
     """One script over SSH, and a TCP connect from here to a listener there. SshError only when the session fails.
 
     `address`: under which the control plane will call the agent. Fatal problems, in this order: `ARCH_UNSUPPORTED`,
-    `LIBC_UNSUPPORTED`, `SYSTEMD_MISSING`, `PYTHON_MISSING`, `DISK_FULL`, `DISK_READ_ONLY`, `CLOCK_SKEW`, `PORT_TAKEN`,
-    `PORT_BLOCKED`, `ADDRESS_WRONG`. Not fatal: `CLOCK_SKEW` (small), `PORT_UNCHECKED`.
+    `LIBC_UNSUPPORTED`, `SYSTEMD_MISSING`, `SYSTEMD_TOO_OLD`, `PYTHON_MISSING`, `DISK_FULL`, `DISK_READ_ONLY`,
+    `CLOCK_SKEW`, `PORT_TAKEN`, `PORT_BLOCKED`, `ADDRESS_WRONG`. Not fatal: `CLOCK_SKEW` (small), `PORT_UNCHECKED`.
     """
     before = time.time()
     result = await session.run(
@@ -77,6 +79,14 @@ def _machine(facts: HostFacts, found: Mapping[str, list[str]]) -> list[Problem]:
                 "use a host that systemd runs: the agent is a unit of it",
             )
         )
+    elif (version := _systemd(facts.systemd_version)) < _SYSTEMD:
+        problems.append(
+            Problem(
+                "SYSTEMD_TOO_OLD",
+                f"the host has systemd {version}, the agent needs {_SYSTEMD} or newer",
+                "use a newer system, such as Debian 12, Ubuntu 22.04 or RHEL 9",
+            )
+        )
     if not facts.python:
         there = ", ".join(sorted({line.split(" ")[0] for line in found.get("python", []) if line})) or "none"
         problems.append(
@@ -87,6 +97,12 @@ def _machine(facts: HostFacts, found: Mapping[str, list[str]]) -> list[Problem]:
             )
         )
     return problems
+
+
+def _systemd(line: str) -> int:
+    """The version in `systemd 252 (252.5-2)`; a line that says none is believed to be new enough."""
+    found = re.search(r"\d+", line)
+    return int(found[0]) if found else _SYSTEMD
 
 
 def _room(facts: HostFacts, found: Mapping[str, list[str]]) -> list[Problem]:
