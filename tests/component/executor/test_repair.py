@@ -33,7 +33,7 @@ async def host(registry, own_agent):
 
     async def introduce(reader, writer):
         writer.write(b"SSH-2.0-nobody\r\n")
-        await reader.read()
+        await reader.readline()
         writer.close()
 
     async with await asyncio.start_server(introduce, "127.0.0.1", 0) as ssh:
