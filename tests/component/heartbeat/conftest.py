@@ -1,9 +1,11 @@
 """The heartbeat service in this process, between a registry that is made here and agents, all over real sockets."""
 
 import asyncio
+import os
+import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +22,11 @@ from myx_kit.rpc.client import open_channel
 from myx_kit.rpc.server import RpcServer
 from myx_kit.tls import make_agent_certificate
 from myx_testkit.ports import free_port
+from myx_testkit.process import Program
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from heartbeat_world import FakeRegistry
+from heartbeat_world import LEASE_S, MAX_INTERVAL_S, MIN_INTERVAL_S, RENEW_S, FakeRegistry
 
 
 def pytest_asyncio_loop_factories(config, item):
@@ -77,6 +80,42 @@ async def start(registry: FakeRegistry, tls_dir: Path, module_nats) -> AsyncIter
             return Heartbeat(HeartbeatServiceStub(channel), settings.listen, stack)
 
         yield run
+
+
+@pytest.fixture
+def replica(tmp_path: Path, tls_dir: Path, registry: FakeRegistry, module_nats) -> Iterator[Callable[..., Program]]:
+    """Starts replicas as processes; keyword arguments are settings in capital letters, `env` more environment."""
+    programs: list[Program] = []
+
+    def start(env: dict[str, str] | None = None, **settings: object) -> Program:
+        values = {
+            "TLS_DIR": tls_dir,
+            "REGISTRY_TARGET": registry.address,
+            "NATS_URL": module_nats.url,
+            "LISTEN": f"127.0.0.1:{free_port()}",
+            "MIN_INTERVAL_S": MIN_INTERVAL_S,
+            "MAX_INTERVAL_S": MAX_INTERVAL_S,
+            "RETRY_MAX_ATTEMPTS": 0,
+            "REPORT_INTERVAL_S": 0.02,
+            "MEMBER_LEASE_S": LEASE_S,
+            "MEMBER_RENEW_S": RENEW_S,
+            "DRAIN_S": 1,
+            **settings,
+        }
+        environment = {"PATH": os.environ["PATH"], **(env or {})}
+        environment |= {f"MYX_HEARTBEAT_{name}": str(value) for name, value in values.items()}
+        number = len(programs)
+        argv = [sys.executable, "-m", "myx_heartbeat", "serve"]
+        program = Program(f"heartbeat-{number}", argv, tmp_path / f"heartbeat-{number}.log", environment)
+        programs.append(program)
+        program.start()
+        return program
+
+    yield start
+    for program in programs:
+        if program.is_running():
+            os.kill(program.pid, signal.SIGCONT)
+            program.kill9()
 
 
 @dataclass

@@ -1,10 +1,15 @@
-"""A registry that is made here."""
+"""A registry that is made here, and the times by which replicas go that are processes."""
 
 from myx.registry.v1 import agent_pb2, agent_service_pb2
 from myx.registry.v1.agent_service_pb2_grpc import AgentServiceServicer
 from myx_kit.errors import NotFound, Unavailable
 from myx_kit.ids import new_id
 from myx_testkit.agent import RealAgent
+
+# Of checks.
+MIN_INTERVAL_S, MAX_INTERVAL_S = 0.5, 2.0
+# Of membership: the defaults.
+LEASE_S, RENEW_S = 10.0, 2.0
 
 
 class FakeRegistry(AgentServiceServicer):

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from heartbeat_world import FakeRegistry
+from heartbeat_world import LEASE_S, MAX_INTERVAL_S, RENEW_S, FakeRegistry
 
 from myx.registry.v1.agent_pb2 import AGENT_STATUS_OFFLINE
 from myx.registry.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
@@ -23,14 +22,10 @@ from myx_registry.convert.agents import heartbeat_reports
 from myx_registry.domain.agents import AgentHealth, AgentStatus
 from myx_registry.domain.heartbeats import AgentRecord, Fact, Flapping, Transition, apply_reports
 from myx_testkit.clock import MovableClock, compiler_here
-from myx_testkit.ports import free_port
 from myx_testkit.process import Program
 from myx_testkit.wait import until
 
 AGENTS = 45
-MIN_INTERVAL_S, MAX_INTERVAL_S = 0.5, 2.0
-# The defaults.
-LEASE_S, RENEW_S = 10.0, 2.0
 TAKEN_OVER_WITHIN_S = 15.0
 PATIENCE_S = 60
 
@@ -104,42 +99,6 @@ async def registry(tls_dir: Path):
     watch.address = await server.start()
     yield watch
     await server.stop(1)
-
-
-@pytest.fixture
-def replica(tmp_path, tls_dir, registry, module_nats):
-    """Starts replicas as processes; keyword arguments are settings in capital letters, `env` more environment."""
-    programs: list[Program] = []
-
-    def start(env: dict[str, str] | None = None, **settings: object) -> Program:
-        values = {
-            "TLS_DIR": tls_dir,
-            "REGISTRY_TARGET": registry.address,
-            "NATS_URL": module_nats.url,
-            "LISTEN": f"127.0.0.1:{free_port()}",
-            "MIN_INTERVAL_S": MIN_INTERVAL_S,
-            "MAX_INTERVAL_S": MAX_INTERVAL_S,
-            "RETRY_MAX_ATTEMPTS": 0,
-            "REPORT_INTERVAL_S": 0.02,
-            "MEMBER_LEASE_S": LEASE_S,
-            "MEMBER_RENEW_S": RENEW_S,
-            "DRAIN_S": 1,
-            **settings,
-        }
-        environment = {"PATH": os.environ["PATH"], **(env or {})}
-        environment |= {f"MYX_HEARTBEAT_{name}": str(value) for name, value in values.items()}
-        number = len(programs)
-        argv = [sys.executable, "-m", "myx_heartbeat", "serve"]
-        program = Program(f"heartbeat-{number}", argv, tmp_path / f"heartbeat-{number}.log", environment)
-        programs.append(program)
-        program.start()
-        return program
-
-    yield start
-    for program in programs:
-        if program.is_running():
-            os.kill(program.pid, signal.SIGCONT)
-            program.kill9()
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
 import datetime as dt
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from myx_heartbeat.domain import Endpoint, Intervals, Outcome, Report, Status, judge
 from myx_heartbeat.usecases.fleet import Fleet
 from myx_heartbeat.usecases.schedule import Schedule
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @dataclass

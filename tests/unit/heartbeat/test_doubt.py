@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from myx_heartbeat.domain import Member, Outcome, Status
+from myx_heartbeat.domain import Member, Outcome, Sighting, Status
 from myx_heartbeat.usecases.doubt import CAUSE, Doubt
 from myx_heartbeat.usecases.second_opinion import SecondOpinion
 from myx_kit.errors import Unavailable
@@ -214,13 +214,14 @@ class Share:
 
 
 class Peers:
-    def __init__(self, causes=None):
-        self.causes = causes
+    def __init__(self, cause=None, *, doubts_itself=False):
+        self.cause = cause
+        self.doubts_itself = doubts_itself
 
     async def probe(self, member, agent_ids):
-        if self.causes is None:
+        if self.cause is None:
             raise Unavailable("SERVICE_UNAVAILABLE", "away")
-        return dict.fromkeys(agent_ids, self.causes)
+        return Sighting(dict.fromkeys(agent_ids, self.cause), self.doubts_itself)
 
 
 class World:
@@ -346,15 +347,36 @@ async def test_alone_without_ssh_it_waits_for_as_long_as_it_may(suspicious, endp
     assert len(world.confirmed) == 8
 
 
-async def test_another_replica_that_fails_too_confirms(suspicious, endpoint, others):
-    world = World(suspicious, endpoint, Share(others), Peers("filtered"))
+async def test_another_replica_that_fails_too_and_does_not_doubt_itself_confirms(suspicious, endpoint, others):
+    world = World(suspicious, endpoint, Share(others), Peers("filtered"), ssh=False)
     await world.opinion.run_once()
     assert len(world.confirmed) == 8
 
 
-async def test_a_replica_that_is_cut_off_leaves_its_share_until_it_reaches_agents_again(suspicious, endpoint, others):
+async def test_another_replica_that_doubts_itself_confirms_nothing(suspicious, endpoint, others, clock):
+    world = World(suspicious, endpoint, Share(others), Peers("filtered", doubts_itself=True), ssh=False)
+    await world.opinion.run_once()
+    assert not world.confirmed
+    assert "replica other does not reach 8 of 8 either, but doubts itself" in suspicious.suspicion.message
+    assert "0 of 8 of their hosts" in suspicious.suspicion.message
+    clock.now += 301
+    await world.opinion.run_once()
+    assert len(world.confirmed) == 8
+
+
+async def test_where_another_replica_doubts_itself_hosts_confirm(suspicious, endpoint, others):
+    world = World(suspicious, endpoint, Share(others), Peers("filtered", doubts_itself=True), ssh=True)
+    await world.opinion.run_once()
+    assert len(world.confirmed) == 8
+
+
+@pytest.mark.parametrize("doubts_itself", [False, True])
+async def test_a_replica_that_is_cut_off_leaves_its_share_until_it_reaches_agents_again(
+    suspicious, endpoint, others, doubts_itself
+):
     share = Share(others)
-    world = World(suspicious, endpoint, share, Peers(""))
+    # Who doubts itself and reaches them all the same is better off than we are.
+    world = World(suspicious, endpoint, share, Peers("", doubts_itself=doubts_itself))
     await world.opinion.run_once()
     assert share.is_suspended
     assert not world.confirmed

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from myx_heartbeat.domain import Member, Outcome, Status
+from myx_heartbeat.domain import Member, Outcome, Sighting, Status
 from myx_heartbeat.usecases.doubt import Doubt
 from myx_heartbeat.usecases.second_opinion import SecondOpinion
 
@@ -13,7 +13,7 @@ class Peers:
     """Reaches all agents."""
 
     async def probe(self, member, agent_ids):
-        return dict.fromkeys(agent_ids, "")
+        return Sighting(dict.fromkeys(agent_ids, ""), doubts_itself=False)
 
 
 class Share:

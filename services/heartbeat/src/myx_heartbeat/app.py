@@ -124,7 +124,7 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     UNSENT.set_function(lambda: len(reports))
     check_now = CheckNow(registry, fleet, refresh, checks, reports, hand_over)
     status = ReplicaStatus(fleet, reports, membership, doubt, clock=clock)
-    servicer = HeartbeatServicer(check_now, ProbeAgents(refresh, probe), status)
+    servicer = HeartbeatServicer(check_now, ProbeAgents(refresh.endpoint_of_agent, fleet, doubt, probe), status)
     server.add(add_HeartbeatServiceServicer_to_server, servicer, HEARTBEAT_SERVICE)
     # Others have no use for it: it costs calls to agents and tells nothing that a report does not.
     server.allow({f"/{HEARTBEAT_SERVICE}/ProbeAgents": {NAME}})

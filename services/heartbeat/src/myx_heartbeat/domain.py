@@ -111,6 +111,17 @@ class Member:
     agents: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a replica sees of agents that another one checks: causes by id, empty for those that answer it.
+
+    While it `doubts_itself`, a cause says nothing about the agent; an answer is an answer.
+    """
+
+    causes: Mapping[str, str]
+    doubts_itself: bool
+
+
 def holder(agent_id: str, member_ids: Sequence[str]) -> str:
     """The member that checks an agent (rendezvous hashing): who joins or leaves moves only what it takes or had.
 

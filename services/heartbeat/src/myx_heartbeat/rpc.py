@@ -34,9 +34,9 @@ class HeartbeatServicer(HeartbeatServiceServicer):
         self, request: heartbeat_service_pb2.ProbeAgentsRequest, context: _Context
     ) -> heartbeat_service_pb2.ProbeAgentsResponse:
         """Try agents once."""
-        causes = await self._probe_agents(request.agent_ids)
-        probes = [heartbeat_service_pb2.AgentProbe(agent_id=one, cause=cause) for one, cause in causes.items()]
-        return heartbeat_service_pb2.ProbeAgentsResponse(probes=probes)
+        seen = await self._probe_agents(request.agent_ids)
+        probes = [heartbeat_service_pb2.AgentProbe(agent_id=one, cause=cause) for one, cause in seen.causes.items()]
+        return heartbeat_service_pb2.ProbeAgentsResponse(probes=probes, doubts_itself=seen.doubts_itself)
 
     async def GetStatus(  # noqa: N802 - the name in the proto
         self, request: heartbeat_service_pb2.GetStatusRequest, context: _Context

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from myx.heartbeat.v1 import heartbeat_service_pb2
 from myx.heartbeat.v1.heartbeat_service_pb2_grpc import HeartbeatServiceStub
-from myx_heartbeat.domain import Endpoint, Member
+from myx_heartbeat.domain import Endpoint, Member, Sighting
 from myx_kit.agent_rpc.diagnose import probe_ssh
 from myx_kit.agent_rpc.errors import Cause
 from myx_kit.rpc.client import open_channel
@@ -22,15 +22,15 @@ class GrpcPeers:
         self._tls_dir = tls_dir
         self._timeout_s = timeout_s
 
-    async def probe(self, member: Member, agent_ids: Sequence[str]) -> dict[str, str]:
-        """What a member sees of agents: causes by id, empty for those that answer it. MyxError: it does not answer."""
+    async def probe(self, member: Member, agent_ids: Sequence[str]) -> Sighting:
+        """What a member sees of agents. MyxError: it does not answer."""
         channel = open_channel(member.address, self._tls_dir, _NAME, _NAME)
         try:
             request = heartbeat_service_pb2.ProbeAgentsRequest(agent_ids=agent_ids)
             answer = await HeartbeatServiceStub(channel).ProbeAgents(request, timeout=self._timeout_s)
         finally:
             await channel.close()
-        return {one.agent_id: one.cause for one in answer.probes}
+        return Sighting({one.agent_id: one.cause for one in answer.probes}, answer.doubts_itself)
 
 
 async def host_answers(endpoint: Endpoint) -> bool:

@@ -19,7 +19,7 @@ MIN_FAILING = 3
 # The newest answers and failures, to tell whether others answered when a check began.
 _RECENT = 8
 # One that stands beside us answers in an outage too.
-_MIN_ANSWERS = 2
+MIN_ANSWERS = 2
 # What an agent was before a failure that counts: UNKNOWN is what our own doubt made of it, maybe in another replica.
 COUNTED = (Status.ONLINE, Status.UNKNOWN)
 
@@ -210,7 +210,7 @@ class Doubt:
             return False
         # When it began, too: it may have begun in an outage that ends just now.
         answers, failures = self._answers - failing.answers, self._failures - failing.failures
-        are_several = min(answers, len(self._answering)) >= _MIN_ANSWERS
+        are_several = min(answers, len(self._answering)) >= MIN_ANSWERS
         return failing.began_well and are_several and 2 * answers >= failures
 
     def _is_void(self, started: float | None) -> bool:

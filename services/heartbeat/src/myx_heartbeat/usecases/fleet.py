@@ -46,6 +46,10 @@ class Fleet:
         """The agent of a server named by id or name."""
         return self._agents.get(self._server_agents.get(server, ""))
 
+    def living(self) -> list[Endpoint]:
+        """The agents that answered when they were last checked."""
+        return [one.endpoint for one in self._agents.values() if one.status is Status.ONLINE]
+
     def replace(self, endpoints: Iterable[Endpoint], checking: Callable[[str], bool]) -> list[str]:
         """Take over the whole list of our agents; the ids of those that are not in it any more.
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from myx_heartbeat.domain import Endpoint, Member, Report
+from myx_heartbeat.domain import Endpoint, Member, Report, Sighting
 from myx_heartbeat.usecases.doubt import Doubt
 from myx_heartbeat.usecases.ports import Probe
 from myx_kit.errors import MyxError
@@ -19,8 +19,8 @@ _SAMPLE = 10
 class Peers(Protocol):
     """The other replicas."""
 
-    async def probe(self, member: Member, agent_ids: Sequence[str]) -> dict[str, str]:
-        """What a member sees of agents: causes by id, empty for those that answer it. MyxError: it does not answer."""
+    async def probe(self, member: Member, agent_ids: Sequence[str]) -> Sighting:
+        """What a member sees of agents. MyxError: it does not answer."""
         ...
 
 
@@ -36,10 +36,11 @@ class Share(Protocol):
 
 
 class SecondOpinion:
-    """Asks another replica or, without one, the SSH ports of a sample of hosts.
+    """Asks another replica or, where none can tell, the SSH ports of a sample of hosts.
 
     Another replica that reaches most of the sample proves that it is our network that is broken: then we leave the
-    agents to the others until we reach them again.
+    agents to the others until we reach them again. One that reaches them as little proves something about them only
+    while it does not doubt itself: replicas that stand together are cut off together.
     """
 
     def __init__(
@@ -86,27 +87,31 @@ class SecondOpinion:
     async def _ask_another(self, sample: Sequence[Endpoint]) -> None:
         member = random.choice(self._share.others)  # noqa: S311 - spreads load, guards nothing
         try:
-            causes = await self._peers.probe(member, [one.agent_id for one in sample])
+            seen = await self._peers.probe(member, [one.agent_id for one in sample])
         except MyxError as error:
             self._doubt.tell(f"replica {member.member_id} could not be asked: {error.message}")
             return
-        failed = sum(1 for cause in causes.values() if cause)
-        if self._doubt.suspicion is None or not causes:
+        asked = len(seen.causes)
+        failed = sum(1 for cause in seen.causes.values() if cause)
+        if self._doubt.suspicion is None or not asked:
             return
-        if 2 * failed >= len(causes):
-            self._confirm(f"replica {member.member_id} does not reach {failed} of {len(causes)} either")
+        if 2 * failed < asked:
+            log.warning("leaves_its_share", other=member.member_id, reached=asked - failed, asked=asked)
+            self._lost = [one.agent_id for one in sample]
+            self._share.is_suspended = True
             return
-        reached = len(causes) - failed
-        log.warning("leaves_its_share", other=member.member_id, reached=reached, asked=len(causes))
-        self._lost = [one.agent_id for one in sample]
-        self._share.is_suspended = True
+        verdict = f"replica {member.member_id} does not reach {failed} of {asked} either"
+        if seen.doubts_itself:
+            await self._ask_hosts(sample, f"{verdict}, but doubts itself; ")
+        else:
+            self._confirm(verdict)
 
-    async def _ask_hosts(self, sample: Sequence[Endpoint]) -> None:
+    async def _ask_hosts(self, sample: Sequence[Endpoint], so_far: str = "") -> None:
         answers = await asyncio.gather(*(self._ssh_answers(one) for one in sample if one.ssh_port))
         reached = sum(answers)
         if self._doubt.suspicion is None:
             return
-        seen = f"{reached} of {len(answers)} of their hosts answer on their SSH port"
+        seen = f"{so_far}{reached} of {len(answers)} of their hosts answer on their SSH port"
         self._doubt.tell(seen)
         if not reached or 2 * reached < len(answers):
             return
