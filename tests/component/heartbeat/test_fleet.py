@@ -1,14 +1,13 @@
 """The fleet follows the registry; reports reach it, sooner or later."""
 
 import asyncio
-from contextlib import AsyncExitStack
 
 import pytest
 
-from myx.events.v1.events_pb2 import AgentRegistered, Event
+from myx.events.v1.events_pb2 import AgentQuarantined, AgentRegistered, Event
 from myx.heartbeat.v1 import heartbeat_service_pb2
 from myx.registry.v1.agent_pb2 import AGENT_STATUS_OFFLINE, AGENT_STATUS_ONLINE
-from myx_kit.errors import NotFound
+from myx_kit.errors import FailedPrecondition, NotFound
 from myx_kit.events.bus import Bus
 from myx_kit.events.subjects import event_subject
 from myx_testkit.ports import free_port
@@ -19,18 +18,47 @@ def check(server: str) -> heartbeat_service_pb2.CheckNowRequest:
     return heartbeat_service_pb2.CheckNowRequest(server=server)
 
 
-async def test_an_event_makes_a_new_agent_known_at_once(registry, start, module_agent, module_nats, tls_dir):
+@pytest.fixture
+async def publish(module_nats, tls_dir):
+    """Publishes an event of an agent, as the registry does."""
+    bus = await Bus.connect(module_nats.url, tls_dir, "registry")
+
+    async def run(verb: str, event: Event, agent_id: str) -> None:
+        await bus.publish_event(event.id, event_subject("agent", verb, agent_id), event.SerializeToString())
+
+    yield run
+    await bus.close()
+
+
+async def test_an_event_makes_a_new_agent_known_at_once(registry, start, module_agent, publish):
     await start(refresh_interval_s=3600)
     await until(lambda: registry.list_calls)
-    endpoint = registry.add("new", module_agent)
-    event = Event(id="an-event", agent_registered=AgentRegistered(agent_id=endpoint.agent_id))
+    agent_id = registry.add("new", module_agent).agent_id
 
-    async with AsyncExitStack() as stack:
-        bus = await Bus.connect(module_nats.url, tls_dir, "registry")
-        stack.push_async_callback(bus.close)
-        subject = event_subject("agent", "registered", endpoint.agent_id)
-        await bus.publish_event(event.id, subject, event.SerializeToString())
-        await until(lambda: registry.of("new"))
+    await publish("registered", Event(id="registered", agent_registered=AgentRegistered(agent_id=agent_id)), agent_id)
+
+    await until(lambda: registry.of("new"))
+
+
+async def test_an_agent_that_another_replica_found_on_another_machine_is_not_called_any_more(
+    registry, start, module_agent, publish
+):
+    endpoint = registry.add("moved", module_agent)
+    heartbeat = await start(refresh_interval_s=3600)
+    await until(lambda: registry.of("moved"))
+    endpoint.quarantined = True
+    event = Event(id="quarantined", agent_quarantined=AgentQuarantined(agent_id=endpoint.agent_id))
+
+    await publish("quarantined", event, endpoint.agent_id)
+
+    async def is_refused():
+        try:
+            await heartbeat.stub.CheckNow(check("moved"))
+        except FailedPrecondition as error:
+            return error.reason == "AGENT_QUARANTINED"
+        return False
+
+    await until(is_refused)
 
 
 async def test_an_agent_that_was_deleted_is_not_checked_any_more(registry, start, poor_agent):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from myx_kit.events.bus import Bus
 from myx_kit.events.subjects import event_subject
 
-_AGENT_VERBS = ("registered", "rotated", "removed")
+_AGENT_VERBS = ("registered", "rotated", "removed", "quarantined")
 _SUBJECTS = (*(event_subject("agent", verb, "*") for verb in _AGENT_VERBS), event_subject("server", "*", "*"))
 
 
