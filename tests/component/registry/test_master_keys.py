@@ -144,8 +144,8 @@ async def test_rows_that_somebody_holds_are_sealed_later_and_nobody_waits(regist
         key_id = add_key(path)
         box.reload()
         async with asyncio.timeout(5):
-            # The agent's four values and the three of the next identity; the registry itself seals beside us.
-            while await resealing.run() != 7:
+            # The agent's four values, three of the next identity, the next path; the registry itself seals beside us.
+            while await resealing.run() != 8:
                 pass
         connection.rollback()
     await until(lambda: is_sealed_with(registry, uow, key_id), 20)
