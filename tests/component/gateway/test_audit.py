@@ -124,7 +124,7 @@ async def test_a_json_rpc_call_that_no_route_is_asked_for_leaves_an_entry(gatewa
         {"method": "servers.delete", "params": {}},
         {"method": "servers.delete", "params": {"server": "web-1", SECRET: 1}},
         {"method": "users.delete", "params": {"user": "bob", "if_match": "\n"}},
-        {"method": "commands.run", "params": ["web-1"]},
+        {"method": "servers.check", "params": ["web-1", "too much"]},
         {"method": "servers.get", "params": {}},
     ]
     sent = [{"jsonrpc": "2.0", "id": number, **call} for number, call in enumerate(calls)]
@@ -135,7 +135,7 @@ async def test_a_json_rpc_call_that_no_route_is_asked_for_leaves_an_entry(gatewa
         ("servers.delete", 400, [], ""),
         ("servers.delete", 400, ["web-1"], ""),
         ("users.delete", 400, [], "bob"),
-        ("commands.run", 400, [], ""),
+        ("servers.check", 400, ["web-1"], ""),
     ]
     assert {one["principal"] for one in new} == {"token:admin"}
     assert SECRET not in json.dumps(new)

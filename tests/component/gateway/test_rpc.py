@@ -166,9 +166,11 @@ async def test_what_is_no_utf_8_is_a_parse_error(gateway: Any) -> None:
 
 
 async def test_parameters_of_path_query_body_and_headers_are_one_object(gateway: Any, backend: Any) -> None:
-    await call(gateway, "servers.update", server="web 1 ü", labels={"a": "b"}, if_match='"e7"')
+    await call(gateway, "servers.get", server="web 1 ü")
+    assert backend.last("GetServer").server == "web 1 ü"
+    await call(gateway, "servers.update", server="s1", labels={"a": "b"}, if_match='"e7"')
     request = backend.last("UpdateServer")
-    assert (request.server, dict(request.labels), request.etag) == ("web 1 ü", {"a": "b"}, "e7")
+    assert (request.server, dict(request.labels), request.etag) == ("s1", {"a": "b"}, "e7")
     await call(gateway, "commands.list", status=["running", "queued"], server="web-1", page_size=7)
     request = backend.last("ListCommands")
     assert (request.server, request.page_size, len(request.statuses)) == ("web-1", 7, 2)
@@ -194,11 +196,34 @@ async def test_what_has_no_answer_has_the_result_null(gateway: Any) -> None:
     assert said == {"jsonrpc": "2.0", "result": None, "id": 1}
 
 
-async def test_parameters_by_position_are_refused_unless_there_are_none(gateway: Any) -> None:
-    said = await post(gateway, '{"jsonrpc": "2.0", "method": "servers.get", "params": ["web-1"], "id": 1}')
-    assert said["error"]["code"] == -32602
-    said = await post(gateway, '{"jsonrpc": "2.0", "method": "playbooks.list", "params": [], "id": 1}')
-    assert "result" in said
+async def by_position(gateway: Any, method: str, *params: Any) -> Any:
+    """What the door answers to parameters in their order."""
+    return await post(gateway, json.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": 1}))
+
+
+async def test_parameters_by_position_are_those_of_the_document_in_its_order(gateway: Any, backend: Any) -> None:
+    methods = {one["name"]: one for one in (await call(gateway, "rpc.discover"))["methods"]}
+    for method, request, given in (
+        ("commands.run", "RunCommand", {"server": "web-1", "command": "uptime"}),
+        ("servers.list", "ListServers", {"selector": "env=prod", "page_size": 7}),
+    ):
+        names = [one["name"] for one in methods[method]["params"]][:2]
+        assert set(names) == set(given)
+        assert "result" in await by_position(gateway, method, *(given[name] for name in names))
+        assert {name: getattr(backend.last(request), name) for name in given} == given
+    assert "result" in await by_position(gateway, "playbooks.list")
+
+
+async def test_too_few_or_too_many_parameters_by_position_are_refused(gateway: Any, backend: Any) -> None:
+    for method, params, wrong in (
+        ("servers.trust_host_key", ["web-1"], "fingerprint"),
+        ("servers.get", ["web-1", "x", "y"], "2"),
+    ):
+        error = (await by_position(gateway, method, *params))["error"]
+        assert (error["code"], error["data"]["reason"]) == (-32602, "REQUEST_INVALID")
+        assert wrong in error["data"]["fields"]
+    assert (await by_position(gateway, "rpc.discover", 1))["error"]["code"] == -32602
+    assert backend.requests.keys() <= {"ResolveServers"}
 
 
 async def test_wrong_parameters_are_named(gateway: Any, backend: Any) -> None:
@@ -296,7 +321,7 @@ async def test_discovery_is_openrpc_whose_references_lead_somewhere(gateway: Any
     said = await call(gateway, "rpc.discover")
     assert said["openrpc"].startswith("1.")
     methods = {method["name"]: method for method in said["methods"]}
-    assert methods["commands.run"]["paramStructure"] == "by-name"
+    assert methods["commands.run"]["paramStructure"] == "either"
     assert {one["name"] for one in methods["commands.run"]["params"] if one["required"]} == {"server", "command"}
     assert methods["servers.update"]["x-myx-role"] == "admin"
 

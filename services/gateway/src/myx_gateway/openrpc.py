@@ -45,6 +45,11 @@ class Method:
     tag: str
     result: dict[str, Any]
 
+    @property
+    def positions(self) -> list[str]:
+        """The names of the parameters in the order of the document: what is required first."""
+        return sorted(self.parameters, key=lambda name: not self.parameters[name].required)
+
 
 def is_method(operation: Operation) -> bool:
     """What comes and goes as JSON and needs a login is a method; a login sets a cookie."""
@@ -120,12 +125,12 @@ def document(openapi: dict[str, Any]) -> dict[str, Any]:
 
 
 def _described(method: Method) -> dict[str, Any]:
-    ordered = sorted(method.parameters.items(), key=lambda item: not item[1].required)
+    ordered = [(name, method.parameters[name]) for name in method.positions]
     return {
         "name": method.operation.name,
         "summary": method.summary,
         "tags": [{"name": method.tag}],
-        "paramStructure": "by-name",
+        "paramStructure": "either",
         "params": [
             {"name": name, "required": one.required, "description": one.description, "schema": one.schema}
             for name, one in ordered

@@ -120,19 +120,15 @@ class RpcDoor:
         method = self._methods.get(call.method)
         if method is None and call.method != openrpc.DISCOVER:
             raise RpcError(NO_METHOD)
-        if isinstance(call.params, list) and call.params:
-            text = "parameters are given by name"
-            if method is not None:
-                await _note_refused(request, method, {}, InvalidArgument("REQUEST_INVALID", text))
-            raise RpcError(INVALID_PARAMS, f"Invalid params: {text}")
         if method is None:
             if call.params:
                 raise RpcError(INVALID_PARAMS, f"Invalid params: {openrpc.DISCOVER} takes none")
             return self._discovery
+        params = _named(method, call.params) if isinstance(call.params, list) else call.params
         try:
-            scope, body = _request_of(method, call.params or {}, request.scope, self._prefix)
+            scope, body = _request_of(method, params, request.scope, self._prefix)
         except MyxError as error:
-            await _note_refused(request, method, call.params or {}, error)
+            await _note_refused(request, method, params, error)
             raise _said(error, request) from None
         status, answer = await self._ask(scope, body)
         log.info("rpc_call", request_id=request.state.request_id, operation=call.method, status=status)
@@ -215,7 +211,7 @@ def _call(sent: Any) -> Call:
         raise RpcError(INVALID_REQUEST, "Invalid Request: id must be a string in UTF-8, a finite number or null")
     params = sent.get("params", {})
     if not isinstance(params, dict | list):
-        raise RpcError(INVALID_REQUEST, "Invalid Request: params must be an object")
+        raise RpcError(INVALID_REQUEST, "Invalid Request: params must be an object or an array")
     return Call(sent["method"], params, sent.get("id"), answered="id" in sent)
 
 
@@ -259,6 +255,12 @@ def _problem_error(problem: dict[str, Any]) -> RpcError:
     else:
         code = -32000 - (status - 400) if status < 500 else -32050 - (status - 500)
     return RpcError(code, problem["detail"], problem)
+
+
+def _named(method: Method, values: list[Any]) -> dict[str, Any]:
+    """Parameters that came by position; what is too much has its number, which is the name of none."""
+    names = method.positions
+    return dict(zip([*names, *map(str, range(len(names) + 1, len(values) + 1))], values, strict=False))
 
 
 def _request_of(method: Method, params: Mapping[str, Any], outer: Scope, prefix: str) -> tuple[Scope, bytes]:
