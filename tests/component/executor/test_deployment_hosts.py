@@ -7,6 +7,7 @@ from contextlib import suppress
 import psutil
 import pytest
 from executor_deployments import Deployments, steps
+from executor_hosts import enrol
 from executor_tool import PLAYBOOKS, SHIPPED, project
 from executor_world import Executor
 
@@ -49,13 +50,6 @@ def executor(tmp_path_factory, tls_dir, module_postgres, module_nats, registry, 
 @pytest.fixture
 def client(executor, tls_dir):
     return lambda: Deployments(f"127.0.0.1:{executor.port}", tls_dir)
-
-
-def enrol(registry, host, name, **hop):
-    trusted = {"hostKey": {"fingerprint": host.fingerprint}, "user": "root"}
-    password = {"secret": {"password": host.account(hop.get("user", "root")).password}}
-    fields = {key: value for key, value in (trusted | password | hop).items() if value is not None}
-    return registry.put_host(name, host.address, fields)
 
 
 def demand(final, log):

@@ -5,7 +5,7 @@ import hashlib
 import os
 import signal
 import subprocess
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -117,6 +117,63 @@ async def test_cancel_and_close_kill_what_runs(connector, sshd):
     with suppress(SessionLost):
         assert (await task).code != 0
     assert session.closed
+
+
+@contextmanager
+def frozen_sshd(sshd):
+    """What it serves now hears nothing, as behind a cut cable."""
+    pids = [sshd.process.pid]
+    for pid in pids:
+        below = subprocess.run(["pgrep", "-P", str(pid), "sshd"], capture_output=True, text=True, check=False).stdout
+        pids += map(int, below.split())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_command_is_called_killed_only_when_its_host_has_proved_it(connector, own_sshd, monkeypatch):
+    own_sshd.start()
+    word = f"sleep 7{os.getpid()}"
+    async with connector.session([own_sshd.hop("nopass")]) as session:
+        with pytest.raises(RemoteTimeout, match="was killed"):
+            await session.run(word, timeout_s=0.2)
+        assert not running(word)
+        task = asyncio.create_task(session.run(word, timeout_s=2))
+        await until(lambda: any(one.done() and one.result().group for one in session._open.values()))
+        with frozen_sshd(own_sshd), monkeypatch.context() as patience:
+            for limit in ("_KILL_S", "_PROOF_S"):
+                patience.setattr(ssh_session, limit, 0.5)
+            with pytest.raises(RemoteTimeout, match="may still run there"):
+                await task
+            assert not await session.end(everything=False)
+            assert running(word)
+        # What was cut off for a while can be proved later.
+        assert await session.end(everything=False)
+        assert not running(word)
+
+
+@pytest.mark.parametrize("user", LOGINS)
+async def test_what_fled_into_a_session_of_its_own_is_ended_with_the_rest(connector, sshd, user):
+    word = f"sleep 6{os.getpid()}.{LOGINS.index(user)}"
+    async with connector.session([login(sshd, user)]) as session, connector.session([sshd.hop()]) as other:
+        assert (await session.run(f"setsid nohup {word} >/dev/null 2>&1 & exit 3")).code == 3
+        assert await session.end(everything=False)
+        assert await other.end(everything=True)
+        assert running(word)
+        assert await session.end(everything=True)
+        assert not running(word)
+
+
+async def test_nothing_is_proved_over_a_connection_that_is_lost(connector, sshd):
+    async with connector.session([sshd.hop()]) as session:
+        session._connection.abort()
+        await until(lambda: session.closed)
+        assert await session.end(everything=False)
+        assert not await session.end(everything=True)
 
 
 async def test_more_commands_than_the_server_has_sessions_for(session):

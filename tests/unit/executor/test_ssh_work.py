@@ -8,6 +8,7 @@ import pytest
 from executor_samples import command
 
 from myx_executor.domain.command import LeaseLost
+from myx_executor.domain.deployment import DeploymentLost
 from myx_executor.domain.ssh import PlayEnd, PlayText
 from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.deployments import ssh_work
@@ -75,6 +76,10 @@ class Run:
     async def set_recap(self, recap):
         pass
 
+    async def prove_end(self, *, everything):
+        assert everything
+        raise DeploymentLost("CANCEL_NOT_PROVED", "it may still run")
+
 
 def now():
     return asyncio.get_running_loop().time()
@@ -119,6 +124,20 @@ async def test_a_play_that_ends_within_its_lease_has_its_own_end():
     end = PlayEnd(0, {}, None, False, 1.0)
     run = Run(Play(end), lease(60))
     assert await run_play(run) is end
+    assert run.remembered == {"ssh_play": None}
+
+
+@pytest.mark.parametrize("code", [0, 2, 4, ssh_work.TIMED_OUT])
+@pytest.mark.parametrize("wished", [False, True])
+async def test_a_play_that_was_ended_early_is_over_once_its_host_has_proved_it(code, wished):
+    run = Run(Play(PlayEnd(code)), lease(60))
+    if wished:
+        run.wish.ask(0)
+    if code == ssh_work.TIMED_OUT or (wished and code):
+        with pytest.raises(DeploymentLost):
+            await run_play(run)
+    else:
+        assert (await run_play(run)).code == code
     assert run.remembered == {"ssh_play": None}
 
 

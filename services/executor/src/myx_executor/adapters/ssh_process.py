@@ -1,7 +1,6 @@
 """One command on a host: marked output, its process group, and its end."""
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -38,16 +37,23 @@ class RemoteProcess:
         return self._process.exit_status is not None or self._process.exit_signal is not None
 
     @property
+    def mark(self) -> str:
+        """What it and all that it starts has in its environment (see ssh_end)."""
+        return self._mark.decode()
+
+    @property
     def elevation(self) -> Elevation:
         """How it became what it runs as."""
         return self._elevation
 
     @classmethod
     async def start(
-        cls, connection: asyncssh.SSHClientConnection, hop: Hop, elevation: Elevation, argv: Sequence[str]
+        cls, connection: asyncssh.SSHClientConnection, hop: Hop, elevation: Elevation, argv: Sequence[str], mark: str
     ) -> "RemoteProcess":
-        """Opens a channel and runs the command; returns when sudo took its password. RootRefused, SessionLost."""
-        mark = secrets.token_hex(12)
+        """Opens a channel and runs the command; returns when sudo took its password. RootRefused, SessionLost.
+
+        `mark`: hex that nothing else has.
+        """
         process = await _opened(connection, hop, elevation.command_line(argv, mark))
         started = cls(hop, elevation, process, mark)
         if elevation.means is Means.SUDO_PASSWORD:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from myx_executor.adapters.ssh_end import MARK_VARIABLE
 from myx_executor.adapters.ssh_errors import where
 from myx_executor.domain.ssh import Hop, RemoteFailed, RootRefused
 from myx_executor.domain.text import clean
@@ -19,7 +20,7 @@ _PRELUDE = (
 )
 # A password that sudo did not ask for must not reach the command.
 _SKIP_TO_MARK = 'while IFS= read -r l&&[ "$l" != "$n" ];do :;done;unset l;'
-_EXEC = 'unset n g;exec "$@"'
+_EXEC = f'export {MARK_VARIABLE}="$n";unset n g;exec "$@"'
 
 
 class Means(Enum):

@@ -2,24 +2,27 @@
 
 import asyncio
 import re
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncssh
 
+from myx_executor.adapters.ssh_end import PROVED, end_command
 from myx_executor.adapters.ssh_errors import where
 from myx_executor.adapters.ssh_process import RemoteProcess
 from myx_executor.adapters.ssh_put import Upload
 from myx_executor.adapters.ssh_root import Elevation, Means, root_needed
-from myx_executor.domain.ssh import Hop, RemoteTimeout, RootRefused, RunResult, SessionLost, SudoMode
+from myx_executor.domain.ssh import Hop, RemoteTimeout, RootRefused, RunResult, SshError, SudoMode
 
 # sshd's MaxSessions is 10 by default; two are kept for killing and for SFTP.
 _MAX_CHANNELS = 8
 _PROBE_S = 30.0
 _KILL_S = 10.0
+# Until a dead connection is given up (see ssh: keep-alives): a short cut is over by then.
+_PROOF_S = 30.0
 _CLOSE_S = 3.0
-_SIGNALS = frozenset({"TERM", "KILL", "INT"})
 
 
 class SshSession:
@@ -32,7 +35,12 @@ class SshSession:
         self._channels = asyncio.Semaphore(_MAX_CHANNELS)
         self._killers = asyncio.Semaphore(1)
         self._root: Elevation | None = None
-        self._open: set[RemoteProcess] = set()
+        # Begins the marks of all commands of this session; what is open or doubtful is known by its mark.
+        self._mark = secrets.token_hex(8)
+        self._open: dict[str, asyncio.Task[RemoteProcess]] = {}
+        self._ends: set[asyncio.Task[None]] = set()
+        # Broken off and not proved to be gone: its process group, 0 when even that is not known.
+        self._doubtful: dict[str, int] = {}
 
     @property
     def hop(self) -> Hop:
@@ -59,20 +67,19 @@ class SshSession:
     ) -> RunResult:
         """Runs a program (argv) or a shell script (str), as root unless told otherwise.
 
-        Output beyond the bound is dropped. RemoteTimeout (it was killed), SessionLost, RootRefused.
+        Output beyond the bound is dropped. RemoteTimeout (it says whether it was killed), SessionLost, RootRefused.
         """
-        async with self.process(command, as_root=as_root) as process:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    return await _finished(process, stdin, max_output)
-            except TimeoutError:
-                await self.kill(process)
-                raise RemoteTimeout(
-                    "SSH_TIMEOUT",
-                    f"a command on {where(self._hop)} took longer than {timeout_s:g} s and was killed",
-                    "see what the host is busy with, then run it again",
-                    host=self._hop.name,
-                ) from None
+        try:
+            async with self.process(command, as_root=as_root) as process, asyncio.timeout(timeout_s):
+                return await _finished(process, stdin, max_output)
+        except TimeoutError:
+            end = "could not be ended: it may still run there" if process.mark in self._doubtful else "was killed"
+            raise RemoteTimeout(
+                "SSH_TIMEOUT",
+                f"a command on {where(self._hop)} took longer than {timeout_s:g} s and {end}",
+                "see what the host is busy with, then run it again",
+                host=self._hop.name,
+            ) from None
 
     @asynccontextmanager
     async def process(self, command: Sequence[str] | str, *, as_root: bool = True) -> AsyncIterator[RemoteProcess]:
@@ -80,31 +87,33 @@ class SshSession:
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         elevation = await self._elevation(as_root=as_root)
         async with self._channels:
-            process = await RemoteProcess.start(self._connection, self._hop, elevation, argv)
-            self._open.add(process)
+            mark = self._mark + secrets.token_hex(8)
+            # A task of its own: what is broken off while it starts may run on the host all the same.
+            starting = asyncio.create_task(self._start(elevation, argv, mark), name="start")
+            self._open[mark] = starting
             try:
-                yield process
+                yield await asyncio.shield(starting)
             finally:
-                self._open.discard(process)
-                if not process.ended:
-                    await asyncio.shield(self.kill(process))
-                process.close()
+                del self._open[mark]
+                if not _has_failed(starting):
+                    await asyncio.shield(self._ending(mark, starting))
 
-    async def kill(self, process: RemoteProcess, signal: str = "KILL") -> None:
-        """Ends a command with all of its process group, as root where that is needed; never raises for what is gone."""
-        if signal not in _SIGNALS:
-            raise ValueError(signal)
-        if process.ended or self.closed:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_KILL_S):
-                await process.learn_group()
-        if process.group > 1:
-            with suppress(SessionLost, RootRefused, TimeoutError):
-                async with asyncio.timeout(_KILL_S), self._killers:
-                    await self._signal_group(process, signal)
-        if signal == "KILL":
-            process.close()
+    async def end(self, *, everything: bool) -> bool:
+        """Ends what was broken off here (`everything`: also what commands left behind that ended themselves).
+
+        Whether it is proved that nothing of it is left on the host, or False within a minute.
+        """
+        if self._ends:
+            await asyncio.wait(self._ends)
+        if not everything and not self._doubtful:
+            return True
+        groups = list(self._doubtful.values())
+        if self.closed or any(group <= 1 for group in groups):
+            return False
+        proved = await self._ended(await self._elevation(as_root=True), self._mark, groups, _PROOF_S)
+        if proved:
+            self._doubtful.clear()
+        return proved
 
     async def put(self, source: bytes | Path, remote: str, *, mode: int = 0o600, timeout_s: float = 600.0) -> None:
         """Makes `remote` (absolute; parents 755) that file, owned by root, in one rename, with its digest checked.
@@ -136,7 +145,10 @@ class SshSession:
 
     async def close(self) -> None:
         """Ends commands that run, and the connections of all hops."""
-        await asyncio.gather(*(self.kill(process) for process in list(self._open)), return_exceptions=True)
+        for mark, starting in self._open.items():
+            self._ending(mark, starting)
+        if self._ends:
+            await asyncio.wait(self._ends)
         for connection in reversed(self._connections):
             connection.close()
             with suppress(asyncssh.Error, OSError, TimeoutError):
@@ -177,7 +189,7 @@ class SshSession:
     async def _uid(self, elevation: Elevation) -> int:
         try:
             async with asyncio.timeout(_PROBE_S):
-                process = await RemoteProcess.start(self._connection, self._hop, elevation, ["id", "-u"])
+                process = await self._start(elevation, ["id", "-u"], _own_mark())
                 try:
                     result = await _finished(process, b"", 1024)
                 finally:
@@ -192,14 +204,51 @@ class SshSession:
         text = result.text.strip()
         return int(text) if re.fullmatch(r"\d{1,10}", text) else -1
 
-    async def _signal_group(self, process: RemoteProcess, signal: str) -> None:
-        elevation = process.elevation
-        argv = ["/bin/sh", "-c", f"kill -{signal} -{process.group}"]
-        killer = await RemoteProcess.start(self._connection, self._hop, elevation, argv)
-        try:
-            await _finished(killer, b"", 1024)
-        finally:
-            killer.close()
+    async def _start(self, elevation: Elevation, argv: Sequence[str], mark: str) -> RemoteProcess:
+        return await RemoteProcess.start(self._connection, self._hop, elevation, argv, mark)
+
+    def _ending(self, mark: str, starting: asyncio.Task[RemoteProcess]) -> asyncio.Task[None]:
+        self._doubtful[mark] = 0
+        ending = asyncio.create_task(self._end(mark, starting), name="end")
+        self._ends.add(ending)
+        ending.add_done_callback(self._ends.discard)
+        return ending
+
+    async def _end(self, mark: str, starting: asyncio.Task[RemoteProcess]) -> None:
+        """Kills a command that has not ended, with all that it started; it stays doubtful unless that is proved."""
+        process = None
+        with suppress(SshError, TimeoutError):
+            async with asyncio.timeout(_KILL_S):
+                process = await starting
+                if not process.ended:
+                    await process.learn_group()
+        if process is None:
+            return
+        self._doubtful[mark] = process.group
+        if process.ended or (
+            process.group > 1 and await self._ended(process.elevation, mark, [process.group], _KILL_S)
+        ):
+            self._doubtful.pop(mark, None)
+        process.close()
+
+    async def _ended(self, elevation: Elevation, mark: str, groups: Sequence[int], limit_s: float) -> bool:
+        with suppress(SshError, TimeoutError):
+            async with asyncio.timeout(limit_s), self._killers:
+                killer = await self._start(elevation, end_command(mark, groups), _own_mark())
+                try:
+                    return (await _finished(killer, b"", 1024)).text == PROVED
+                finally:
+                    killer.close()
+        return False
+
+
+def _has_failed(starting: asyncio.Task[RemoteProcess]) -> bool:
+    return starting.done() and (starting.cancelled() or starting.exception() is not None)
+
+
+def _own_mark() -> str:
+    """That of a command which ends others, or is there before them."""
+    return secrets.token_hex(12)
 
 
 async def _finished(process: RemoteProcess, stdin: bytes, max_output: int) -> RunResult:

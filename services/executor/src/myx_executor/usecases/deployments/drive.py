@@ -164,7 +164,8 @@ class DeploymentDrive:
             completeness = Completeness.INCOMPLETE
         if failed.reason == "TIMEOUT":
             status = Status.TIMEOUT
-        return Outcome(status, failed.reason.lower(), failed.message, completeness=completeness)
+        why = "the time limit was reached; " if self._too_late and status is Status.LOST else ""
+        return Outcome(status, failed.reason.lower(), why + failed.message, completeness=completeness)
 
     def _ended_early(self, run: Run) -> Outcome:
         completeness = Completeness.COMPLETE if run.log_is_whole else Completeness.INCOMPLETE
@@ -221,11 +222,12 @@ class DeploymentDrive:
             await asyncio.wait({work, wished}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return work.result()
-            raise StepCancelled
         finally:
             for task in (work, wished):
                 task.cancel()
             await asyncio.gather(work, wished, return_exceptions=True)
+        await run.prove_end()
+        raise StepCancelled
 
     async def _watch_time(self, run: Run) -> None:
         await asyncio.sleep(run.left_s)

@@ -233,6 +233,10 @@ class Session(Protocol):
         """Writes a file, its folders made."""
         ...
 
+    async def end(self, *, everything: bool) -> bool:
+        """Ends what was broken off here (`everything`: also what commands left behind); whether that is proved."""
+        ...
+
 
 class HostPlay(Protocol):
     """A play over SSH, as a context: nothing of it is left behind."""

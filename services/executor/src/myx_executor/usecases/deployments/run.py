@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from myx_executor.domain.command import LeaseLost
-from myx_executor.domain.deployment import Deployment, Method, Recap, Step, StepCancelled, StepStatus
+from myx_executor.domain.deployment import (
+    Deployment,
+    DeploymentLost,
+    Method,
+    Recap,
+    Step,
+    StepCancelled,
+    StepStatus,
+)
 from myx_executor.domain.log import STDOUT, LogBytes
 from myx_executor.domain.states import Status
 from myx_executor.domain.text import clean
@@ -196,6 +204,16 @@ class Run:
     def forget_session(self) -> None:
         """The SSH connection is lost: the next one who asks for it gets a new one."""
         self._session = None
+
+    async def prove_end(self, *, everything: bool = False) -> None:
+        """Ends what was broken off on the host over SSH (`everything`: also what ended commands left behind there).
+
+        DeploymentLost unless it is proved that nothing of it is left there.
+        """
+        if self._session is not None and not await self._session.end(everything=everything):
+            message = "it is not proved that what it had begun over SSH has ended: it may still run on the host"
+            cure = "see to the host and its network, end there what still runs, then run it again"
+            raise DeploymentLost("CANCEL_NOT_PROVED", message, cure)
 
     async def enter(self, context: Any) -> Any:
         """Enters a context that ends with the run."""

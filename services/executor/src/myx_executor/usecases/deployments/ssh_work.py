@@ -30,7 +30,8 @@ def check_not_left(run: Run) -> None:
 
 
 async def run_play(run: Run, spec: PlaySpec, *, announce: str) -> PlayEnd:
-    """The play's end. StepCancelled once it was ended on request; LeaseLost once it was ended with the lease."""
+    """The play's end. StepCancelled once it was ended on request, and DeploymentLost if the host has not proved that;
+    LeaseLost once it was ended with the lease."""
     run.check_wish()
     session = await run.session()
     await run.say(announce)
@@ -45,6 +46,8 @@ async def run_play(run: Run, spec: PlaySpec, *, announce: str) -> PlayEnd:
     await run.remember(**{_UNDER_WAY: None})
     recap = recap_from_wire(dict(end.recap)) if end.recap else None
     await run.set_recap(recap and replace(recap, duration_s=recap.duration_s or end.duration_s))
+    if end.code == TIMED_OUT or (run.wish.asked.is_set() and end.code != 0):
+        await run.prove_end(everything=True)
     if run.wish.asked.is_set() and end.code != 0:
         raise StepCancelled
     return end
