@@ -1,4 +1,7 @@
-"""`POST /rpc`: JSON-RPC 2.0 to the letter, over the very routes of REST."""
+"""`POST /rpc`: JSON-RPC 2.0 to the letter, over the very routes of REST.
+
+The specification's own examples stand in tests/unit/gateway/test_rpc_examples.py.
+"""
 
 import json
 import sys
@@ -46,46 +49,7 @@ async def error_of(gateway: Any, method: str, **params: Any) -> Any:
     return said["error"]
 
 
-# The examples of the specification, with our methods in place of `subtract` and the like where a result is due.
-EXAMPLES: list[tuple[str, Any]] = [
-    # rpc call of non-existent method
-    ('{"jsonrpc": "2.0", "method": "foobar", "id": "1"}', {"jsonrpc": "2.0", "error": NO_METHOD, "id": "1"}),
-    # rpc call with invalid JSON
-    (
-        '{"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]',
-        {"jsonrpc": "2.0", "error": {"code": -32700, "message": "Parse error"}, "id": None},
-    ),
-    # rpc call with invalid Request object
-    ('{"jsonrpc": "2.0", "method": 1, "params": "bar"}', {"jsonrpc": "2.0", "error": INVALID, "id": None}),
-    # rpc call Batch, invalid JSON
-    (
-        '[{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"}, {"jsonrpc": "2.0", "method"]',
-        {"jsonrpc": "2.0", "error": {"code": -32700, "message": "Parse error"}, "id": None},
-    ),
-    # rpc call with an empty Array
-    ("[]", {"jsonrpc": "2.0", "error": INVALID, "id": None}),
-    # rpc call with an invalid Batch (but not empty)
-    ("[1]", [{"jsonrpc": "2.0", "error": INVALID, "id": None}]),
-    # rpc call with invalid Batch
-    ("[1,2,3]", [{"jsonrpc": "2.0", "error": INVALID, "id": None}] * 3),
-    # a Notification
-    ('{"jsonrpc": "2.0", "method": "update", "params": [1,2,3,4,5]}', None),
-    ('{"jsonrpc": "2.0", "method": "foobar"}', None),
-    # rpc call Batch (all notifications)
-    (
-        """[{"jsonrpc": "2.0", "method": "notify_sum", "params": [1,2,4]},
-            {"jsonrpc": "2.0", "method": "notify_hello", "params": [7]}]""",
-        None,
-    ),
-]
-
-
-@pytest.mark.parametrize(("sent", "answered"), EXAMPLES)
-async def test_the_examples_of_the_specification(gateway: Any, sent: str, answered: Any) -> None:
-    assert await post(gateway, sent) == answered
-
-
-async def test_the_mixed_batch_of_the_specification(gateway: Any) -> None:
+async def test_a_mixed_batch_is_answered_call_by_call(gateway: Any) -> None:
     sent = """[
         {"jsonrpc": "2.0", "method": "servers.get", "params": {"server": "web-1"}, "id": "1"},
         {"jsonrpc": "2.0", "method": "servers.check", "params": {"server": "web-1"}},
@@ -216,7 +180,7 @@ async def test_parameters_by_position_are_those_of_the_document_in_its_order(gat
 
 async def test_too_few_or_too_many_parameters_by_position_are_refused(gateway: Any, backend: Any) -> None:
     for method, params, wrong in (
-        ("servers.trust_host_key", ["web-1"], "fingerprint"),
+        ("servers.get", [], "server"),
         ("servers.get", ["web-1", "x", "y"], "2"),
     ):
         error = (await by_position(gateway, method, *params))["error"]
