@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -24,7 +25,8 @@ from myx_registry.__main__ import TableSettings as RegistryTables
 from myx_registry.settings import RegistrySettings
 from myx_standalone.nats import Nats
 
-K8S = Path(__file__).resolve().parents[3] / "deploy" / "k8s"
+ROOT = Path(__file__).resolve().parents[3]
+K8S = ROOT / "deploy" / "k8s"
 # The newest that there are schemas of, and back as far as clusters are found that get no more fixes.
 KUBERNETES = ("1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 # Kinds of operators, which have no schema in Kubernetes itself.
@@ -374,3 +376,21 @@ def test_production_has_several_of_each(overlays):
     counts = {o["metadata"]["name"]: o["spec"]["replicas"] for o in overlays["production"] if o["kind"] == "Deployment"}
     assert set(counts) == set(SETTINGS)
     assert min(counts.values()) > 1
+
+
+def test_memory_is_as_documented_and_limits_leave_room_above_what_was_measured(overlays):
+    page, figures = ((ROOT / "docs" / name).read_text() for name in ("operations/kubernetes.md", "benchmarks.md"))
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \|", page, re.MULTILINE)
+    assert {name for name, *_ in rows} == set(SETTINGS)
+    most = {name: int(row[-1]) for name, *row in rows}
+    assert f"10,000 agents on one replica take 0.16 cores and {most['heartbeat']} MB" in figures
+    assert [name for name, one in most.items() if not re.search(rf"\b{one}\b", figures)] == []
+    for name, request, limit, _ in rows:
+        resources = _spec(find(overlays["production"], "Deployment", name))["containers"][0]["resources"]
+        asked = {group: _mib(resources[group]["memory"]) for group in ("requests", "limits")}
+        assert asked == {"requests": int(request), "limits": int(limit)}, name
+        assert asked["limits"] >= 1.5 * most[name], name
+
+
+def _mib(quantity):
+    return int(quantity[:-2]) * {"Mi": 1, "Gi": 1024}[quantity[-2:]]
