@@ -288,6 +288,7 @@ def agent_of(entry):
         status=extra.get("status", agent_pb2.AGENT_STATUS_ONLINE),
         status_reason=extra.get("cause", ""),
         rpc_port=entry["rpc_port"],
+        facts=agent_pb2.AgentFacts(machine_id=extra.get("machine_id", "")),
     )
 
 

@@ -140,6 +140,7 @@ UNREACHABLE_REASONS: frozenset[str] = frozenset(
         "server_error",
         "other_machine",
         "agent_not_found",
+        "agent_quarantined",
         "agent_silent",
         "ssh_unreachable",
         "no_ssh_credential",

@@ -127,7 +127,7 @@ class SessionLost(SshError):
 
 
 class RemoteTimeout(SshError):
-    """`SSH_TIMEOUT`: a command or upload took longer than it may; it was killed."""
+    """`SSH_TIMEOUT`: a command or upload took longer than it may; the message says whether it was killed."""
 
     code = Code.DEADLINE_EXCEEDED
 

@@ -12,6 +12,7 @@ UNREACHABLE: LiteralString = (
     "'agent_unreachable', 'connect_timeout', 'registry_unavailable', 'server_not_found',"
     " 'name_unresolved', 'no_route', 'filtered', 'refused', 'tls_failed', 'pin_mismatch', 'connection_lost', 'hung',"
     " 'unauthorized', 'clock_skew', 'wrong_path', 'throttled', 'server_error', 'other_machine', 'agent_not_found',"
+    " 'agent_quarantined',"
     " 'agent_silent', 'ssh_unreachable', 'no_ssh_credential', 'no_way'"
 )
 

@@ -25,6 +25,7 @@ from myx_executor.domain.deployment import (
 )
 from myx_executor.domain.states import Status
 from myx_executor.store.deployments import NewDeployment
+from myx_executor.usecases.deployments import quarantine
 from myx_executor.usecases.deployments.checks import CreateRequest, check
 from myx_executor.usecases.deployments.kinds import upgrade
 from myx_executor.usecases.deployments.kinds.plan import known_at_start
@@ -112,6 +113,10 @@ class CreateDeployment:
         await self._store.insert(NewDeployment(skipped, None, request.request_id or None, digest, None, 0))
 
     async def _check_server(self, kind: Kind, request: CreateRequest, server: ServerFacts) -> None:
+        why = quarantine.obstacle(kind, server)
+        if why:
+            message = f"{why}; {quarantine.cure(server)}"
+            raise FailedPrecondition(quarantine.REASON, message, server=server.name)
         if kind in _NEED_BUNDLE:
             await self._bundles.release()
             if kind is Kind.UPGRADE_AGENT and not request.force:

@@ -21,7 +21,7 @@ from myx_executor.domain.ssh import SshError
 from myx_executor.domain.states import Status
 from myx_executor.store.commands import Owned
 from myx_executor.usecases.deliver import CancelWish
-from myx_executor.usecases.deployments import maintenance
+from myx_executor.usecases.deployments import maintenance, quarantine
 from myx_executor.usecases.deployments.action import Action
 from myx_executor.usecases.deployments.events import DeploymentFacts
 from myx_executor.usecases.deployments.kinds.plan import actions_of
@@ -194,6 +194,8 @@ class DeploymentDrive:
             check_not_left(run)
             if not action.in_one_go:
                 run.check_wish()
+            if not any(step.started_at for step in run.deployment.steps):
+                await quarantine.check(self._tools.registry, run.server_id, run.deployment.plan.kind)
             await run.begin_step(action.name)
             message = await self._do(run, action)
         except StepSkipped as skipped:

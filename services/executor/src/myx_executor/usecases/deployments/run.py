@@ -23,6 +23,7 @@ from myx_executor.domain.text import clean
 from myx_executor.store.deployments import DeploymentStore
 from myx_executor.store.files import FileStore
 from myx_executor.usecases.deliver import CancelWish
+from myx_executor.usecases.deployments import quarantine
 from myx_executor.usecases.deployments.bell import Bells
 from myx_executor.usecases.deployments.ports import Bundles, Doctor, Fleet, Hosts, Registry, Session, Tool
 from myx_executor.usecases.drive import Tools
@@ -196,8 +197,9 @@ class Run:
         )
 
     async def session(self) -> Session:
-        """The SSH connection of this run, opened when it is first needed."""
+        """The SSH connection of this run, opened when it is first needed. StepFailed `AGENT_QUARANTINED`."""
         if self._session is None:
+            await quarantine.check(self.tools.registry, self.server_id, self.deployment.plan.kind)
             self._session = await self._stack.enter_async_context(self.tools.hosts.connect(self.server_id))
         return self._session
 

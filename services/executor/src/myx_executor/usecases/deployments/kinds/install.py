@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from myx_executor.domain.deployment import PLAYBOOKS, Kind, Method, StepFailed
 from myx_executor.domain.ssh import PlaySpec
-from myx_executor.usecases.deployments import deliveries, host, maintenance, ssh_work
+from myx_executor.usecases.deployments import deliveries, host, maintenance, quarantine, ssh_work
 from myx_executor.usecases.deployments.action import Action
 from myx_executor.usecases.deployments.kinds import judge, proof
 from myx_executor.usecases.deployments.ports import Fleet, Identity, Place, Release
@@ -43,6 +43,7 @@ async def preflight(run: Run) -> str:
     server = await run.tools.registry.server(run.server_id)
     identity = await _identity(run)
     result = await run.tools.hosts.preflight(await run.session(), address=server.address, rpc_port=identity.rpc_port)
+    quarantine.check_machine(run.deployment.plan.kind, server, result.facts.machine_id)
     for problem in result.problems:
         await run.say(f"{problem.message}; {problem.cure}" if problem.cure else problem.message)
     fatal = next((problem for problem in result.problems if problem.fatal), None)
