@@ -91,9 +91,12 @@ class World:
 
 @pytest.fixture
 async def world(clock, intervals, endpoint, report):
+    # Whom a replica asks is drawn; other tests' ports are too, and must not be the same ones each time.
+    state = random.getstate()
     random.seed(1)
     async with TaskOwner("test") as owner:
         yield World(owner, clock, intervals, endpoint, report)
+    random.setstate(state)
 
 
 @pytest.mark.parametrize("fails_s", [7, 15, 37])
