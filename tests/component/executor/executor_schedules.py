@@ -47,8 +47,8 @@ class Schedules:
         request.update_mask.paths.extend(paths)
         return (await self.stub.UpdateSchedule(request)).schedule
 
-    async def delete(self, schedule):
-        await self.stub.DeleteSchedule(pb.DeleteScheduleRequest(schedule=schedule))
+    async def delete(self, schedule, etag=""):
+        await self.stub.DeleteSchedule(pb.DeleteScheduleRequest(schedule=schedule, etag=etag))
 
     async def clear(self):
         for schedule in (await self.stub.ListSchedules(pb.ListSchedulesRequest(page_size=1000))).schedules:

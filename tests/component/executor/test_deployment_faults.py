@@ -203,6 +203,23 @@ async def test_old_versions_of_a_project_and_deleted_artifacts_leave_nothing(rep
         assert connection.execute("select count(*) from executor.blob_chunk").fetchone() == (0,)
 
 
+async def test_artifacts_are_pages_that_begin_where_the_one_before_ended(replica, tls_dir, tool):
+    request = playbook_service_pb2.ListArtifactsRequest
+    async with client_of(replica("a", playbooks_dir=tool), tls_dir) as client:
+        pushed = [(await client.push_artifact(f"file-{number}", bytes([number]))).name for number in range(5)]
+        listed, token = [], ""
+        for size in (2, 2, 1):
+            page = await client.playbooks.ListArtifacts(request(page_size=2, page_token=token))
+            assert len(page.artifacts) == size
+            listed += [one.name for one in page.artifacts]
+            token = page.next_page_token
+        assert (listed, token) == (pushed[::-1], "")
+        assert len((await client.playbooks.ListArtifacts(request())).artifacts) == 5
+        with pytest.raises(InvalidArgument) as error:
+            await client.playbooks.ListArtifacts(request(page_token="x"))
+        assert error.value.reason == "PAGE_TOKEN_INVALID"
+
+
 class LostAnswer(FileStore):
     """Names the bytes, and the answer is lost."""
 

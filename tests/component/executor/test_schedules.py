@@ -133,6 +133,17 @@ async def test_the_same_request_creates_one_schedule(schedules, agent):
         await schedules.create(work, "one", request_id="other")
 
 
+async def test_a_schedule_that_was_changed_since_is_not_removed(schedules, agent):
+    made = await schedules.create(command(agent.name), "mine")
+    paused = await schedules.update("mine", "paused", paused=True)
+    with pytest.raises(Aborted, match="ETAG_MISMATCH"):
+        await schedules.delete("mine", made.etag)
+    assert await schedules.get("mine") == paused
+    await schedules.delete("mine", paused.etag)
+    with pytest.raises(NotFound, match="SCHEDULE_NOT_FOUND"):
+        await schedules.get("mine")
+
+
 async def test_who_changes_what_happens_becomes_the_owner(schedules, agent):
     made = await schedules.create(command(agent.name, secret_env={"A": "1"}), "mine")
     paused = await schedules.update("mine", "paused", paused=True, requested_by="token:other", etag=made.etag)

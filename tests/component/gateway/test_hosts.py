@@ -137,9 +137,11 @@ async def test_credentials_are_listed_shown_changed_and_removed(gateway: Any, ba
         assert "hunter2" not in await answer.text()
     request = backend.last("UpdateCredential")
     assert (list(request.update_mask.paths), request.etag, request.secret.password) == (["secret"], "k2", "hunter2")
-    async with gateway.http.delete("/api/v1/credentials/ops?force=true") as answer:
+    seen = {"If-Match": '"k3"'}
+    async with gateway.http.delete("/api/v1/credentials/ops?force=true", headers=seen) as answer:
         assert (answer.status, await answer.read()) == (204, b"")
-    assert (backend.last("DeleteCredential").credential, backend.last("DeleteCredential").force) == ("ops", True)
+    removed = backend.last("DeleteCredential")
+    assert (removed.credential, removed.force, removed.etag) == ("ops", True, "k3")
     backend.errors["DeleteCredential"] = FailedPrecondition("CREDENTIAL_IN_USE", "3 servers use it")
     assert (await gateway.problem("DELETE", "/api/v1/credentials/ops"))["status"] == 409
     assert backend.last("DeleteCredential").force is False

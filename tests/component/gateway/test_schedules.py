@@ -91,6 +91,15 @@ async def test_one_schedule_shows_its_times_and_its_work_without_secrets(gateway
     assert job["work"]["deployment"]["secret_var_names"] == ["token"]
 
 
+async def test_a_schedule_is_removed_as_it_was_seen(gateway: Any, backend: Any) -> None:
+    async with gateway.http.delete("/api/v1/schedules/nightly", headers={"If-Match": '"n1"'}) as answer:
+        assert answer.status == 204
+    assert backend.last("DeleteSchedule") == executor.DeleteScheduleRequest(schedule="nightly", etag="n1")
+    backend.errors["DeleteSchedule"] = Aborted("ETAG_MISMATCH", "it was changed", field="etag")
+    problem = await gateway.problem("DELETE", "/api/v1/schedules/nightly", headers={"If-Match": '"n0"'})
+    assert (problem["status"], list(problem["fields"])) == (412, ["If-Match"])
+
+
 async def test_only_what_is_sent_is_changed(gateway: Any, backend: Any) -> None:
     path, headers = "/api/v1/schedules/nightly", {"If-Match": '"n1"'}
     body = {"paused": False, "missed_within_s": 5, "overlap": "allow"}

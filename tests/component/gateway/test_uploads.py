@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from myx.executor.v1 import playbook_service_pb2
 from myx_kit.errors import InvalidArgument
 from myx_testkit.wait import until
 
@@ -42,6 +43,26 @@ async def test_a_project_is_pushed(gateway: Any, backend: Any) -> None:
     (upload,) = backend.uploads
     assert (upload.head.name, upload.head.requested_by) == ("site", "token:admin")
     assert upload.digest == hashlib.sha256(content).hexdigest()
+
+
+async def test_projects_and_artifacts_are_pages(gateway: Any, backend: Any) -> None:
+    projects = [playbook_service_pb2.Project(name=name) for name in ("z", "myx", "a-b", "ab")]
+    backend.answers["ListProjects"] = playbook_service_pb2.ListProjectsResponse(projects=projects)
+    token = ""
+    for expected in (["myx", "a-b"], ["ab", "z"]):
+        async with gateway.http.get(f"/api/v1/playbooks?page_size=2&page_token={token}") as answer:
+            page = await answer.json()
+        assert [one["name"] for one in page["items"]] == expected
+        token = page["next_page_token"]
+    assert token is None
+    artifact = playbook_service_pb2.Artifact(name="caddy")
+    backend.answers["ListArtifacts"] = playbook_service_pb2.ListArtifactsResponse(
+        artifacts=[artifact], next_page_token="older"
+    )
+    async with gateway.http.get("/api/v1/artifacts?page_size=1&page_token=newer") as answer:
+        assert (await answer.json())["next_page_token"] == "older"
+    assert (backend.last("ListArtifacts").page_size, backend.last("ListArtifacts").page_token) == (1, "newer")
+    assert (await gateway.problem("GET", "/api/v1/playbooks?page_token=x"))["reason"] == "PAGE_TOKEN_INVALID"
 
 
 async def test_projects_and_artifacts_are_listed_and_removed(gateway: Any, backend: Any) -> None:

@@ -125,9 +125,9 @@ class Registry:
         request = credential_rpc.GetCredentialRequest(credential=credential)
         return (await self.client("gateway").credentials.GetCredential(request)).credential
 
-    async def delete_credential(self, credential: str, *, force: bool = False) -> None:
+    async def delete_credential(self, credential: str, *, force: bool = False, etag: str = "") -> None:
         """Remove a credential."""
-        request = credential_rpc.DeleteCredentialRequest(credential=credential, force=force)
+        request = credential_rpc.DeleteCredentialRequest(credential=credential, force=force, etag=etag)
         await self.client("gateway").credentials.DeleteCredential(request)
 
     async def allocate(self, server: str) -> agent_rpc.AllocateAgentResponse:

@@ -108,6 +108,17 @@ async def test_of_two_updates_with_one_etag_one_is_lost(registry) -> None:
     assert ({error.reason for error in lost}, len(lost)) == ({"ETAG_MISMATCH"}, 5)
 
 
+async def test_a_credential_that_was_changed_since_is_not_removed(registry) -> None:
+    made = await registry.create_credential()
+    changed = await registry.update_credential(made.id, "secret", secret=CredentialSecret(password="new"))
+    with pytest.raises(MyxError, match="ETAG_MISMATCH"):
+        await registry.delete_credential(made.id, etag=made.etag)
+    assert await registry.get_credential(made.id) == changed
+    await registry.delete_credential(made.id, etag=changed.etag)
+    with pytest.raises(MyxError, match="CREDENTIAL_NOT_FOUND"):
+        await registry.get_credential(made.id)
+
+
 async def test_bad_updates_change_nothing(registry) -> None:
     made, other = await registry.create_credential(), await registry.create_credential()
     for paths, values, reason in (

@@ -363,5 +363,5 @@ class CredentialServicer(credential_service_pb2_grpc.CredentialServiceServicer):
     async def DeleteCredential(
         self, request: credential_pb.DeleteCredentialRequest, _: Context
     ) -> credential_pb.DeleteCredentialResponse:
-        await self._credentials.delete(request.credential, force=request.force)
+        await self._credentials.delete(request.credential, request.etag, force=request.force)
         return credential_pb.DeleteCredentialResponse()

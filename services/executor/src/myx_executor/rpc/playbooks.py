@@ -69,8 +69,9 @@ class PlaybookServicer(PlaybookServiceServicer):
         context: ServicerContext[pb.ListArtifactsRequest, pb.ListArtifactsResponse],
     ) -> pb.ListArtifactsResponse:
         """Artifacts, newest first."""
+        found, token = await self._artifacts.list(request.page_size, request.page_token)
         return pb.ListArtifactsResponse(
-            artifacts=[convert.artifact_to_proto(one) for one in await self._artifacts.list()]
+            artifacts=[convert.artifact_to_proto(one) for one in found], next_page_token=token
         )
 
     async def DeleteArtifact(  # noqa: N802

@@ -61,7 +61,7 @@ class ScheduleServicer(ScheduleServiceServicer):
         context: ServicerContext[pb.DeleteScheduleRequest, pb.DeleteScheduleResponse],
     ) -> pb.DeleteScheduleResponse:
         """Removes a schedule."""
-        await self._schedules.delete(request.schedule)
+        await self._schedules.delete(request.schedule, request.etag)
         return pb.DeleteScheduleResponse()
 
     async def ListScheduleFires(  # noqa: N802

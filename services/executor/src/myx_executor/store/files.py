@@ -59,9 +59,10 @@ returning """
     + _ARTIFACT_COLUMNS
 )
 _ARTIFACT: LiteralString = "select " + _ARTIFACT_COLUMNS + " from executor.artifact where sha256 = %(sha256)s"
-_ARTIFACTS: LiteralString = (
-    "select " + _ARTIFACT_COLUMNS + " from executor.artifact order by pushed_at desc, sha256 limit 1000"
-)
+_ARTIFACTS: LiteralString = f"""
+select {_ARTIFACT_COLUMNS} from executor.artifact
+where %(before)s::timestamptz is null or pushed_at < %(before)s or (pushed_at = %(before)s and sha256 > %(sha256)s)
+order by pushed_at desc, sha256 limit %(limit)s"""
 _ARTIFACT_BYTES: LiteralString = "select coalesce(sum(size_bytes), 0)::bigint from executor.artifact"
 _DROP_ARTIFACT: LiteralString = "delete from executor.artifact where sha256 = %(sha256)s returning blob_id"
 
@@ -160,9 +161,11 @@ class FileStore:
         rows = await self._pool.rows(_ARTIFACT, {"sha256": sha256})
         return StoredArtifact(*rows[0]) if rows else None
 
-    async def artifacts(self) -> list[StoredArtifact]:
-        """Artifacts, newest first, at most 1000."""
-        return [StoredArtifact(*row) for row in await self._pool.rows(_ARTIFACTS)]
+    async def artifacts(self, behind: tuple[datetime, str] | None, limit: int) -> list[StoredArtifact]:
+        """Artifacts, newest first, behind the one of this `pushed_at` and `sha256`; None: from the first."""
+        before, sha256 = behind or (None, "")
+        values = {"before": before, "sha256": sha256, "limit": limit}
+        return [StoredArtifact(*row) for row in await self._pool.rows(_ARTIFACTS, values)]
 
     async def artifact_bytes(self) -> int:
         """Size of all artifacts together."""

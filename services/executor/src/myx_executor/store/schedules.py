@@ -73,6 +73,9 @@ set cron = %(cron)s, time_zone = %(time_zone)s, missed = %(missed)s, missed_with
     next_at = case when %(new_times)s then %(next_at)s::timestamptz else next_at end,
     revision = revision + 1, updated_at = now()
 where id = %(id)s and revision = %(revision)s"""
+_DELETE: LiteralString = """
+delete from executor.schedule
+where id = %(id)s and (%(revision)s::bigint is null or revision = %(revision)s)"""
 
 
 class ScheduleStore:
@@ -133,9 +136,9 @@ class ScheduleStore:
         }
         return await self._pool.count(_UPDATE, values) > 0
 
-    async def delete(self, schedule_id: UUID) -> bool:
-        """Removes it with the record of its times; false when it is gone already."""
-        return await self._pool.count("delete from executor.schedule where id = %(id)s", {"id": schedule_id}) > 0
+    async def delete(self, schedule_id: UUID, revision: int | None = None) -> bool:
+        """Removes it with the record of its times; false when it is gone already, or of another revision."""
+        return await self._pool.count(_DELETE, {"id": schedule_id, "revision": revision}) > 0
 
 
 def schedule_from_row(row: Sequence[Any]) -> Schedule:

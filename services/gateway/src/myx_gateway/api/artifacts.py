@@ -6,12 +6,12 @@ from fastapi import Path, Query, Request
 from pydantic import AfterValidator
 
 from myx.executor.v1 import playbook_service_pb2 as executor
-from myx_gateway.api.dependencies import ClientsDep, PrincipalDep
+from myx_gateway.api.dependencies import ClientsDep, PageSize, PageToken, PrincipalDep
 from myx_gateway.api.intake import forward, refuse_forms
 from myx_gateway.api.routes import OperationRouter
 from myx_gateway.convert import playbooks as convert
 from myx_gateway.schemas.common import plain
-from myx_gateway.schemas.playbooks import Artifact, ArtifactList
+from myx_gateway.schemas.playbooks import Artifact, ArtifactPage
 
 router = OperationRouter(tags=["playbooks"])
 
@@ -25,10 +25,14 @@ _FILE: dict[str, Any] = {
 
 
 @router.operation("artifacts.list")
-async def list_artifacts(clients: ClientsDep) -> ArtifactList:
-    """The stored files, newest first, at most 1000."""
-    answer = await clients.playbooks.ListArtifacts(executor.ListArtifactsRequest())
-    return ArtifactList(items=[convert.artifact(item) for item in answer.artifacts])
+async def list_artifacts(clients: ClientsDep, page_size: PageSize = 1000, page_token: PageToken = "") -> ArtifactPage:
+    """The stored files, newest first."""
+    answer = await clients.playbooks.ListArtifacts(
+        executor.ListArtifactsRequest(page_size=page_size, page_token=page_token)
+    )
+    return ArtifactPage(
+        items=[convert.artifact(item) for item in answer.artifacts], next_page_token=answer.next_page_token or None
+    )
 
 
 @router.operation("artifacts.push", openapi_extra=_FILE)

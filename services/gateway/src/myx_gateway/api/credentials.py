@@ -79,6 +79,8 @@ async def delete_credential(
     clients: ClientsDep,
     credential: CredentialPath,
     force: Annotated[bool, Query(description="Also one that servers use; they then have none.")] = False,
+    if_match: IfMatch = None,
 ) -> None:
     """Remove a credential."""
-    await clients.credentials.DeleteCredential(registry.DeleteCredentialRequest(credential=credential, force=force))
+    request = registry.DeleteCredentialRequest(credential=credential, force=force, etag=etag_in(if_match))
+    await clients.credentials.DeleteCredential(request)

@@ -118,9 +118,10 @@ async def update_schedule(
 
 
 @router.operation("schedules.delete")
-async def delete_schedule(clients: ClientsDep, schedule: SchedulePath) -> None:
+async def delete_schedule(clients: ClientsDep, schedule: SchedulePath, if_match: IfMatch = None) -> None:
     """Remove a schedule; what it has started goes on."""
-    await clients.schedules.DeleteSchedule(executor.DeleteScheduleRequest(schedule=schedule))
+    request = executor.DeleteScheduleRequest(schedule=schedule, etag=etag_in(if_match))
+    await clients.schedules.DeleteSchedule(request)
 
 
 @router.operation("schedules.fires")

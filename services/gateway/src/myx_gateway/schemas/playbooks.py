@@ -25,10 +25,11 @@ class PushedProject(Project):
     changed: bool = Field(description="False when this content was the newest version already.")
 
 
-class ProjectList(Answer):
-    """All projects, `myx` first."""
+class ProjectPage(Answer):
+    """One page of projects, `myx` first, then by name."""
 
     items: list[Project]
+    next_page_token: str | None
 
 
 class Artifact(Answer):
@@ -41,7 +42,8 @@ class Artifact(Answer):
     pushed_by: str
 
 
-class ArtifactList(Answer):
-    """The newest artifacts first, at most 1000."""
+class ArtifactPage(Answer):
+    """One page of artifacts, newest first."""
 
     items: list[Artifact]
+    next_page_token: str | None

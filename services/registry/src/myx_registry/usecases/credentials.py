@@ -85,8 +85,7 @@ class Credentials:
             before = await credentials.find_credential(connection, reference, lock=True)
             if before is None:
                 raise credential_not_found(reference, "credential")
-            if etag and etag != before.etag:
-                raise Aborted("ETAG_MISMATCH", "The credential was changed meanwhile; read it again.", field="etag")
+            _check_etag(before, etag)
             after = before if change.name is None else before.renamed(change.name)
             secret = await self._other_secret(connection, before, checked)
             if checked is not None and secret is not None:
@@ -98,15 +97,17 @@ class Credentials:
                     raise _name_taken(after.name)
             return await _view(connection, str(before.id))
 
-    async def delete(self, reference: str, *, force: bool) -> None:
-        """Removes a credential; with `force` also one that servers use, which then have none.
+    async def delete(self, reference: str, etag: str, *, force: bool) -> None:
+        """Removes a credential; with `force` also one that servers use, which then have none. Empty etag: whatever it
+        is now.
 
-        Raises NotFound `CREDENTIAL_NOT_FOUND`, FailedPrecondition `CREDENTIAL_IN_USE`.
+        Raises NotFound `CREDENTIAL_NOT_FOUND`, FailedPrecondition `CREDENTIAL_IN_USE`, Aborted `ETAG_MISMATCH`.
         """
         async with self._uow.begin() as connection:
             found = await credentials.find_credential(connection, reference, lock=True)
             if found is None:
                 raise credential_not_found(reference, "credential")
+            _check_etag(found, etag)
             users = await credentials.users_of(connection, found.id)
             if users and not force:
                 raise _in_use(found, users)
@@ -134,6 +135,11 @@ async def _view(connection: Connection, reference: str) -> Credential:
 
 def _name_taken(name: str) -> AlreadyExists:
     return AlreadyExists("CREDENTIAL_NAME_TAKEN", f"Another credential is named {name}.", field="name")
+
+
+def _check_etag(credential: Credential, etag: str) -> None:
+    if etag and etag != credential.etag:
+        raise Aborted("ETAG_MISMATCH", "The credential was changed meanwhile; read it again.", field="etag")
 
 
 def _in_use(credential: Credential, users: list[str]) -> FailedPrecondition:

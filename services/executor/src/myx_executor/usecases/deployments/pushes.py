@@ -3,6 +3,8 @@
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from myx_executor.usecases.deployments.ports import Project, Tool
 from myx_kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from myx_kit.ids import new_id
 from myx_kit.logging import get_logger
+from myx_kit.pagination import clamp, decode_token, encode_token
 
 log = get_logger()
 
@@ -23,6 +26,7 @@ MAX_ARTIFACT_BYTES = 1 << 30
 KEPT_VERSIONS = 5
 _NAME_LENGTH = 200
 _ABANDONED_S = 86_400.0
+_MOST_LISTED = 1000
 
 
 class Projects:
@@ -124,9 +128,12 @@ class Artifacts:
                 await self._files.drop_blobs([blob])
         return artifact or await self._known(digest)
 
-    async def list(self) -> list[StoredArtifact]:
-        """Newest first."""
-        return await self._files.artifacts()
+    async def list(self, page_size: int, page_token: str) -> tuple[list[StoredArtifact], str]:
+        """Newest first, and the token of the next page. InvalidArgument `PAGE_TOKEN_INVALID`."""
+        size = clamp(page_size, _MOST_LISTED, _MOST_LISTED)
+        found = await self._files.artifacts(_place(page_token) if page_token else None, size + 1)
+        last = found[size - 1] if len(found) > size else None
+        return found[:size], encode_token(last.pushed_at.isoformat(), last.sha256) if last else ""
 
     async def delete(self, sha256: str) -> None:
         """NotFound `ARTIFACT_NOT_FOUND`."""
@@ -167,3 +174,12 @@ class Artifacts:
         if artifact is None:
             raise NotFound("ARTIFACT_NOT_FOUND", "the artifact was deleted meanwhile: push it again")
         return artifact
+
+
+def _place(page_token: str) -> tuple[datetime, str]:
+    text, sha256 = decode_token(page_token, 2)
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None and is_sha256(sha256):
+            return moment, sha256
+    raise InvalidArgument("PAGE_TOKEN_INVALID", "page_token is not one that MyX gave", field="page_token")

@@ -152,17 +152,23 @@ class Schedules:
         for _ in range(_TRIES):
             before = await self.get(reference)
             if etag and etag != before.etag:
-                message = "The schedule was changed meanwhile; read it again."
-                raise Aborted("ETAG_MISMATCH", message, field="etag", schedule=before.name)
+                raise _changed(before)
             if await self._store_change(before, change, requested_by):
                 return await self.get(str(before.id))
         raise Aborted(
             "SCHEDULE_CHANGED", "The schedule is being changed by others; try again.", schedule=reference[:80]
         )
 
-    async def delete(self, reference: str) -> None:
-        """Removes it; what it has started goes on. NotFound `SCHEDULE_NOT_FOUND`."""
-        await self._store.delete((await self.get(reference)).id)
+    async def delete(self, reference: str, etag: str = "") -> None:
+        """Removes it; what it has started goes on. Empty etag: whatever it is now.
+
+        NotFound `SCHEDULE_NOT_FOUND`; Aborted `ETAG_MISMATCH`.
+        """
+        found = await self.get(reference)
+        if not etag:
+            await self._store.delete(found.id)
+        elif etag != found.etag or not await self._store.delete(found.id, found.revision):
+            raise _changed(found)
 
     async def fires(self, reference: str, page_size: int, page_token: str) -> tuple[Sequence[Fire], str]:
         """What became of its times, newest first, and the token of the next page."""
@@ -295,6 +301,11 @@ def _digest(request: ScheduleRequest) -> bytes:
             "work": [str(work.kind), dict(work.document), dict(work.secrets), work.stdin.hex()],
         }
     )
+
+
+def _changed(schedule: Schedule) -> Aborted:
+    message = "The schedule was changed meanwhile; read it again."
+    return Aborted("ETAG_MISMATCH", message, field="etag", schedule=schedule.name)
 
 
 def _moment(page_token: str) -> datetime:
