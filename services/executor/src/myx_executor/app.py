@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from myx.executor.v1.command_service_pb2_grpc import add_CommandServiceServicer_to_server
 from myx.executor.v1.deployment_service_pb2_grpc import add_DeploymentServiceServicer_to_server
@@ -79,8 +78,7 @@ from myx_executor.wiring.jobs import JOBS, Around, Jobs, add_jobs, run_jobs
 from myx_executor.wiring.logs import search_log
 from myx_executor.wiring.schedules import Doors, add_schedules, run_schedules
 from myx_executor.wiring.watching import watch
-from myx_kit.agent_rpc.client import AgentClient
-from myx_kit.db.engine import create_engine
+from myx_executor.wiring.ways import open_ways
 from myx_kit.db.outbox import Outbox, OutboxRelay
 from myx_kit.errors import FailedPrecondition
 from myx_kit.events.bus import Bus
@@ -93,7 +91,6 @@ from myx_kit.secretbox import SecretBox
 from myx_kit.telemetry import serve_http
 
 NAME = "executor"
-_LEASE_CONNECTIONS = 2
 COMMANDS = "myx.executor.v1.CommandService"
 DEPLOYMENTS = "myx.executor.v1.DeploymentService"
 PLAYBOOKS = "myx.executor.v1.PlaybookService"
@@ -130,40 +127,12 @@ class _Servicers:
     schedules: Schedules
 
 
-@dataclass(frozen=True, slots=True)
-class _Ways:
-    """Ways out of the process."""
-
-    bus: Bus
-    registry: grpc.aio.Channel
-    pool: Pool
-    # For renewing and claiming alone: no number of slow reads makes a replica lose its leases.
-    lease_pool: Pool
-    engine: AsyncEngine
-    agents: AgentClient
-
-
-async def _open(settings: ExecutorSettings, retry: RetryPolicy, stack: AsyncExitStack) -> _Ways:
-    url = settings.database_url()
-    bus = await Bus.connect(settings.nats_url, settings.tls_dir, NAME)
-    stack.push_async_callback(bus.close)
-    channel = open_channel(settings.registry_target, settings.tls_dir, NAME, "registry")
-    stack.push_async_callback(channel.close)
-    pool, lease_pool = Pool(url, settings.pool_size), Pool(url, _LEASE_CONNECTIONS)
-    stack.push_async_callback(pool.close)
-    stack.push_async_callback(lease_pool.close)
-    engine = create_engine(url, 1)
-    stack.push_async_callback(engine.dispose)
-    agents = await stack.enter_async_context(AgentClient(settings.agent_rpc_timeout_s, retry))
-    return _Ways(bus, channel, pool, lease_pool, engine, agents)
-
-
 async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     """Opens everything and serves. What is opened is closed by the stack, the server first."""
     observe(settings, NAME, stack)
     box = SecretBox.from_file(settings.master_key_file)
     retry = RetryPolicy(settings.agent_rpc_retry_max_attempts, settings.agent_rpc_retry_base_delay_s)
-    ways = await _open(settings, retry, stack)
+    ways = await open_ways(settings, NAME, retry, stack)
     bus, pool = ways.bus, ways.pool
     lost_after_s = settings.lost_after_s
     commands, logs = CommandStore(pool, lost_after_s=lost_after_s), LogStore(pool, lost_after_s=lost_after_s)
