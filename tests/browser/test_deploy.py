@@ -122,8 +122,7 @@ def test_a_failed_deployment_says_why_and_what_helps_and_is_run_again_as_a_new_o
     assert wait_final(rest, f"/deployments/{first}", PLAYED_WITHIN_MS / 1000)["status"] == "failed"
     page.goto(f"/deployments/{first}")
     state(page, "failed")
-    steps = page.get_by_test_id("steps")
-    expect(steps.locator("[data-status='failed']")).to_have_count(1)
+    expect(page.locator("[data-step][data-status='failed']")).to_have_count(1)
     expect(page.get_by_text("What helps:").first).to_be_visible()
     row = page.get_by_role("table", name="Tasks").get_by_role("row").filter(has_text="bring the page")
     expect(row.locator("[data-state='failed']")).to_be_visible(timeout=WITHIN_MS)

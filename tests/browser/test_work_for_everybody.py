@@ -79,7 +79,7 @@ def test_it_fits_on_a_phone(visit: Callable[..., Any], myx: Standalone, work: di
     assert wide == {}
 
 
-def test_it_is_told_in_chinese(visit: Callable[..., Any], myx: Standalone, work: dict[str, str]) -> None:
+def test_it_is_told_in_chinese(visit: Callable[..., Any], myx: Standalone, rest: Rest, work: dict[str, str]) -> None:
     # signed_in() reads English labels, so the language is chosen afterwards.
     page = signed_in(visit, myx)
     page.evaluate("localStorage.setItem('myx-language', 'zh-CN')")
@@ -89,6 +89,13 @@ def test_it_is_told_in_chinese(visit: Callable[..., Any], myx: Standalone, work:
     settle(page, work["command"])
     expect(page.get_by_role("heading", name="回执")).to_be_visible(timeout=WITHIN_MS)
     expect(page.get_by_test_id("stream-state")).to_contain_text("输出已完整显示", timeout=WITHIN_MS)
+    settle(page, work["deployment"])
+    expect(page.locator("[data-step=choose]")).to_contain_text("选择途径")
+    sleeping = shell(rest, "local", "sleep 300")
+    page.goto(f"/commands/{sleeping}")
+    expect(page.get_by_test_id("next")).to_contain_text("接下来： 运行至结束", timeout=WITHIN_MS)
+    rest.post(f"/commands/{sleeping}/cancel", {"grace_s": 0})
+    expect(page.get_by_test_id("next")).to_have_count(0, timeout=WITHIN_MS)
     page.goto("/run")
     page.get_by_role("button", name="查看目标列表").click()
     expect(page.get_by_text("请填写要运行的内容。")).to_be_visible(timeout=WITHIN_MS)

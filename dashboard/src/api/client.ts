@@ -87,7 +87,7 @@ async function problemOf(response: Response): Promise<Problem> {
 async function checked(response: Response): Promise<Response> {
   if (response.ok) return response;
   const problem = await problemOf(response);
-  if (problem.status === 401 && problem.reason !== 'LOGIN_REFUSED') onSignedOut();
+  if (problem.status === 401) onSignedOut();
   throw new ApiError(problem);
 }
 

@@ -36,6 +36,12 @@ export function stateOf(server: Server): string {
   return server.agent?.status ?? 'no_agent';
 }
 
+/** What its badge tells. */
+export function agentStanding(server: Server) {
+  const { agent } = server;
+  return { state: stateOf(server), cause: agent?.status_reason, message: agent?.status_message, since: agent?.status_since };
+}
+
 /** What else is to be known at a glance. */
 export function marksOf(server: Server): string[] {
   const marks = [];

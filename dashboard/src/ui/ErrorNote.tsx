@@ -1,20 +1,23 @@
 import { Alert, Button, Group, List, Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
-import { ApiError } from '@/api/client';
-import { titleKey } from './problem';
+import { titleKey, useProblem } from './problem';
 
 /** A failure as a person reads it: what, which fields, what to quote when asking for help. */
 export function ErrorNote({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   const { t } = useTranslation('errors');
+  const tell = useProblem();
   if (!error) return null;
-  const problem = error instanceof ApiError ? error.problem : undefined;
-  const reason = problem?.reason ?? 'UNEXPECTED';
+  const { problem, reason, sentence, detail } = tell(error);
   const fields = Object.entries(problem?.fields ?? {}).filter(([, said]) => said !== problem?.detail);
-  const sentence = t(`reason.${reason}`, { defaultValue: problem?.detail || String(error) });
   const title = titleKey(problem?.status, reason);
   return (
     <Alert color="red" variant="light" role="alert" title={title === '' ? sentence : t(`title.${title}`)}>
       {title !== '' && <Text size="sm">{sentence}</Text>}
+      {detail !== '' && (
+        <Text size="sm" c="dimmed" style={{ overflowWrap: 'anywhere' }} data-testid="detail">
+          {detail}
+        </Text>
+      )}
       {fields.length > 0 && (
         <List size="sm" mt={4}>
           {fields.map(([name, said]) => (

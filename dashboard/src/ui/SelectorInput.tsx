@@ -2,6 +2,7 @@ import { Text, TextInput, type TextInputProps } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 import { count } from './format';
 import { useMatches } from './matches';
+import { useProblem } from './problem';
 
 interface SelectorInputProps extends Omit<TextInputProps, 'value' | 'onChange' | 'error'> {
   value: string;
@@ -14,6 +15,8 @@ interface SelectorInputProps extends Omit<TextInputProps, 'value' | 'onChange' |
 export function SelectorInput({ value, onChange, toRun = false, ...rest }: SelectorInputProps) {
   const { t, i18n } = useTranslation('common');
   const matches = useMatches(value, toRun);
+  const tell = useProblem();
+  const wrong = matches.error && tell(matches.error);
   const number = matches.servers === null ? '' : count(matches.servers, i18n.language);
   return (
     <TextInput
@@ -27,7 +30,7 @@ export function SelectorInput({ value, onChange, toRun = false, ...rest }: Selec
       autoComplete="off"
       data-selector-input
       styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }}
-      error={matches.error?.problem.detail}
+      error={wrong && [wrong.sentence, wrong.detail].filter(Boolean).join(' ')}
       rightSectionWidth="auto"
       rightSection={
         value.trim() !== '' && !matches.error ? (

@@ -1,7 +1,9 @@
-import { HoverCard, Stack, Text, UnstyledButton } from '@mantine/core';
+import { Popover, Stack, Text, UnstyledButton, useDelayedHover } from '@mantine/core';
+import { useId, useState } from 'react';
 import { useTranslation } from 'react-i18next';
+import { useCauses } from './causes';
 import classes from './StateBadge.module.css';
-import { SIGNS, toneOf } from './states';
+import { type Next, SIGNS, toneOf } from './states';
 import { Time } from './Time';
 
 export interface StateBadgeProps {
@@ -11,10 +13,9 @@ export interface StateBadgeProps {
   /** What the service says about it; data, shown as it is. */
   message?: string | null;
   since?: string | null;
-  /** What happens next: a sentence of the service. */
-  next?: string | null;
+  next?: Next;
   deadline?: string | null;
-  /** Without the card: in tables of thousands of rows, where the row leads to the whole story. */
+  /** Without the card: where its story stands beside it. */
   plain?: boolean;
 }
 
@@ -32,29 +33,66 @@ export function StateBadge(props: StateBadgeProps) {
   const told = Boolean(props.cause || props.message || props.since || props.next || meaning);
   if (props.plain || !told) return badge;
   return (
-    <HoverCard width={340} shadow="md" withinPortal openDelay={120} position="bottom-start">
-      <HoverCard.Target>
-        <UnstyledButton className={classes.target} aria-label={t('explain', { state: word })}>
-          {badge}
-        </UnstyledButton>
-      </HoverCard.Target>
-      <HoverCard.Dropdown>
-        <StateStory {...props} />
-      </HoverCard.Dropdown>
-    </HoverCard>
+    <Explained word={word} story={props}>
+      {badge}
+    </Explained>
+  );
+}
+
+interface ExplainedProps {
+  word: string;
+  story: StateBadgeProps;
+  children: React.ReactNode;
+}
+
+/** The badge with its card. The card is made when it is wanted: tables have hundreds of badges. */
+function Explained({ word, story, children }: ExplainedProps) {
+  const { t } = useTranslation('states');
+  const id = useId();
+  const [isOpen, setOpen] = useState(false);
+  const { openDropdown, closeDropdown } = useDelayedHover({
+    open: () => setOpen(true),
+    close: () => setOpen(false),
+    openDelay: 120,
+    closeDelay: 150,
+  });
+  return (
+    <UnstyledButton
+      className={classes.target}
+      aria-label={t('explain', { state: word })}
+      aria-describedby={isOpen ? id : undefined}
+      onMouseEnter={openDropdown}
+      onMouseLeave={closeDropdown}
+      onFocus={openDropdown}
+      onBlur={closeDropdown}
+      onKeyDown={(event) => event.key === 'Escape' && setOpen(false)}
+    >
+      {children}
+      {isOpen && (
+        <Popover opened width={340} shadow="md" position="bottom-start" withRoles={false}>
+          <Popover.Target>
+            <span className={classes.anchor} />
+          </Popover.Target>
+          <Popover.Dropdown id={id} role="tooltip">
+            <StateStory {...story} />
+          </Popover.Dropdown>
+        </Popover>
+      )}
+    </UnstyledButton>
   );
 }
 
 /** The same as a block of text, for pages about one thing. */
 export function StateStory({ state, cause, message, since, next, deadline }: StateBadgeProps) {
   const { t } = useTranslation('states');
+  const causeOf = useCauses();
   const meaning = t(`meaning.${state}`, { defaultValue: '' });
   return (
     <Stack gap={4} className={classes.story}>
       {meaning && <Text size="sm">{meaning}</Text>}
       {cause && (
         <Text size="sm">
-          <b>{t('cause')}</b> {t(`cause_of.${cause.toLowerCase()}`, { defaultValue: cause })}
+          <b>{t('cause')}</b> {causeOf(cause)}
         </Text>
       )}
       {message && (
@@ -68,8 +106,13 @@ export function StateStory({ state, cause, message, since, next, deadline }: Sta
         </Text>
       )}
       {next && (
-        <Text size="sm">
-          <b>{t('next')}</b> {next}
+        <Text size="sm" data-testid="next">
+          <b>{t('next')}</b> {t(next.key, next.values)}
+          {next.said && (
+            <Text span size="sm" c="dimmed" display="block">
+              {next.said}
+            </Text>
+          )}
         </Text>
       )}
       {deadline && (

@@ -2,6 +2,7 @@ import { Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 import type { Step } from '@/api/types';
 import classes from './StepList.module.css';
+import { Cure } from './Cure';
 import { SIGNS, toneOf } from './states';
 import { Duration } from './Time';
 
@@ -25,11 +26,7 @@ export function StepList({ steps }: { steps: readonly Step[] }) {
                 {step.message}
               </Text>
             )}
-            {step.cure && (
-              <Text size="sm" className={classes.message}>
-                <b>{t('cure')}</b> {step.cure}
-              </Text>
-            )}
+            <Cure reason={step.reason} cure={step.cure} />
           </div>
           <Text size="xs" c="dimmed" component="span">
             {step.started_at && <Duration from={step.started_at} to={step.ended_at} />}

@@ -2,6 +2,8 @@
  * What each state looks like. Colours alone say nothing: every badge has its word, and a sign before it.
  * The words stand in i18n `states`.
  */
+import type { Command, Deployment, Job } from '@/api/types';
+
 export type Tone = 'good' | 'bad' | 'busy' | 'waiting' | 'doubt' | 'neutral';
 
 const TONES: Record<string, Tone> = {
@@ -83,21 +85,34 @@ export function isFinal(status: string): boolean {
   return FINAL.has(status);
 }
 
+/** What happens next: a text of i18n `states` with what it needs, and what the service says where it knows more. */
+export interface Next {
+  key: string;
+  values: Record<string, string | number>;
+  said?: string;
+}
+
+/** What happens next to a command, deployment or job; undefined once it is final. */
+export function nextOf(work: Command | Deployment | Job): Next | undefined {
+  const { status } = work;
+  if (isFinal(status)) return undefined;
+  if (!('counts' in work)) return { key: `next_of.${status}`, values: { context: work.reason } };
+  const { batch, batch_count } = work;
+  const [running, waiting] = [work.counts.running ?? 0, work.counts.waiting ?? 0];
+  // Between two batches; when it goes on is in the service's sentence only.
+  if (status === 'running' && running === 0 && waiting > 0)
+    return { key: 'next_of_job.between', values: { batch, batch_count, waiting }, said: work.next };
+  return { key: `next_of_job.${status}`, values: { running, waiting, batch, batch_count } };
+}
+
 /** What `StateBadge` and `StateStory` tell of a command, deployment or job. */
-export function standingOf(work: {
-  status: string;
-  reason: string;
-  message: string;
-  status_since: string | null;
-  next: string;
-  deadline_at: string | null;
-}) {
+export function standingOf(work: Command | Deployment | Job) {
   return {
     state: work.status,
     cause: work.reason,
     message: work.message,
     since: work.status_since,
-    next: work.next,
+    next: nextOf(work),
     deadline: work.deadline_at,
   };
 }

@@ -5,6 +5,7 @@ import { useTranslation } from 'react-i18next';
 import { request } from '@/api/client';
 import { useMay } from '@/api/session';
 import type { Deployment } from '@/api/types';
+import { Cure } from '@/ui/Cure';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { FactList } from '@/ui/Facts';
 import { TextLink } from '@/ui/Link';
@@ -59,11 +60,7 @@ export function DeploymentPage() {
     >
       <ErrorNote error={error} onRetry={again} />
       <StateStory {...standingOf(thing)} />
-      {thing.cure && (
-        <Text size="sm">
-          <b>{t('deploy.cure')}</b> {thing.cure}
-        </Text>
-      )}
+      <Cure reason={thing.reason} cure={thing.cure} />
       <Steps steps={thing.steps} />
       <RecapLine deployment={thing} />
       <Tasks id={thing.id} />

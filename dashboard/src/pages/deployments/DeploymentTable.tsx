@@ -34,7 +34,10 @@ export function DeploymentTable({ rows, onEnd, empty }: DeploymentTableProps) {
       header: t('column.step'),
       width: 'minmax(6rem, 1.2fr)',
       wide: true,
-      render: (row) => row.steps.find((step) => step.status === 'running' || step.status === 'failed')?.title ?? '',
+      render: (row) => {
+        const step = row.steps.find(({ status }) => status === 'running' || status === 'failed');
+        return step && t(`states:step.${step.name}`, { defaultValue: step.title });
+      },
     },
     common.took,
     common.by,

@@ -11,7 +11,7 @@ import { ErrorNote } from '@/ui/ErrorNote';
 import { ButtonLink, TextLink } from '@/ui/Link';
 import { Page } from '@/ui/Page';
 import { StateBadge } from '@/ui/StateBadge';
-import { isFinal } from '@/ui/states';
+import { isFinal, type Next, nextOf } from '@/ui/states';
 import { Time } from '@/ui/Time';
 import { FleetBar } from './FleetBar';
 import { Troubles } from './Troubles';
@@ -112,7 +112,7 @@ interface Work {
   where: string;
   status: string;
   since: string | null;
-  next: string;
+  next: Next | undefined;
 }
 
 const OPEN = ['pending', 'queued', 'running', 'cancelling'];
@@ -211,17 +211,17 @@ function WorkLink({ work }: { work: Work }) {
 
 function fromCommand(one: Command): Work {
   const title = titleOfCommand(one);
-  return { id: one.id, kind: 'command', title, where: one.server_name, status: one.status, since: one.created_at, next: one.next };
+  return { id: one.id, kind: 'command', title, where: one.server_name, status: one.status, since: one.created_at, next: nextOf(one) };
 }
 
 function fromDeployment(one: Deployment): Work {
-  return { id: one.id, kind: 'deployment', title: one.kind, where: one.server_name, status: one.status, since: one.created_at, next: one.next };
+  return { id: one.id, kind: 'deployment', title: one.kind, where: one.server_name, status: one.status, since: one.created_at, next: nextOf(one) };
 }
 
 function fromJob(one: Job): Work {
   const title = one.name || (one.work.command ? titleOfCommand(one.work.command) : (one.work.deployment?.kind ?? ''));
   const done = one.target_count - (one.counts.waiting ?? 0) - (one.counts.running ?? 0);
-  return { id: one.id, kind: 'job', title, where: `${done} / ${one.target_count}`, status: one.status, since: one.created_at, next: one.next };
+  return { id: one.id, kind: 'job', title, where: `${done} / ${one.target_count}`, status: one.status, since: one.created_at, next: nextOf(one) };
 }
 
 

@@ -3,8 +3,9 @@ import { useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
 import { request, type PageOf } from '@/api/client';
 import { usePolling } from '@/api/live';
-import { marksOf, stateOf } from '@/api/servers';
+import { agentStanding, marksOf } from '@/api/servers';
 import type { Server } from '@/api/types';
+import { useCauses } from '@/ui/causes';
 import { TextLink } from '@/ui/Link';
 import { StateBadge } from '@/ui/StateBadge';
 import { Time } from '@/ui/Time';
@@ -13,7 +14,8 @@ const SHOWN = 12;
 
 /** The servers that somebody should look at, the newest trouble first. */
 export function Troubles() {
-  const { t } = useTranslation(['fleet', 'states']);
+  const { t } = useTranslation('fleet');
+  const causeOf = useCauses();
   const polling = usePolling(10);
   const { data } = useQuery({
     queryKey: ['servers', 'troubles'],
@@ -54,19 +56,14 @@ export function Troubles() {
                 <Time at={since(server)} />
               </Text>
               <Text size="sm" component="span" truncate>
-                {t(`states:cause_of.${server.agent?.status_reason}`, { defaultValue: server.agent?.status_reason ?? '' })}
+                {causeOf(server.agent?.status_reason ?? '')}
               </Text>
             </Group>
             <Group gap={4} wrap="nowrap">
               {marksOf(server).map((mark) => (
-                <StateBadge key={mark} state={mark} plain />
+                <StateBadge key={mark} state={mark} />
               ))}
-              <StateBadge
-                state={stateOf(server)}
-                cause={server.agent?.status_reason}
-                message={server.agent?.status_message}
-                since={server.agent?.status_since}
-              />
+              <StateBadge {...agentStanding(server)} />
             </Group>
           </Group>
         ))}

@@ -8,6 +8,7 @@ import { ErrorNote } from '@/ui/ErrorNote';
 import { ButtonLink, TextLink } from '@/ui/Link';
 import { Page } from '@/ui/Page';
 import { StateBadge } from '@/ui/StateBadge';
+import { standingOf } from '@/ui/states';
 import { Duration, Time } from '@/ui/Time';
 import { titleOf } from '../work/describe';
 import { JOB_STATES, StatusFilter, useStatuses } from '../work/StatusFilter';
@@ -62,7 +63,7 @@ function useColumns(): Column<Job>[] {
         </TextLink>
       ),
     },
-    { key: 'state', header: t('column.state'), width: 'minmax(7rem, 0.8fr)', render: (job) => <StateBadge state={job.status} plain /> },
+    { key: 'state', header: t('column.state'), width: 'minmax(7rem, 0.8fr)', render: (job) => <StateBadge {...standingOf(job)} /> },
     {
       key: 'progress',
       header: t('column.progress'),

@@ -4,6 +4,7 @@ import { useTranslation } from 'react-i18next';
 import type { JobTarget } from '@/api/types';
 import { TextLink } from '@/ui/Link';
 import { StateBadge } from '@/ui/StateBadge';
+import { targetStanding } from './targets';
 
 const LogPanel = lazy(() => import('@/terminal/LogPanel').then((module) => ({ default: module.LogPanel })));
 
@@ -23,12 +24,7 @@ export function TargetOutput({ target, kind }: TargetOutputProps) {
         <Text fw={600} data-testid="output-of">
           {target.server_name}
         </Text>
-        <StateBadge
-          state={target.status}
-          cause={target.reason}
-          message={target.message}
-          since={target.ended_at ?? target.started_at}
-        />
+        <StateBadge {...targetStanding(target)} />
         {target.exit_code !== null && <Text size="sm">{t('exit', { code: target.exit_code })}</Text>}
         {id !== '' &&
           (kind === 'commands' ? (

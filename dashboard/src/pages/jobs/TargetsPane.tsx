@@ -9,7 +9,7 @@ import { Duration } from '@/ui/Time';
 import { StateChips } from './counts';
 import { Groups } from './Groups';
 import { HostGrid } from './HostGrid';
-import type { Targets } from './targets';
+import { type Targets, targetStanding } from './targets';
 
 type Look = 'grid' | 'list' | 'groups';
 const LOOKS: readonly Look[] = ['grid', 'list', 'groups'];
@@ -107,7 +107,7 @@ function TargetList({ targets, numbers, onSelect }: TargetListProps) {
       header: t('column.state'),
       width: '7.5rem',
       sort: (row) => row.status,
-      render: (row) => <StateBadge state={row.status} plain />,
+      render: (row) => <StateBadge {...targetStanding(row)} />,
     },
     { key: 'exit', header: t('column.exit'), width: '2.75rem', align: 'right', sort: (row) => row.exit_code ?? -1, render: (row) => row.exit_code ?? '' },
     {

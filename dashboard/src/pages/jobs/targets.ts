@@ -17,6 +17,11 @@ export interface TargetFilter {
   group: string;
 }
 
+/** What the badge of a target tells. */
+export function targetStanding({ status, reason, message, ended_at, started_at }: JobTarget) {
+  return { state: status, cause: reason, message, since: ended_at ?? started_at };
+}
+
 export class Targets {
   private readonly all: (JobTarget | undefined)[] = [];
   private known = 0;

@@ -1,30 +1,31 @@
 import { Text, Title } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
-import type { components } from '@/api/schema';
 import type { Schedule } from '@/api/types';
+import { useCauses } from '@/ui/causes';
 import { type Column, DataTable } from '@/ui/DataTable';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { TextLink } from '@/ui/Link';
 import { StateBadge } from '@/ui/StateBadge';
 import { Time } from '@/ui/Time';
 import { useList } from '../work/useList';
+import { type Fire, outcomeOf } from './scheduled';
 
-type Fire = components['schemas']['ScheduleFire'];
 
 /** What became of each time of a schedule, and why. */
 export function Fires({ schedule }: { schedule: Schedule }) {
   const { t } = useTranslation('work');
+  const causeOf = useCauses();
   const list = useList<Fire>(`schedules/${schedule.id}/fires`, {});
   const columns: Column<Fire>[] = [
     { key: 'time', header: t('fires.time'), width: 'minmax(9rem, 1fr)', render: (row) => <Time at={row.slot_at} absolute /> },
-    { key: 'outcome', header: t('fires.outcome'), width: 'minmax(7rem, 0.7fr)', render: (row) => <StateBadge state={row.outcome} plain /> },
+    { key: 'outcome', header: t('fires.outcome'), width: 'minmax(7rem, 0.7fr)', render: (row) => <StateBadge {...outcomeOf(row)} /> },
     { key: 'started', header: t('fires.started'), width: 'minmax(6rem, 0.8fr)', render: (row) => <Started fire={row} /> },
     {
       key: 'why',
       header: t('fires.why'),
       width: 'minmax(8rem, 2fr)',
       wide: true,
-      render: (row) => <span title={row.message}>{row.message || t(`states:cause_of.${row.reason}`, { defaultValue: row.reason })}</span>,
+      render: (row) => <span title={row.message}>{row.reason ? causeOf(row.reason) : row.message}</span>,
     },
   ];
   return (

@@ -10,7 +10,7 @@ import { Page } from '@/ui/Page';
 import { StateBadge } from '@/ui/StateBadge';
 import { Time } from '@/ui/Time';
 import { useList } from '../work/useList';
-import { scheduledPlace, scheduledTitle } from './scheduled';
+import { outcomeOf, scheduledPlace, scheduledTitle } from './scheduled';
 
 /** All schedules. */
 export function SchedulesPage() {
@@ -34,13 +34,13 @@ export function SchedulesPage() {
       header: t('schedule.next_time'),
       width: 'minmax(6rem, 1fr)',
       sort: (row) => row.next_times[0] ?? '',
-      render: (row) => (row.paused ? <StateBadge state="paused" plain /> : <Time at={row.next_times[0]} />),
+      render: (row) => (row.paused ? <StateBadge state="paused" /> : <Time at={row.next_times[0]} />),
     },
     {
       key: 'last',
       header: t('schedule.last'),
       width: 'minmax(7rem, 1fr)',
-      render: (row) => (row.last_fire ? <StateBadge state={row.last_fire.outcome} plain /> : ''),
+      render: (row) => row.last_fire && <StateBadge {...outcomeOf(row.last_fire)} />,
     },
     {
       key: 'cron',

@@ -1,8 +1,10 @@
 /** What a schedule starts, in a few words. */
+import type { components } from '@/api/schema';
 import type { Schedule } from '@/api/types';
 import { type AnyWork, titleOf } from '../work/describe';
 
 type Work = Schedule['work'];
+export type Fire = components['schemas']['ScheduleFire'];
 
 /** The command or deployment itself, whether for one server or a job. */
 export function contentOf(work: Work): AnyWork {
@@ -17,4 +19,9 @@ export function scheduledTitle(work: Work): string {
 export function scheduledPlace(work: Work): string {
   if (work.job) return work.job.selector || work.job.servers.join(', ');
   return work.command?.server ?? work.deployment?.server ?? '';
+}
+
+/** What the badge of one of its times tells. */
+export function outcomeOf(fire: Fire) {
+  return { state: fire.outcome, cause: fire.reason, message: fire.message, since: fire.slot_at };
 }

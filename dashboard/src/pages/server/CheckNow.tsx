@@ -4,12 +4,14 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { request } from '@/api/client';
 import type { CheckResult } from '@/api/types';
+import { useCauses } from '@/ui/causes';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { StateBadge } from '@/ui/StateBadge';
 
 /** Calls the agent now, and shows what came of it. */
 export function CheckNow({ server }: { server: string }) {
-  const { t } = useTranslation(['server', 'states']);
+  const { t } = useTranslation('server');
+  const causeOf = useCauses();
   const queries = useQueryClient();
   const [opened, setOpened] = useState(false);
   const check = useMutation({
@@ -33,7 +35,7 @@ export function CheckNow({ server }: { server: string }) {
             <StateBadge state={check.data.status} plain />
             {check.data.cause && (
               <Text size="sm" mt={4}>
-                {t(`states:cause_of.${check.data.cause}`, { defaultValue: check.data.cause })}
+                {causeOf(check.data.cause)}
               </Text>
             )}
             {check.data.message && (

@@ -3,6 +3,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
 import { type PageOf, request } from '@/api/client';
 import type { Transition } from '@/api/types';
+import { useCauses } from '@/ui/causes';
 import { EmptyState } from '@/ui/EmptyState';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { StateBadge } from '@/ui/StateBadge';
@@ -12,7 +13,8 @@ const AT_ONCE = 50;
 
 /** When the agent went and came back, and what each was concluded from. */
 export function History({ server }: { server: string }) {
-  const { t } = useTranslation(['server', 'states', 'common']);
+  const { t } = useTranslation(['server', 'common']);
+  const causeOf = useCauses();
   const history = useInfiniteQuery({
     queryKey: ['servers', 'history', server],
     initialPageParam: '',
@@ -35,7 +37,7 @@ export function History({ server }: { server: string }) {
             <Text size="sm">
               <Time at={one.at} absolute /> · {t('lasted')} <Duration from={one.at} to={items[index - 1]?.at ?? null} />
             </Text>
-            {one.cause && <Text size="sm">{t(`states:cause_of.${one.cause}`, { defaultValue: one.cause })}</Text>}
+            {one.cause && <Text size="sm">{causeOf(one.cause)}</Text>}
             {one.message && (
               <Text size="sm" c="dimmed" style={{ overflowWrap: 'anywhere' }}>
                 {one.message}

@@ -4,7 +4,7 @@ import { useParams } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
 import { ApiError } from '@/api/client';
 import { usePolling } from '@/api/live';
-import { marksOf, serverDetail, stateOf } from '@/api/servers';
+import { agentStanding, marksOf, serverDetail } from '@/api/servers';
 import { EmptyState } from '@/ui/EmptyState';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { Labels } from '@/ui/Labels';
@@ -44,12 +44,7 @@ export function ServerPage() {
       title={server.name}
       aside={
         <>
-          <StateBadge
-            state={stateOf(server)}
-            cause={server.agent?.status_reason}
-            message={server.agent?.status_message}
-            since={server.agent?.status_since}
-          />
+          <StateBadge {...agentStanding(server)} />
           {marksOf(server).map((mark) => (
             <StateBadge key={mark} state={mark} />
           ))}

@@ -5,6 +5,7 @@ import { useTranslation } from 'react-i18next';
 import { request } from '@/api/client';
 import { useMay } from '@/api/session';
 import type { Server } from '@/api/types';
+import { useCauses } from '@/ui/causes';
 import { Confirm } from '@/ui/Confirm';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { duration } from '@/ui/format';
@@ -17,6 +18,7 @@ export function Standing({ server }: { server: Server }) {
   const { t, i18n } = useTranslation(['server', 'states']);
   const admin = useMay('admin');
   const operator = useMay('operator');
+  const causeOf = useCauses();
   const { agent, pause, maintenance } = server;
   return (
     <>
@@ -33,7 +35,7 @@ export function Standing({ server }: { server: Server }) {
       {agent !== null && agent.status !== 'online' && agent.status_reason !== '' && (
         <Alert color={agent.status === 'offline' ? 'red' : 'orange'} title={t(`states:name.${agent.status}`)}>
           <Text size="sm">
-            {t(`states:cause_of.${agent.status_reason}`, { defaultValue: agent.status_reason })} · <Time at={agent.status_since} />
+            {causeOf(agent.status_reason)} · <Time at={agent.status_since} />
           </Text>
           {agent.status_message && (
             <Text size="sm" c="dimmed" style={{ overflowWrap: 'anywhere' }}>
@@ -44,7 +46,7 @@ export function Standing({ server }: { server: Server }) {
             <List size="sm" mt={4}>
               {agent.last_attempts.map((attempt) => (
                 <List.Item key={attempt.at}>
-                  <Time at={attempt.at} absolute /> {attempt.cause || t('attempt_ok')}
+                  <Time at={attempt.at} absolute /> {attempt.cause === '' ? t('attempt_ok') : causeOf(attempt.cause)}
                   {attempt.wait_s ? ` · ${t('waited', { time: duration(attempt.wait_s, i18n.language) })}` : ''}
                 </List.Item>
               ))}

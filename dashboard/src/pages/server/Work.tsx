@@ -9,6 +9,7 @@ import { EmptyState } from '@/ui/EmptyState';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { ButtonLink, TextLink } from '@/ui/Link';
 import { StateBadge } from '@/ui/StateBadge';
+import { standingOf } from '@/ui/states';
 import { Duration, Time } from '@/ui/Time';
 
 const AT_ONCE = 50;
@@ -71,7 +72,7 @@ function common<T extends Command | Deployment>(t: Say): Column<T>[] {
       key: 'state',
       header: t('column.state'),
       width: '8rem',
-      render: (one) => <StateBadge state={one.status} cause={one.reason} message={one.message} since={one.status_since} next={one.next} />,
+      render: (one) => <StateBadge {...standingOf(one)} />,
     },
     { key: 'when', header: t('column.when'), width: '8rem', render: (one) => <Time at={one.created_at} /> },
     {

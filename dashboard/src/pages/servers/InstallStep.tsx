@@ -4,6 +4,7 @@ import { lazy, Suspense, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { request } from '@/api/client';
 import type { Deployment } from '@/api/types';
+import { Cure } from '@/ui/Cure';
 import { ErrorNote } from '@/ui/ErrorNote';
 import { ButtonLink } from '@/ui/Link';
 import { StateBadge } from '@/ui/StateBadge';
@@ -85,11 +86,7 @@ function Failed({ install, onAgain }: { install: Deployment; onAgain: (deploymen
       <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
         {install.message}
       </Text>
-      {install.cure && (
-        <Text size="sm" mt={4} style={{ overflowWrap: 'anywhere' }}>
-          <b>{t('failed.cure')}</b> {install.cure}
-        </Text>
-      )}
+      <Cure reason={install.reason} cure={install.cure} />
       <Group mt="sm">
         <Button size="compact-md" onClick={() => void again()}>
           {t('failed.again')}

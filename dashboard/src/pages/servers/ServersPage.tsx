@@ -5,7 +5,7 @@ import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { ApiError } from '@/api/client';
 import { usePolling } from '@/api/live';
-import { diskUsed, marksOf, memoryUsed, serverList, stateOf } from '@/api/servers';
+import { agentStanding, diskUsed, marksOf, memoryUsed, serverList, stateOf } from '@/api/servers';
 import { useMay } from '@/api/session';
 import type { Server } from '@/api/types';
 import { type Column, DataTable } from '@/ui/DataTable';
@@ -142,9 +142,9 @@ function useColumns(): Column<Server>[] {
         sort: stateOf,
         render: (server) => (
           <Group gap={4} wrap="nowrap" component="span">
-            <StateBadge state={stateOf(server)} plain />
+            <StateBadge {...agentStanding(server)} />
             {marksOf(server).map((mark) => (
-              <StateBadge key={mark} state={mark} plain />
+              <StateBadge key={mark} state={mark} />
             ))}
           </Group>
         ),

@@ -1,6 +1,7 @@
 import { Title } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 import type { components } from '@/api/schema';
+import { useCauses } from '@/ui/causes';
 import { duration } from '@/ui/format';
 import { Time } from '@/ui/Time';
 import classes from './work.module.css';
@@ -10,6 +11,7 @@ type Attempt = components['schemas']['Attempt'];
 /** The tries to reach an agent, each with what stood against it. */
 export function Attempts({ attempts }: { attempts: readonly Attempt[] }) {
   const { t, i18n } = useTranslation('work');
+  const causeOf = useCauses();
   if (attempts.length === 0) return null;
   return (
     <section aria-label={t('attempts')}>
@@ -21,7 +23,7 @@ export function Attempts({ attempts }: { attempts: readonly Attempt[] }) {
           <li key={index}>
             <Time at={attempt.at} absolute />
             <span>
-              {attempt.cause === '' ? t('reached') : t(`states:cause_of.${attempt.cause}`, { defaultValue: attempt.cause })}
+              {attempt.cause === '' ? t('reached') : causeOf(attempt.cause)}
             </span>
             {attempt.message && <span className={classes.evidence}>{attempt.message}</span>}
             {attempt.wait_s ? (

@@ -3,6 +3,7 @@ import type { Command, Deployment } from '@/api/types';
 import type { Column } from '@/ui/DataTable';
 import { TextLink } from '@/ui/Link';
 import { StateBadge } from '@/ui/StateBadge';
+import { standingOf } from '@/ui/states';
 import { Duration, Time } from '@/ui/Time';
 
 /** The columns that the lists of commands and of deployments have in common. */
@@ -14,7 +15,7 @@ export function workColumns<T extends Command | Deployment>(
       key: 'state',
       header: t('column.state'),
       width: 'minmax(7rem, 0.8fr)',
-      render: (row) => <StateBadge state={row.status} plain />,
+      render: (row) => <StateBadge {...standingOf(row)} />,
     },
     server: {
       key: 'server',
