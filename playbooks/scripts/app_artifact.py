@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import platform
 import shutil
@@ -63,17 +64,39 @@ def shown(url: str) -> str:
 
 def fetch(url: str, target: Path, sha256: str) -> None:
     """Download to `target`; raises unless its SHA-256 is the given one (and then leaves no file)."""
-    if urlsplit(url).scheme not in {"http", "https", "file"}:
-        raise BadVariable(f"the download URL must begin with https://, http:// or file://, not {shown(url)!r}")
+    _check_url(url)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 -- the scheme is checked above
             found = _copy(answer, target, MAX_ARTIFACT_BYTES)
-    except (OSError, ValueError) as error:
+            missing = getattr(answer, "length", None)  # reading in pieces takes a cut body for a whole one
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise BadArtifact(f"{shown(url)} cannot be downloaded: {reason}") from error
+    if missing:
+        raise BadArtifact(f"{shown(url)} cannot be downloaded: the connection ended {missing} bytes too early")
     if found != sha256:
         target.unlink()
         raise BadArtifact(f"{shown(url)} has SHA-256 {found}, not {sha256} as was asked for")
+
+
+def _check_url(url: str) -> None:
+    """Raises for what cannot be asked for as it stands, in words that show nothing of what the URL hides."""
+    scheme = url.partition(":")[0].lower()
+    if scheme == "file":
+        return
+    if scheme not in {"http", "https"}:
+        raise BadVariable(f"the download URL must begin with https://, http:// or file://, not {scheme[:20]!r}")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise BadVariable("the download URL must be ASCII without blanks: write other characters as %XX")
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        named = False
+    if not named:
+        raise BadVariable("the download URL has no valid host and port")
+    if parts.username is not None:
+        raise BadVariable("the download URL must not hold a user name or password")
 
 
 def unpack(artifact: Path, folder: Path, wanted: str, extras: tuple[str, ...] = ()) -> Path:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,13 @@ def xray_standin(version: str = "1.8.24", broken: str = "") -> bytes:
 
 @dataclass
 class FolderHost:
-    """A host that is only a folder: the deployment scripts run for real below it, with a stand-in for systemctl."""
+    """A host that is only a folder: the deployment scripts run for real below it, with a stand-in for systemctl.
+
+    `environment` is what they find beside their own.
+    """
 
     root: Path
+    environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         bin_folder = self.root / "usr/bin"
@@ -91,7 +95,11 @@ class FolderHost:
         """Begin a run of one of the scripts."""
         program = subprocess.Popen(
             [sys.executable, "-B", str(SCRIPTS / f"{script}.py")],
-            env={"PATH": f"{self.root}/usr/bin:{os.environ['PATH']}", "MYX_DEPLOY_ROOT": str(self.root)},
+            env={
+                "PATH": f"{self.root}/usr/bin:{os.environ['PATH']}",
+                "MYX_DEPLOY_ROOT": str(self.root),
+                **self.environment,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
