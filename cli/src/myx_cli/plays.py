@@ -35,6 +35,7 @@ def play_content(arguments: Namespace) -> Document:
         "limit": arguments.limit,
         "method": arguments.method,
         "timeout_s": arguments.timeout,
+        "no_output_timeout_s": arguments.no_output_timeout,
         "secret_vars": secret_vars(arguments.secret),
     }
     twice = sorted(set(content["extra_vars"]) & set(content["secret_vars"]))

@@ -8,7 +8,8 @@ def test_deployments_and_upgrades_go_over_a_selector(gateway, myx):
     gateway.jobs.script = all_succeed
     assert myx("deploy", "caddy", "-l", "role=web", "--yes", "--canary", "1", "-e", "a=1").returncode == 0
     assert myx("agent", "upgrade", "-l", "all", "--yes", "--batch", "10%", "--force").returncode == 0
-    assert myx("playbook", "run", "web/site", "-l", "all", "--yes", "--offline", "skip").returncode == 0
+    waits = ("--offline", "skip", "--no-output-timeout", "5m")
+    assert myx("playbook", "run", "web/site", "-l", "all", "--yes", *waits).returncode == 0
     caddy, upgrade, site = (post.json() for post in gateway.posts("/jobs"))
     assert caddy["work"] == {"deployment": {"kind": "caddy", "extra_vars": {"a": "1"}}}
     assert caddy["options"] == {"canary": "1"}
@@ -18,6 +19,7 @@ def test_deployments_and_upgrades_go_over_a_selector(gateway, myx):
         "project": "web",
         "playbook": "site.yml",
         "offline": "skip",
+        "no_output_timeout_s": 300.0,
     }
 
 

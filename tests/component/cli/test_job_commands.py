@@ -179,7 +179,10 @@ WHEN = ("--cron", "0 3 * * *")
         ),
         (["local", "--deploy", "caddy"], {"deployment": {"server": "local", "kind": "caddy"}}),
         (
-            ["-l", "all", "--playbook", "web/site", "--extra-vars", "a=1", "--offline", "skip"],
+            [
+                *("-l", "all", "--playbook", "web/site", "--extra-vars", "a=1", "--offline", "skip"),
+                *("--no-output-timeout", "10m"),
+            ],
             {
                 "job": {
                     "selector": "all",
@@ -191,6 +194,7 @@ WHEN = ("--cron", "0 3 * * *")
                             "playbook": "site.yml",
                             "extra_vars": {"a": "1"},
                             "offline": "skip",
+                            "no_output_timeout_s": 600.0,
                         }
                     },
                 }

@@ -97,6 +97,19 @@ async def test_the_agents_death_in_mid_play_loses_nothing(replica, own_agent, tl
     assert final.log_completeness == pb.LOG_COMPLETENESS_COMPLETE
 
 
+async def test_a_silent_play_is_ended_though_its_agent_keeps_no_limit(replica, own_agent, tls_dir, tool, postgres):
+    first, second = replica("a", "b", lease_s=2, lease_renew_s=0.5, overdue_margin_s=0.5, playbooks_dir=tool)
+    async with client_of(first, tls_dir) as one, client_of(second, tls_dir) as two:
+        made = await one.create(own_agent.name, playbook="slow.yml", vars={"seconds": 300})
+        await begun(one, made.id)
+        with psycopg.connect(postgres.url) as connection:
+            # The agent has the play without it; who goes on with it has the limit.
+            connection.execute("update executor.command set no_output_timeout_s = 2 where id = %s", [made.id])
+        first.program.kill9()
+        final = await two.ended(made.id)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_TIMEOUT, "no_output_timeout")
+
+
 async def test_secrets_lie_sealed_while_it_runs_and_are_gone_afterwards(replica, own_agent, tls_dir, tool, postgres):
     executor = replica("a", playbooks_dir=tool)
     secret = "not-in-the-clear-anywhere"

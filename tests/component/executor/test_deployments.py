@@ -103,6 +103,17 @@ async def test_the_time_limit_ends_a_play(client, agent):
     assert (final.status, final.reason) == (pb.COMMAND_STATUS_TIMEOUT, "timeout")
 
 
+async def test_a_play_that_is_silent_for_too_long_is_ended_also_when_it_is_repeated(client, agent):
+    limit = {"no_output_timeout": {"seconds": 8}}
+    made = await client.create(agent.name, playbook="slow.yml", vars={"seconds": 300}, **limit)
+    final = await client.ended(made.id)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_TIMEOUT, "no_output_timeout")
+    assert steps(final)["play"] == "failed"
+    again = await client.retry(made.id)
+    assert again.no_output_timeout.seconds == 8
+    assert (await client.ended(again.id)).reason == "no_output_timeout"
+
+
 async def test_a_request_id_makes_one_deployment(client, agent):
     first = await client.create(agent.name, playbook="hello.yml", request_id="once")
     assert (await client.create(agent.name, playbook="hello.yml", request_id="once")).id == first.id

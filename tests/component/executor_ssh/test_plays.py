@@ -148,6 +148,13 @@ async def test_time_limit(session, tmp_path):
     await until(lambda: not running("sleep 63"))
 
 
+async def test_limit_on_the_time_without_output(session, tmp_path):
+    project = write_project(tmp_path / "project", [{"ansible.builtin.command": "sleep 66"}])
+    _, _, end = await run(session, tmp_path, project, no_output_timeout_s=8)
+    assert (end.code, end.silent) == (124, True)
+    await until(lambda: not running("sleep 66"))
+
+
 async def test_the_play_dies_with_the_executor(sshd, tmp_path):
     project = write_project(tmp_path / "project", [{"ansible.builtin.command": "sleep 64"}])
     scratch = tmp_path / "scratch"

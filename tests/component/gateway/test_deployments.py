@@ -29,6 +29,7 @@ async def test_a_deployment_reaches_the_executor_as_it_was_sent(gateway: Any, ba
         "skip_tags": ["b"],
         "limit": "localhost",
         "timeout_s": 1.5,
+        "no_output_timeout_s": 2.5,
         "force": True,
         "new_port": True,
         "new_path": True,
@@ -43,6 +44,7 @@ async def test_a_deployment_reaches_the_executor_as_it_was_sent(gateway: Any, ba
     assert from_struct(request.extra_vars) == body["extra_vars"]
     assert dict(request.secret_vars) == {"token": "hunter2"}
     assert (list(request.tags), list(request.skip_tags), request.timeout.nanos) == (["a"], ["b"], 500_000_000)
+    assert request.no_output_timeout.seconds == 2
     assert (request.check, request.diff, request.force, request.new_port, request.new_path) == (True,) * 5
     assert (request.artifact_sha256, request.requested_by) == ("a" * 64, "token:admin")
     assert len(request.request_id) == 64

@@ -50,6 +50,12 @@ def test_playbooks_are_files_below_their_folder(playbook):
         ({"artifact_sha256": "A" * 64}, "ARGUMENT_INVALID", "artifact_sha256"),
         ({"timeout_s": float("inf")}, "TIMEOUT_INVALID", "timeout"),
         ({"timeout_s": 86_401}, "TIMEOUT_INVALID", "timeout"),
+        ({"no_output_timeout_s": -1}, "TIMEOUT_INVALID", "no_output_timeout"),
+        (
+            {"kind": "upgrade_agent", "playbook": "", "no_output_timeout_s": 60},
+            "ARGUMENT_INVALID",
+            "no_output_timeout",
+        ),
         ({"request_id": "x" * 201}, "ARGUMENT_INVALID", "request_id"),
     ],
 )

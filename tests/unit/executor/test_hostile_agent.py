@@ -169,10 +169,10 @@ async def test_events_without_end_do_not_hold_a_play_that_is_over(monkeypatch) -
 def test_of_a_recap_only_its_counts_are_kept() -> None:
     said = {"localhost": {"ok": 3, "failed": "x\0", "junk": "\0" * 1000}, "more": ["\0"]}
     end = agent_work.LogEnd(0, {"reason": "exited", "return_code": 0, "success": True, "recap": said})
-    ended = agent_work._judge(Run(), end, SimpleNamespace(received=0, hash=StreamHash()))
+    ended = agent_work._judge(Run(), end, SimpleNamespace(received=0, hash=StreamHash(), overdue=""))
     assert set(ended.recap) == {"localhost"}
     assert "junk" not in ended.recap["localhost"]
     recap = agent_work.recap_of(ended)
     assert (recap.ok, recap.failed) == (3, 0)
     end = agent_work.LogEnd(0, {"reason": "exited", "return_code": 0, "success": True, "recap": "\0"})
-    assert agent_work._judge(Run(), end, SimpleNamespace(received=0, hash=StreamHash())).recap is None
+    assert agent_work._judge(Run(), end, SimpleNamespace(received=0, hash=StreamHash(), overdue="")).recap is None

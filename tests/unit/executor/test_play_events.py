@@ -87,6 +87,20 @@ async def test_events_can_be_stored_and_sent(tmp_path) -> None:
         assert Message.FromString(sent).event.fields["type"].string_value == event["type"]
 
 
+SILENT = "import time; time.sleep(60)"
+TALKING = "import time\nfor _ in range(10): print('x', flush=True); time.sleep(0.2)"
+
+
+@pytest.mark.parametrize(("program", "code", "silent"), [(SILENT, 124, True), (TALKING, 0, False)])
+async def test_a_play_without_output_for_too_long_is_ended(tmp_path, program, code, silent) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    async with RunningPlay(work, Door()) as play:
+        await play.start([sys.executable, "-I", "-c", program], os.environ, b"", 0, 1.0)
+        _, end = await ended(play)
+    assert (end.code, end.silent) == (code, silent)
+
+
 async def test_a_fault_of_ours_ends_the_play(tmp_path, monkeypatch) -> None:
     def fault(_line: bytes) -> None:
         raise RuntimeError

@@ -13,9 +13,10 @@ from myx_cli.output import note
 from myx_cli.plays import play_content, playbook_content, with_artifact
 from myx_cli.servers import unknown_server
 
+_LIMITS = ("timeout", "no_output_timeout")
 _PLAY_OPTIONS = ("extra_vars", "secret", "check", "diff", "tags", "skip_tags", "limit", "artifact", "method")
-_COMMAND_OPTIONS = ("no_output_timeout", "env", "secret_env", "cwd", "user", "stdin", "connect_timeout")
-_WORK_OPTIONS = (*_PLAY_OPTIONS, *_COMMAND_OPTIONS, "selector", "timeout", "job_name", *JOB_OPTIONS, *QUEUEING)
+_COMMAND_OPTIONS = ("env", "secret_env", "cwd", "user", "stdin", "connect_timeout")
+_WORK_OPTIONS = (*_PLAY_OPTIONS, *_COMMAND_OPTIONS, "selector", *_LIMITS, "job_name", *JOB_OPTIONS, *QUEUEING)
 
 
 def add(arguments: Namespace) -> int:

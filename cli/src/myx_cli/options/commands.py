@@ -22,9 +22,7 @@ def run(parser: ArgumentParser) -> None:
 def add_command(parser: "ArgumentParser | _ArgumentGroup") -> None:
     """How a command runs."""
     parser.add_argument("--timeout", type=limit, metavar="TIME", help="end it after 90, 5m, 2h …; 0: never")
-    parser.add_argument(
-        "--no-output-timeout", type=limit, metavar="TIME", help="end it when it has been silent for so long"
-    )
+    add_silence(parser)
     parser.add_argument("--env", "-e", action="append", type=variable, metavar="K=V", help="set a variable")
     parser.add_argument(
         "--secret-env",
@@ -36,6 +34,13 @@ def add_command(parser: "ArgumentParser | _ArgumentGroup") -> None:
     parser.add_argument("--cwd", type=folder, metavar="DIR", help="folder to run it in")
     parser.add_argument("--user", metavar="NAME", help="user to run it as")
     parser.add_argument("--stdin", action="store_true", help="send own standard input (up to 1 MiB) to it")
+
+
+def add_silence(parser: "ArgumentParser | _ArgumentGroup") -> None:
+    """The limit on the time without output."""
+    parser.add_argument(
+        "--no-output-timeout", type=limit, metavar="TIME", help="end it when it has been silent for so long"
+    )
 
 
 def logs(parser: ArgumentParser) -> None:

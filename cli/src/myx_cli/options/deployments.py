@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, _ArgumentGroup
 
-from myx_cli.options.commands import add_log
+from myx_cli.options.commands import add_log, add_silence
 from myx_cli.options.jobs import add_job, add_queueing, add_targets
 from myx_cli.options.patience import add_patience
 from myx_cli.options.types import limit, positive, secret
@@ -51,6 +51,7 @@ def deploy(parser: ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", choices=KINDS, help=", ".join(KINDS))
     _many(parser)
     add_play(parser, ("--extra-vars", "-e"))
+    add_silence(parser)
     _watching(parser)
 
 
@@ -59,6 +60,7 @@ def playbook_run(parser: ArgumentParser) -> None:
     parser.add_argument("playbook", metavar="PROJECT/PLAYBOOK", help="without PROJECT/: one that ships with MyX")
     _many(parser)
     add_play(parser, ("--extra-vars", "-e"))
+    add_silence(parser)
     _watching(parser)
 
 

@@ -49,7 +49,11 @@ class PlayOverSsh:
             door.open()
             play = RunningPlay(work, door)
             await play.start(
-                self._command(spec, work, isolated=isolated), _environment(work), _document(spec, work), spec.timeout_s
+                self._command(spec, work, isolated=isolated),
+                _environment(work),
+                _document(spec, work),
+                spec.timeout_s,
+                spec.no_output_timeout_s,
             )
         except BaseException:
             await door.close()

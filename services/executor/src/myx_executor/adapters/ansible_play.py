@@ -23,10 +23,13 @@ _MAX_EVENT = 256 * 1024
 _MAX_SEQ = 1 << 31
 # Of a play whose own is not known: what a killed process has.
 _KILLED = 128 + signal.SIGKILL
+# What run_play.py itself ends with at its time limit.
+_TIMED_OUT = 124
 _WAITING_ITEMS = 64
 # Beyond the play's own limit, which it keeps itself.
 _LIMIT_MARGIN_S = 60.0
 _KILL_S = 5.0
+_SILENT_GRACE_S = 10.0
 _DRAIN_S = 5.0
 
 
@@ -40,12 +43,19 @@ class RunningPlay:
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
+        self._silent = False
+        self._output_at = time.monotonic()
         self._recap: Mapping[str, Any] = {}
 
     async def start(
-        self, command: Sequence[str], environment: Mapping[str, str], document: bytes, timeout_s: float
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        document: bytes,
+        timeout_s: float,
+        no_output_timeout_s: float = 0.0,
     ) -> None:
-        """Starts the process in a session of its own; the document goes to its standard input."""
+        """Starts the process in a session of its own; the document goes to its standard input. A limit of 0 is none."""
         os.mkfifo(self._work / "events", 0o600)
         events = Pipe.open(str(self._work / "events"), os.O_RDONLY)
         try:
@@ -61,7 +71,8 @@ class RunningPlay:
         except BaseException:
             events.close()
             raise
-        self._task = asyncio.create_task(self._work_off(self._process, events, document, timeout_s))
+        limits = (timeout_s, no_output_timeout_s)
+        self._task = asyncio.create_task(self._work_off(self._process, events, document, *limits))
 
     async def items(self) -> AsyncIterator[PlayItem]:
         """Output and events as they come, PlayEnd last; slow readers slow the play down."""
@@ -92,11 +103,12 @@ class RunningPlay:
         await asyncio.shield(self.close())
 
     async def _work_off(
-        self, process: asyncio.subprocess.Process, events: Pipe, document: bytes, timeout_s: float
+        self, process: asyncio.subprocess.Process, events: Pipe, document: bytes, timeout_s: float, silence_s: float
     ) -> None:
         began, code = time.monotonic(), _KILLED
         try:
-            code = await self._followed(process, events, document, timeout_s)
+            code = await self._followed(process, events, document, timeout_s, silence_s)
+            code = _TIMED_OUT if self._silent else code
         except Exception:
             log.exception("play_fault")
             await self._end(0)
@@ -105,7 +117,8 @@ class RunningPlay:
                 await self._door.close()
             finally:
                 duration = time.monotonic() - began
-                await self._tell(PlayEnd(code, self._recap, self._door.lost, self._cancelled, duration))
+                lost, cancelled = self._door.lost, self._cancelled
+                await self._tell(PlayEnd(code, self._recap, lost, cancelled, duration, self._silent))
 
     async def _tell(self, end: PlayEnd) -> None:
         # close() cancels, and nobody need read then: there is no waiting for room.
@@ -118,9 +131,10 @@ class RunningPlay:
         self._queue.put_nowait(end)
 
     async def _followed(
-        self, process: asyncio.subprocess.Process, events: Pipe, document: bytes, timeout_s: float
+        self, process: asyncio.subprocess.Process, events: Pipe, document: bytes, timeout_s: float, silence_s: float
     ) -> int:
         watch = asyncio.create_task(self._watch(timeout_s)) if timeout_s else None
+        silence = asyncio.create_task(self._watch_silence(process, silence_s)) if silence_s else None
         feeder = asyncio.create_task(_feed(process, document))
         text = asyncio.gather(self._text("stdout", process.stdout), self._text("stderr", process.stderr))
         progress = asyncio.create_task(self._events(events))
@@ -133,16 +147,17 @@ class RunningPlay:
                 async with asyncio.timeout(_DRAIN_S):
                     await progress
         finally:
-            for task in (watch, feeder, text, progress):
-                if task is not None:
-                    task.cancel()
-            await asyncio.gather(*(task for task in (watch, feeder, progress) if task), text, return_exceptions=True)
+            tasks = [task for task in (watch, silence, feeder, text, progress) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             events.close()
         return code
 
     async def _text(self, stream: str, reader: asyncio.StreamReader | None) -> None:
         while reader is not None and (data := await reader.read(_READ_BYTES)):
             await self._queue.put(PlayText(stream, data))
+            self._output_at = time.monotonic()
 
     async def _events(self, pipe: Pipe) -> None:
         try:
@@ -168,6 +183,15 @@ class RunningPlay:
     async def _watch(self, timeout_s: float) -> None:
         await asyncio.sleep(timeout_s + _LIMIT_MARGIN_S)
         await self._end(0)
+
+    async def _watch_silence(self, process: asyncio.subprocess.Process, limit_s: float) -> None:
+        while (left_s := self._output_at + limit_s - time.monotonic()) > 0:
+            await asyncio.sleep(left_s)
+            if self._queue.full():
+                # It may have much to say that nobody takes.
+                self._output_at = time.monotonic()
+        self._silent = process.returncode is None
+        await self._end(_SILENT_GRACE_S)
 
     async def _end(self, grace_s: float) -> None:
         process = self._process

@@ -174,4 +174,5 @@ def _play(request: PlayRequest) -> methods.Play:
         skip_tags=request.skip_tags,
         limit=request.limit,
         timeout_s=request.timeout_s,
+        no_output_timeout_s=request.no_output_timeout_s,
     )

@@ -236,6 +236,7 @@ def _work_to_proto(request: WorkRequest) -> pb.JobWork:
         skip_tags=request.skip_tags,
         limit=request.limit,
         timeout=duration(request.timeout_s),
+        no_output_timeout=duration(request.no_output_timeout_s),
         force=request.force,
         new_port=request.new_port,
         new_path=request.new_path,

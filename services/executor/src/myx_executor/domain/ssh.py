@@ -181,7 +181,7 @@ class PreflightResult:
 class PlaySpec:
     """A play over SSH: `project_dir` is an unpacked tool or pushed project; `pushed`: users wrote it.
 
-    Secrets are only ever on the child's standard input. `timeout_s` 0: no limit.
+    Secrets are only ever on the child's standard input. `timeout_s`, `no_output_timeout_s` 0: no limit.
     """
 
     project_dir: str
@@ -196,6 +196,7 @@ class PlaySpec:
     limit: str = ""
     verbosity: int = 0
     timeout_s: float = 0.0
+    no_output_timeout_s: float = 0.0
     python_interpreter: str = ""
     pushed: bool = False
 
@@ -219,7 +220,8 @@ class PlayEvent:
 class PlayEnd:
     """Always the last item. `code` is run_play.py's exit code (0 ok, 2 failed task, 4 unreachable, 64.., 124 timeout).
 
-    `lost`: set when the connection to the host went away under the play; `cancelled`: cancel() ended it.
+    `lost`: set when the connection to the host went away under the play; `cancelled`: cancel() ended it; `silent`: the
+    timeout was that of its output.
     """
 
     code: int
@@ -227,6 +229,7 @@ class PlayEnd:
     lost: SshError | None = None
     cancelled: bool = False
     duration_s: float = 0.0
+    silent: bool = False
 
 
 PlayItem = PlayText | PlayEvent | PlayEnd

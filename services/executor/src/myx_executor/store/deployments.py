@@ -36,12 +36,14 @@ with r as (
 c as (
   insert into executor.command as c (
     id, kind, server_id, server_name, agent_id, command, args, env, secret_env_names, cwd, command_user, timeout_s,
-    sealed, requested_by, request_id, sealed_request_digest, status, reason, message, ended_at, log_completeness, owner,
+    no_output_timeout_s, sealed, requested_by, request_id, sealed_request_digest, status, reason, message, ended_at,
+    log_completeness, owner,
     lease_until, fence, dispatch_at, deadline_at, changes, offline_policy, queue_timeout_s, connect_timeout_s,
     lock_mode, job_id, schedule_id)
   select
     %(id)s, 'deployment', %(server_id)s, %(server_name)s, %(agent_id)s, '', '{{}}'::text[], '{{}}'::jsonb,
-    '{{}}'::text[], '', '', %(timeout_s)s::float8, %(sealed)s::bytea, %(requested_by)s, %(request_id)s::text,
+    '{{}}'::text[], '', '', %(timeout_s)s::float8, %(no_output_timeout_s)s::float8, %(sealed)s::bytea,
+    %(requested_by)s, %(request_id)s::text,
     %(sealed_request_digest)s::bytea, %(status)s, %(reason)s,
     %(message)s, case when %(status)s::text = 'skipped' then now() end,
     case when %(status)s::text = 'skipped' then 'complete' else 'open' end, %(owner)s::text,
@@ -184,6 +186,7 @@ class DeploymentStore:
                 "server_name": one.row.server_name,
                 "agent_id": one.row.agent_id,
                 "timeout_s": one.row.spec.timeout_s,
+                "no_output_timeout_s": one.row.spec.no_output_timeout_s,
                 "requested_by": one.row.requested_by,
                 "status": str(one.row.status),
                 "reason": one.row.reason,

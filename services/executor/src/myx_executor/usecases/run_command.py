@@ -248,11 +248,16 @@ def _check_env(request: RunRequest) -> None:
 
 
 def _check_times(request: RunRequest) -> None:
-    for name, value in (("timeout", request.timeout_s), ("no_output_timeout", request.no_output_timeout_s)):
-        if value is not None and not (math.isfinite(value) and 0 <= value <= _LONGEST_S):
-            message = f"{name} must be from 0 to {_LONGEST_S:.0f} seconds"
-            raise InvalidArgument("TIMEOUT_INVALID", message, field=name)
+    check_limit("timeout", request.timeout_s)
+    check_limit("no_output_timeout", request.no_output_timeout_s)
     check_waits(request.queue_timeout_s, request.connect_timeout_s)
+
+
+def check_limit(name: str, value: float | None) -> None:
+    """InvalidArgument `TIMEOUT_INVALID` unless it is a limit, or none."""
+    if value is not None and not (math.isfinite(value) and 0 <= value <= _LONGEST_S):
+        message = f"{name} must be from 0 to {_LONGEST_S:.0f} seconds"
+        raise InvalidArgument("TIMEOUT_INVALID", message, field=name)
 
 
 def check_waits(queue_timeout_s: float | None, connect_timeout_s: float | None) -> None:

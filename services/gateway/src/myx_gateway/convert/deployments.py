@@ -35,6 +35,7 @@ def wire_deployment(work: DeploymentWork) -> deployment_service_pb2.CreateDeploy
     )
     put_queueing(work, request)
     put_seconds(request.timeout, work.timeout_s)
+    put_seconds(request.no_output_timeout, work.no_output_timeout_s)
     return request
 
 
@@ -86,6 +87,7 @@ def content(message: deployment_pb2.Deployment | deployment_service_pb2.CreateDe
         "skip_tags": list(message.skip_tags),
         "limit": message.limit,
         "timeout_s": seconds_of(message, "timeout"),
+        "no_output_timeout_s": seconds_of(message, "no_output_timeout"),
         **queueing(message),
     }
 

@@ -78,6 +78,7 @@ class DeploymentContent(Queueing):
     skip_tags: list[str]
     limit: str
     timeout_s: float | None
+    no_output_timeout_s: float | None
 
 
 class Deployment(DeploymentContent, Tracked):
@@ -132,6 +133,9 @@ class DeploymentWork(NewQueueing):
     skip_tags: _Tags = Field(default_factory=list)
     limit: _Plain = ""
     timeout_s: Seconds | None = Field(default=None, description="Null: 1 h.")
+    no_output_timeout_s: Seconds | None = Field(
+        default=None, description="Limit on the time without output of the play; null or 0: none. Not for agents."
+    )
     force: bool = Field(
         default=False,
         description="`upgrade_agent`: also a version that failed here or runs already; `repair_agent`: also while "

@@ -61,6 +61,8 @@ class _Feed:
         self._run = run
         self._begin = begin
         self.hash = StreamHash()
+        # The limit that the agent let pass until it was asked for the end.
+        self.overdue = ""
 
     @property
     def received(self) -> int:
@@ -220,12 +222,13 @@ async def _watched(
         calm_s=limits.calm_retry_s,
         contact=contact,
     )
-    vigil = Vigil(run.deployment.row, contact, _nothing, lost_after_s=limits.lost_after_s)
+    vigil = Vigil(run.deployment.row, contact, _nothing, lost_after_s=limits.lost_after_s, margin_s=limits.margin_s)
     following = asyncio.create_task(fetch.run(feed), name="follow")
     gone = asyncio.create_task(vigil.gone(), name="gone")
     watchers = {asyncio.create_task(_cancel_until_proved(run, command_id, vigil), name="cancel")}
     if events:
         watchers.add(asyncio.create_task(_copy_events(run, command_id, call), name="events"))
+        watchers.add(asyncio.create_task(_keep_limit(run, command_id, vigil, feed), name="limit"))
     waiting = set(watchers)
     try:
         while not (following.done() or gone.done()):
@@ -249,6 +252,18 @@ async def _nothing() -> None:
 
 async def _cancel_until_proved(run: Run, command_id: UUID, vigil: Vigil) -> None:
     await run.wish.asked.wait()
+    await _ask_until_proved(run, command_id, vigil)
+
+
+async def _keep_limit(run: Run, command_id: UUID, vigil: Vigil, feed: _Feed) -> None:
+    """Ends a play whose agent let it be silent for too long; at the run limit the deployment wishes the end itself."""
+    reason = await vigil.overdue()
+    if reason == "no_output_timeout" and not run.wish.asked.is_set():
+        feed.overdue = reason
+        await _ask_until_proved(run, command_id, vigil)
+
+
+async def _ask_until_proved(run: Run, command_id: UUID, vigil: Vigil) -> None:
     vigil.end_is_asked(run.wish.grace_s)
     while True:
         try:
@@ -326,7 +341,8 @@ def _judge(run: Run, end: LogEnd | Outcome, feed: _Feed) -> AgentEnd:
         run.log_is_whole = False
     # Of what an agent says only what is understood is kept: all else may be of any size and kind.
     recap = recap_from_wire(end.result.get("recap"))
-    return AgentEnd(outcome_of(result, completeness), recap and {"localhost": asdict(recap)})
+    outcome = outcome_of(result, completeness, overdue=feed.overdue)
+    return AgentEnd(outcome, recap and {"localhost": asdict(recap)})
 
 
 def demand_success(end: AgentEnd, reason: str, what: str, cure: str) -> None:

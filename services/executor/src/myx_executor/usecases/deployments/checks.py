@@ -11,7 +11,7 @@ from uuid import UUID
 
 from myx_executor.domain.command import LockMode, OfflinePolicy
 from myx_executor.domain.deployment import AGENT_KINDS, ONLY_METHOD, PLAYBOOKS, SHIPPED, Kind, Method
-from myx_executor.usecases.run_command import check_waits
+from myx_executor.usecases.run_command import check_limit, check_waits
 from myx_kit.errors import InvalidArgument
 
 MAX_REQUEST_ID = 200
@@ -61,7 +61,7 @@ _OF_AGENTS = frozenset(PLAYBOOKS[kind] for kind in AGENT_KINDS if kind in PLAYBO
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """A request as it came; `timeout_s` None: the default; kind and method as text."""
+    """A request as it came; `timeout_s` None: the default; `no_output_timeout_s` None or 0: none; the kind as text."""
 
     server: str
     kind: str
@@ -76,6 +76,7 @@ class CreateRequest:
     skip_tags: tuple[str, ...] = ()
     limit: str = ""
     timeout_s: float | None = None
+    no_output_timeout_s: float | None = None
     force: bool = False
     new_port: bool = False
     new_path: bool = False
@@ -190,6 +191,10 @@ def _check_flags(kind: Kind, request: CreateRequest) -> None:
         for name in ("check", "diff", "artifact_sha256"):
             if getattr(request, name):
                 raise InvalidArgument("ARGUMENT_INVALID", f"{kind} has no {name}", field=name)
+        if request.no_output_timeout_s:
+            # Much of it is silent by nature: files are sent, a release is built.
+            message = f"{kind} has no no_output_timeout"
+            raise InvalidArgument("ARGUMENT_INVALID", message, field="no_output_timeout")
     for name in ("new_port", "new_path"):
         if getattr(request, name) and kind is not Kind.INSTALL_AGENT:
             raise InvalidArgument("ARGUMENT_INVALID", f"{name} belongs to kind install_agent", field=name)
@@ -200,4 +205,5 @@ def _check_flags(kind: Kind, request: CreateRequest) -> None:
     if timeout_s is not None and not (math.isfinite(timeout_s) and 0 < timeout_s <= MAX_TIMEOUT_S):
         message = f"timeout must be more than 0 and at most {MAX_TIMEOUT_S:.0f} seconds"
         raise InvalidArgument("TIMEOUT_INVALID", message, field="timeout")
+    check_limit("no_output_timeout", request.no_output_timeout_s)
     check_waits(request.queue_timeout_s, None)

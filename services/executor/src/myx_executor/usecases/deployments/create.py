@@ -247,7 +247,7 @@ def _new_row(server: ServerFacts, request: CreateRequest, timeout_s: float) -> C
         server_id=server.server_id,
         server_name=server.name,
         agent_id=server.agent_id,
-        spec=CommandSpec("", timeout_s=timeout_s),
+        spec=CommandSpec("", timeout_s=timeout_s, no_output_timeout_s=request.no_output_timeout_s or None),
         secret_env_names=(),
         status=Status.PENDING,
         reason="",
@@ -277,8 +277,11 @@ def _new_row(server: ServerFacts, request: CreateRequest, timeout_s: float) -> C
 
 
 def _digest(request: CreateRequest) -> bytes:
+    limit_s = request.no_output_timeout_s
     return content_digest(
         policy_content(request.offline, request.lock, request.queue_timeout_s)
+        # Only where it is given: a request of a release that knew none is repeated with the same digest.
+        | ({"no_output_timeout_s": limit_s} if limit_s else {})
         | {
             "deployment": request.kind,
             "server": request.server,

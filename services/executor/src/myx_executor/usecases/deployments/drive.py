@@ -162,7 +162,7 @@ class DeploymentDrive:
         status = Status.LOST if isinstance(failed, DeploymentLost) else Status.FAILED
         if status is Status.LOST:
             completeness = Completeness.INCOMPLETE
-        if failed.reason == "TIMEOUT":
+        if failed.reason in ("TIMEOUT", "NO_OUTPUT_TIMEOUT"):
             status = Status.TIMEOUT
         why = "the time limit was reached; " if self._too_late and status is Status.LOST else ""
         return Outcome(status, failed.reason.lower(), why + failed.message, completeness=completeness)

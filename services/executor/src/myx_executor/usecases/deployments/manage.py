@@ -185,6 +185,7 @@ class RetryDeployment:
                 skip_tags=plan.skip_tags,
                 limit=plan.limit,
                 timeout_s=earlier.row.spec.timeout_s,
+                no_output_timeout_s=earlier.row.spec.no_output_timeout_s,
                 force=plan.force,
                 new_port=plan.new_port,
                 new_path=plan.new_path,

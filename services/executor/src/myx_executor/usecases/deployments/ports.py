@@ -154,6 +154,7 @@ class PlayRequest:
     skip_tags: tuple[str, ...] = ()
     limit: str = ""
     timeout_s: float = 0.0
+    no_output_timeout_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,9 @@ async def demand_success(run: Run, end: PlayEnd, what: str, cure: str) -> None:
         raise StepFailed("HOST_UNREACHABLE", message, f"see whether the host is up, then {RUN_AGAIN}")
     if end.code == NO_ANSIBLE:
         raise StepFailed("ANSIBLE_MISSING", "Ansible is not installed beside the executor", "install ansible-runner")
+    if end.silent:
+        message = f"{what}: there was no output for longer than allowed"
+        raise StepFailed("NO_OUTPUT_TIMEOUT", message, "see in the log what it waited for, or give it more time")
     if end.code == TIMED_OUT:
         raise StepFailed("TIMEOUT", f"{what}: the time limit was reached", "give it more time")
     if end.code == TASK_FAILED:

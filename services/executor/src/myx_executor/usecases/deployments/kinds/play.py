@@ -64,6 +64,7 @@ async def play_by_agent(run: Run) -> str:
         tags=plan.tags,
         skip_tags=plan.skip_tags,
         limit=plan.limit,
+        no_output_timeout_s=_silence_s(run),
     )
     end = await agent_work.run_play(run, "play", request, announce=f"Running {plan.playbook} by the agent")
     await run.set_recap(agent_work.recap_of(end))
@@ -89,6 +90,7 @@ async def play_over_ssh(run: Run) -> str:
             skip_tags=plan.skip_tags,
             limit=plan.limit,
             timeout_s=run.left_s,
+            no_output_timeout_s=_silence_s(run),
             pushed=plan.project != SHIPPED,
         )
         end = await ssh_work.run_play(run, spec, announce=f"Running {plan.playbook} over SSH")
@@ -100,6 +102,10 @@ async def connect(run: Run) -> str:
     """The SSH connection."""
     await run.session()
     return "logged in"
+
+
+def _silence_s(run: Run) -> float:
+    return run.deployment.row.spec.no_output_timeout_s or 0.0
 
 
 def _trusted_vars(run: Run) -> dict[str, str]:
