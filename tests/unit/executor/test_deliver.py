@@ -76,7 +76,7 @@ def soon(monkeypatch):
     monkeypatch.setattr(deliver, "_LOOK_AGAIN_S", 0.001)
 
 
-def delivery(agents, *, fence=1, cancel=None, deadline_s=300, valid_until=1e18, age_s=0):
+def delivery(agents, *, fence=1, cancel=None, deadline_s=300, valid_until=1e18, age_s=0, held=None):
     """A delivery with millisecond pauses, and its attempts."""
     one = command(
         status=Status.PENDING, started_at=None, fence=fence, dispatch_at=datetime.now(UTC) - timedelta(seconds=age_s)
@@ -91,6 +91,7 @@ def delivery(agents, *, fence=1, cancel=None, deadline_s=300, valid_until=1e18, 
             send=lambda: agents.execute(one.server_id, one.id, one.spec, None, wait_s=0),
             maybe_sent=fence > 1,
             since=one.dispatch_at,
+            held=held,
         ),
         cancel or CancelWish(),
         attempts,
@@ -115,6 +116,23 @@ async def test_an_agent_that_is_never_reached_fails_the_command_after_all_tries(
     assert agents.calls == ["execute"] * 4
     assert agents.forgotten == 4
     assert [attempt.wait_s for attempt in attempts.all] == [0.001, 0.002, 0.004, None]
+
+
+async def held():
+    return True
+
+
+async def test_what_its_job_does_not_start_any_more_is_not_tried_again():
+    agents = FakeAgents(refused(), [])
+    made, _ = delivery(agents, held=held)
+    outcome = await made.run()
+    assert (outcome.status, outcome.reason, agents.calls) == (Status.FAILED, "job_held", ["execute"])
+
+
+async def test_what_may_have_been_sent_is_followed_whatever_its_job_does():
+    agents = FakeAgents(hung(), [])
+    made, _ = delivery(agents, held=held)
+    assert await made.run() == []
 
 
 async def test_a_refusal_that_cannot_change_fails_at_once():

@@ -212,12 +212,12 @@ def test_past_a_threshold_nothing_is_started_and_each_kind_counts_for_itself(
         assert world.final is J.STOPPED
 
 
-@pytest.mark.parametrize("unmade", [0, 1])
-def test_past_a_threshold_what_is_only_reserved_is_not_started_either(unmade):
+@pytest.mark.parametrize("unbegun", [0, 1])
+def test_past_a_threshold_what_is_not_known_to_have_begun_is_not_started_either(unbegun):
     options = JobOptions(max_failed=Share(0))
     tally = plan.Tally([(1, 1, T.FAILED), (2, 1, T.RUNNING)])
-    standing = plan.Standing(J.RUNNING, options, 1, None, NOW + timedelta(hours=1), unmade=unmade)
-    assert isinstance(plan.decide(standing, tally, NOW, 10), plan.Stop if unmade else plan.Wait)
+    standing = plan.Standing(J.RUNNING, options, 1, None, NOW + timedelta(hours=1), unbegun=unbegun)
+    assert isinstance(plan.decide(standing, tally, NOW, 10), plan.Stop if unbegun else plan.Wait)
 
 
 def test_a_batch_ends_although_half_of_it_is_unreachable():

@@ -184,7 +184,7 @@ async def start(settings: ExecutorSettings, stack: AsyncExitStack) -> RpcServer:
     start_retention(background, settings, pool, runner.owner)
     start_key_watch(background, box, pool)
     targets = GrpcTargets(ServerServiceStub(ways.registry))
-    around = Around(pool, ways.lease_pool, tools, targets, create, bells, wake_all, tell)
+    around = Around(pool, ways.lease_pool, tools, registry, targets, create, bells, wake_all, tell)
     jobs = run_jobs(settings, runner.owner, around, stack, live_bus)
     run = _run_command(settings, tools, endpoints, runner, live_bus)
     cancel = CancelCommand(commands, runner, live_bus.publish_work, tell, locks)

@@ -172,8 +172,8 @@ class Standing:
     hold_until: datetime | None
     deadline_at: datetime
     reason: str = ""
-    # Of those under way, how many are only reserved: nothing of them was begun.
-    unmade: int = 0
+    # Of those under way, how many are not known to have begun: only reserved, waiting, or just being tried.
+    unbegun: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Nothing new is started; what waits is not started any more."""
+    """Nothing new is started; what waits or was never sent is not started any more."""
 
     reason: str
     message: str
@@ -246,7 +246,7 @@ def decide(job: Standing, tally: Tally, now: datetime, at_once: int) -> Step:
         return CancelRest() if overdue else Wait(job.deadline_at)
     if overdue:
         return Stop("deadline", "the job's deadline has passed")
-    if (tally.waiting or job.unmade) and (stop := _threshold(job.options, tally)) is not None:
+    if (tally.waiting or job.unbegun) and (stop := threshold(job.options, tally)) is not None:
         return stop
     if job.status is JobStatus.PENDING:
         return Begin()
@@ -267,7 +267,8 @@ def _go_on(job: Standing, tally: Tally, now: datetime, at_once: int) -> Step:
     return Start(numbers) if numbers else Wait(job.deadline_at)
 
 
-def _threshold(options: JobOptions, tally: Tally) -> Stop | None:
+def threshold(options: JobOptions, tally: Tally) -> Stop | None:
+    """The stop of a job that has passed one of its thresholds, if anything is left to be kept from starting."""
     if options.canary is not None and (bad := tally.bad_in_first_batch()):
         return Stop("canary_failed", f"{bad} of the canary's targets did not succeed")
     total = len(tally)

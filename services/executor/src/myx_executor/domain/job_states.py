@@ -30,7 +30,7 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 
 TARGET_TRANSITIONS: Mapping[TargetStatus, frozenset[TargetStatus]] = {
     T.WAITING: frozenset({T.RUNNING, T.NOT_STARTED}),
-    # NOT_STARTED: reserved for a deployment that was never stored.
+    # NOT_STARTED: its deployment was never stored, or its job was stopped before its command was sent.
     T.RUNNING: TARGET_FINAL,
 } | dict.fromkeys(TARGET_FINAL, frozenset())
 
@@ -72,7 +72,7 @@ JOB_RULES: Mapping[JobStatus, Rule] = {
         "the replica that holds its lease",
         "the job's own",
         "stopping, reason `deadline`: nothing new is started",
-        "Nothing is started until it is resumed; {running} under way go on, {waiting} wait.",
+        "Nothing is started until it is resumed; of {running} under way those that run go on, {waiting} wait.",
     ),
     J.STOPPING: Rule(
         "the owning replica: a threshold, a failed canary or the deadline",

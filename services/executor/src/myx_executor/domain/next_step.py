@@ -9,12 +9,14 @@ from myx_executor.domain.states import RULES, UNCLAIMED_NEXT, Status
 AGENT_OFFLINE = "agent_unreachable"
 LOCK_HELD = "lock_held"
 ACCESS_UNKNOWN = "access_unknown"
+JOB_HELD = "job_held"
 
 _UNTIL = "; waits until "
 _WAITS = {
     AGENT_OFFLINE: "its agent to be back",
     LOCK_HELD: "the lock of its server",
     ACCESS_UNKNOWN: "the gateway's word whether it still may",
+    JOB_HELD: "its job to go on",
 }
 
 

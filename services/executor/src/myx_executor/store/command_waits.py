@@ -5,13 +5,12 @@
 from typing import LiteralString
 
 from myx_executor.store.changes import OWNER, entered, one_more
-from myx_executor.store.jobs_fragment import JOB_TARGET_DONE
+from myx_executor.store.jobs_fragment import JOB_TARGET_DONE, UNSENT
 from myx_executor.store.outbox import INSERT_EVENT
 from myx_executor.store.rows import COMMAND_COLUMNS
 
-_UNSENT: LiteralString = "c.dispatch_at is null and c.status in ('pending', 'queued')"
-_CANCELLED_OR: LiteralString = f"case when {_UNSENT} then 'cancelled' else 'cancelling' end"
-_CANCEL_EVIDENCE: LiteralString = f"case when {_UNSENT} then %(message)s::text else 'the end was asked for' end"
+_CANCELLED_OR: LiteralString = f"case when {UNSENT} then 'cancelled' else 'cancelling' end"
+_CANCEL_EVIDENCE: LiteralString = f"case when {UNSENT} then %(message)s::text else 'the end was asked for' end"
 _CANCEL_DEADLINE: LiteralString = (
     "now() + make_interval(secs => %(grace_s)s::float8) + make_interval(secs => %(lost_after_s)s::float8)"
 )
@@ -23,14 +22,14 @@ CANCEL_SET: LiteralString = f"""
       status = {_CANCELLED_OR}, status_since = now(),
       changes = {one_more(_CANCELLED_OR, "%(actor)s::text", "'cancel_requested'", _CANCEL_EVIDENCE)},
       cancel_requested_at = now(), cancel_grace_s = %(grace_s)s::float8,
-      reason = case when {_UNSENT} then 'cancelled' else c.reason end,
-      message = case when {_UNSENT} then %(message)s::text else c.message end,
-      ended_at = case when {_UNSENT} then now() end,
-      log_completeness = case when {_UNSENT} then 'unverified' else c.log_completeness end,
-      sealed = case when {_UNSENT} then null else c.sealed end,
-      revision = c.revision + case when {_UNSENT} then 2 else 0 end,
-      lease_until = case when {_UNSENT} then null else c.lease_until end,
-      deadline_at = case when {_UNSENT} then null
+      reason = case when {UNSENT} then 'cancelled' else c.reason end,
+      message = case when {UNSENT} then %(message)s::text else c.message end,
+      ended_at = case when {UNSENT} then now() end,
+      log_completeness = case when {UNSENT} then 'unverified' else c.log_completeness end,
+      sealed = case when {UNSENT} then null else c.sealed end,
+      revision = c.revision + case when {UNSENT} then 2 else 0 end,
+      lease_until = case when {UNSENT} then null else c.lease_until end,
+      deadline_at = case when {UNSENT} then null
         when c.status = 'running' then least(c.deadline_at, {_CANCEL_DEADLINE}) else {_CANCEL_DEADLINE} end"""
 
 CANCEL: LiteralString = f"""

@@ -15,6 +15,7 @@ from myx_executor.domain.states import LOST_AFTER_S, OPEN, Status
 from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_executor.store.changes import first_change, one_more
 from myx_executor.store.command_waits import CANCEL, EXPIRE, EXPIRED, QUEUE
+from myx_executor.store.jobs_fragment import HOLDING, held
 from myx_executor.store.outbox import OutboxEvent
 from myx_executor.store.pool import Pool
 from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, attempts_to_json, command_from_row, in_statuses
@@ -85,10 +86,10 @@ _PROGRESS: LiteralString = "select id, status, log_size from executor.command wh
 # Whether a row may have been sent before is told by `dispatch_at` as it was: every owner sets it before it sends.
 _CLAIM: LiteralString = f"""
 with free as (
-  select id, dispatch_at from executor.command
-  where status in ('pending', 'queued', 'running', 'cancelling') and (lease_until is null or lease_until < now())
-    and (dispatch_at is not null or deadline_at > now()) and id <> all(%(held)s)
-  order by id limit %(limit)s
+  select c.id, c.dispatch_at from executor.command as c
+  where c.status in ('pending', 'queued', 'running', 'cancelling') and (c.lease_until is null or c.lease_until < now())
+    and (c.dispatch_at is not null or c.deadline_at > now()) and c.id <> all(%(held)s) and not {held("c")}
+  order by c.id limit %(limit)s
   for update skip locked)
 update executor.command as c
 set owner = %(owner)s, lease_until = now() + make_interval(secs => %(lease_s)s), fence = c.fence + 1,
@@ -102,6 +103,10 @@ set owner = %(owner)s, lease_until = now() + make_interval(secs => %(lease_s)s),
       else c.deadline_at end
 from free where c.id = free.id
 returning {COMMAND_COLUMNS}, c.sealed, free.dispatch_at is not null"""
+
+_IS_HELD: LiteralString = (
+    f"select exists (select from executor.job where id = %(job_id)s::uuid and status in {HOLDING})"
+)
 
 _WAKE_QUEUED: LiteralString = (
     "update executor.command set lease_until = now() where server_id = %(server_id)s and status = 'queued'"
@@ -291,6 +296,11 @@ class CommandStore:
         }
         rows = await self._pool.rows(QUEUE, values)
         return command_from_row(rows[0]) if rows else None
+
+    async def is_held(self, command: Command) -> bool:
+        """Whether its job, if it has one, starts nothing now."""
+        rows = await self._pool.rows(_IS_HELD, {"job_id": command.job_id}) if command.job_id is not None else []
+        return bool(rows and rows[0][0])
 
     async def wake_queued(self, server_id: str) -> int:
         """Lets what waits for a server be claimed at once; how many there are."""

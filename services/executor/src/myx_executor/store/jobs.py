@@ -17,7 +17,7 @@ from myx_executor.store.changes import first_change
 from myx_executor.store.command_waits import CANCEL_SET
 from myx_executor.store.commands import CANCELLABLE
 from myx_executor.store.jobs_changes import CHANGE, JobChange
-from myx_executor.store.jobs_fragment import JOB_TARGET_DONE, REVISION
+from myx_executor.store.jobs_fragment import JOB_TARGET_DONE, JOB_TARGET_TAKEN_BACK, REVISION, UNSENT
 from myx_executor.store.jobs_rows import (
     JOB_COLUMNS,
     JOB_FROM,
@@ -87,24 +87,33 @@ returning id"""
 _UNDER_WAY: LiteralString = f"""
 select {COMMAND_COLUMNS}, coalesce(d.kind, '') from executor.job_target as t
   join executor.command as c on c.id = t.command_id left join executor.deployment as d on d.id = c.id
-where t.job_id = %(id)s and t.status = 'running' and c.status = any(%(sources)s)
+where t.job_id = %(id)s and t.status = 'running' and c.status = any(%(sources)s) and (not %(unsent)s or {UNSENT})
 order by t.number limit %(limit)s"""
 
-# As of a single command: what was never sent ends here and now, with its event. Locked in one order: several may ask.
-_CANCEL_COMMANDS: LiteralString = f"""
+
+def _cancel(which: LiteralString, then: LiteralString) -> LiteralString:
+    """As of a single command: what was never sent ends here and now, with its event. `then`: what of its target.
+
+    Locked in one order, as several may ask.
+    """
+    return f"""
 with k as (
   select id from executor.command where id = any(%(ids)s) order by id for update),
 m as (
   update executor.command as c set {CANCEL_SET}
-  from k where c.id = k.id and c.status = any(%(sources)s)
+  from k where c.id = k.id and {which}
   returning {COMMAND_COLUMNS}),
 c as (select * from m where status = 'cancelled'),
 o as (
   insert into executor.outbox (event_id, subject, payload)
   select e.event_id, e.subject, e.payload from c join unnest(
     %(ids)s::uuid[], %(event_ids)s::text[], %(subjects)s::text[], %(payloads)s::bytea[])
-    as e (id, event_id, subject, payload) on e.id = c.id){JOB_TARGET_DONE}
-select status from m"""
+    as e (id, event_id, subject, payload) on e.id = c.id){then}
+select id, status from m"""
+
+
+_CANCEL_COMMANDS = _cancel("c.status = any(%(sources)s)", JOB_TARGET_DONE)
+_TAKE_BACK = _cancel(UNSENT, JOB_TARGET_TAKEN_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,25 +246,35 @@ class JobStore:
         values = {"id": job_id, "concurrency": Jsonb(share_to_json(concurrency))}
         return bool(await self._pool.rows(_CONCURRENCY, values))
 
-    async def under_way(self, job_id: UUID, limit: int) -> list[tuple[Command, str]]:
-        """Commands of a job whose end was not asked for yet, and for deployments their kind."""
-        rows = await self._pool.rows(_UNDER_WAY, {"id": job_id, "limit": limit, "sources": CANCELLABLE})
+    async def under_way(self, job_id: UUID, limit: int, *, unsent: bool = False) -> list[tuple[Command, str]]:
+        """Commands of a job whose end was not asked for yet, and for deployments their kind; only the `unsent` ones."""
+        values = {"id": job_id, "limit": limit, "sources": CANCELLABLE, "unsent": unsent}
+        rows = await self._pool.rows(_UNDER_WAY, values)
         return [(command_from_row(row), row[COMMAND_WIDTH]) for row in rows]
 
     async def cancel_commands(
         self, command_ids: Sequence[UUID], grace_s: float, actor: str, message: str, events: Sequence[OutboxEvent]
-    ) -> bool:
-        """Asks for the end of commands; True when some run and are to be told. `events`: for those never sent."""
-        values = {
+    ) -> dict[UUID, Status]:
+        """Asks for the end of commands; what each one is now. `events`: for those never sent."""
+        values = self._ends(command_ids, actor, message, events) | {"grace_s": grace_s, "sources": CANCELLABLE}
+        return {row[0]: Status(row[1]) for row in await self._pool.rows(_CANCEL_COMMANDS, values)}
+
+    async def take_back(
+        self, command_ids: Sequence[UUID], reason: str, actor: str, message: str, events: Sequence[OutboxEvent]
+    ) -> dict[UUID, Status]:
+        """Ends those that still were never sent; their targets are not started, with this reason."""
+        values = self._ends(command_ids, actor, message, events) | {"grace_s": 0.0, "reason": reason}
+        return {row[0]: Status(row[1]) for row in await self._pool.rows(_TAKE_BACK, values)}
+
+    def _ends(
+        self, command_ids: Sequence[UUID], actor: str, message: str, events: Sequence[OutboxEvent]
+    ) -> dict[str, Any]:
+        return {
             "ids": list(command_ids),
-            "grace_s": grace_s,
             "actor": actor,
             "message": message,
             "lost_after_s": self._lost_after_s,
-            "sources": CANCELLABLE,
             "event_ids": [str(event.event_id) for event in events],
             "subjects": [event.subject for event in events],
             "payloads": [event.payload for event in events],
         }
-        rows = await self._pool.rows(_CANCEL_COMMANDS, values)
-        return any(row[0] == Status.CANCELLING for row in rows)

@@ -7,6 +7,9 @@ from typing import LiteralString
 # The revision of a job's or a target's row: that of the transaction which changes it.
 REVISION: LiteralString = "pg_current_xact_id()::text::bigint"
 
+# Of row `c` of `command`: no replica has had it, or the last one gave it back; so it was certainly not sent.
+UNSENT: LiteralString = "c.dispatch_at is null and c.status in ('pending', 'queued')"
+
 # `domain.job_states.UNREACHABLE_REASONS`, held equal by a test.
 UNREACHABLE: LiteralString = (
     "'agent_unreachable', 'connect_timeout', 'registry_unavailable', 'server_not_found',"
@@ -30,9 +33,27 @@ status = case when {_UNREACHED} then 'unreachable' else c.status end,
       'UTF8')), 'hex') else '' end,
   revision = {REVISION}"""
 
+# States of an open job in which it starts nothing.
+HOLDING: LiteralString = "('paused', 'stopping', 'cancelling')"
+
+
+def held(row: LiteralString) -> LiteralString:
+    """Whether this row of `command` was not sent and its job starts nothing now: nobody takes it, or waits for it."""
+    # The jobs are looked up once for the whole statement.
+    jobs: LiteralString = f"array(select id from executor.job where status in {HOLDING})"
+    return f"({row}.dispatch_at is null and coalesce({row}.job_id = any({jobs}), false))"
+
+
 # A further CTE (it begins with a comma) of every statement that makes a row final: it sees that row as `c`, with the
 # columns of COMMAND_COLUMNS. So the counts of a job are right at every commit.
 JOB_TARGET_DONE: LiteralString = f""",
 jt as (
   update executor.job_target as t set {TARGET_ENDS}
+  from c where t.command_id = c.id and t.status = 'running')"""
+
+# Beside it: the command was never sent, so its target was not started.
+JOB_TARGET_TAKEN_BACK: LiteralString = f""",
+jt as (
+  update executor.job_target as t
+  set status = 'not_started', command_id = null, reason = %(reason)s, ended_at = now(), revision = {REVISION}
   from c where t.command_id = c.id and t.status = 'running')"""

@@ -59,6 +59,10 @@ _STATES: LiteralString = """
 select number, batch, status, case when reserved then command_id end from executor.job_target
 where job_id = %(id)s and revision > %(after)s"""
 
+_UNBEGUN: LiteralString = """
+select count(*) from executor.job_target as t join executor.command as c on c.id = t.command_id
+where t.job_id = %(id)s and t.status = 'running' and c.status in ('pending', 'queued')"""
+
 # The job's row stays as it is until the start is stored: who pauses, cancels or takes over comes before or after it.
 # The numbers are named twice: without statistics the planner would look at every target for each of them.
 _MAY_START: LiteralString = """
@@ -267,6 +271,10 @@ class JobOwnerStore:
         """Targets that changed behind the revision `after`."""
         rows = await self._pool.rows(_STATES, {"id": job_id, "after": after})
         return [TargetState(row[0], row[1], TargetStatus(row[2]), row[3]) for row in rows]
+
+    async def unbegun(self, job_id: UUID) -> int:
+        """How many of those under way have a command that waits, or whose agent is still being tried."""
+        return int((await self._pool.rows(_UNBEGUN, {"id": job_id}))[0][0])
 
     async def change(self, change: JobChange) -> bool:
         """A change of state; False when the job is not what it was decided from."""

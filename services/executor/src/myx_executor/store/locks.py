@@ -7,12 +7,14 @@ from typing import LiteralString
 from uuid import UUID
 
 from myx_executor.domain.command import LockMode, RowKind
+from myx_executor.store.jobs_fragment import held
 from myx_executor.store.pool import Pool
 
 _OPEN: LiteralString = "('pending', 'queued', 'running', 'cancelling')"
 
-# Who waits for its agent to be back does not stand in line.
-_IN_LINE: LiteralString = "(e.lock_held_at is not null or not (e.status = 'queued' and e.reason = 'agent_unreachable'))"
+# Who waits for its agent to be back, or until its job goes on, does not stand in line.
+_IN_LINE: LiteralString = f"""(e.lock_held_at is not null
+  or not (e.status = 'queued' and e.reason = 'agent_unreachable') and not {held("e")})"""
 
 # Acquiring is one at a time for each server; the statement that follows sees what the one before has written.
 _ALONE: LiteralString = (

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from myx_executor.domain.command import Attempt, LeaseLost, Outcome
 from myx_executor.domain.log import LogItem
+from myx_executor.domain.next_step import JOB_HELD
 from myx_executor.domain.states import Status
 from myx_executor.usecases.ledger import Lease
 from myx_executor.usecases.ports import COMMAND_NOT_FOUND, AgentFailed, Agents, ServerGone
@@ -76,6 +77,8 @@ class Order:
     # It may have been sent before, at the earliest at `since`.
     maybe_sent: bool
     since: datetime
+    # Whether its job starts nothing now: asked before every try but the first.
+    held: Callable[[], Awaitable[bool]] | None = None
 
 
 class Delivery:
@@ -102,6 +105,7 @@ class Delivery:
         self._attempts = attempts
         self._calm_s = calm_s
         self._delays: Iterator[float] = retry.delays()
+        self._tried = False
         self._missing = 0
         self._asked_anew = False
         self._maybe_sent = order.maybe_sent
@@ -113,8 +117,11 @@ class Delivery:
             locate = self._maybe_sent and (self._cancel.asked.is_set() or self._overdue())
             if self._cancel.asked.is_set() and not self._maybe_sent:
                 return Outcome(Status.CANCELLED, "cancelled", "cancelled before it was sent to the agent")
+            if self._tried and not self._maybe_sent and self._order.held is not None and await self._order.held():
+                return Outcome(Status.FAILED, JOB_HELD, "its job starts nothing now")
             if not self._lease.holds():
                 raise LeaseLost
+            self._tried = True
             try:
                 items = await (self._locate() if locate else self._order.send())
                 self._attempts.succeeded()

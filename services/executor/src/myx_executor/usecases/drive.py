@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 from myx_executor.domain.command import Command, LeaseLost, OfflinePolicy, Outcome, Secrets
 from myx_executor.domain.log import LogBytes, LogEnd, LogGap, LogItem, Piece, gather
-from myx_executor.domain.next_step import ACCESS_UNKNOWN, AGENT_OFFLINE, LOCK_HELD, has_waited, has_waited_for, until
+from myx_executor.domain.next_step import (
+    ACCESS_UNKNOWN,
+    AGENT_OFFLINE,
+    JOB_HELD,
+    LOCK_HELD,
+    has_waited,
+    has_waited_for,
+    until,
+)
 from myx_executor.domain.outcome import never_sent, outcome_of, result_from_wire
 from myx_executor.domain.states import LOST_AFTER_S, OVERDUE_MARGIN_S, Status
 from myx_executor.store.commands import CommandStore, Owned
@@ -20,6 +28,7 @@ from myx_executor.usecases.ledger import Lease, Ledger
 from myx_executor.usecases.live import LiveHub
 from myx_executor.usecases.locks import Locks
 from myx_executor.usecases.metrics import DISPATCH_S, FINISHED
+from myx_executor.usecases.patience import UNTIL_LOST, patiently
 from myx_executor.usecases.ports import AgentFailed, Agents, Presence, ServerGone
 from myx_executor.usecases.sealing import open_secrets
 from myx_executor.usecases.sink import LogSink, Pressure
@@ -177,7 +186,10 @@ class Drive:
                 command.server_id, command.id, command.spec, secrets, wait_s=SHORT_S, timeout_s=timeout_s
             )
 
-        return Order(command.server_id, command.id, send, self._owned.maybe_sent, since)
+        def held() -> Awaitable[bool]:
+            return patiently(lambda: self._tools.commands.is_held(command), UNTIL_LOST)
+
+        return Order(command.server_id, command.id, send, self._owned.maybe_sent, since, held)
 
     async def _wait_for_turn(self) -> Command | None:
         """The queued command when it is not its turn yet; None: it may be sent."""
@@ -206,6 +218,8 @@ class Drive:
         return await self._finish(Outcome(Status.FAILED, "access_denied", why), known=False)
 
     async def _undelivered(self, outcome: Outcome) -> Command:
+        if outcome.reason == JOB_HELD:
+            return await self._queue(JOB_HELD, outcome.message)
         policy = self._owned.command.offline_policy
         if outcome.status is Status.FAILED and outcome.reason in AWAY:
             if self.cancel.asked.is_set():

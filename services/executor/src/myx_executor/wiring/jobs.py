@@ -13,6 +13,7 @@ from myx_executor.store.jobs import JobStore
 from myx_executor.store.jobs_owner import ClaimedJob, JobOwnerStore
 from myx_executor.store.pool import Pool
 from myx_executor.usecases.deployments.create import CreateDeployment
+from myx_executor.usecases.deployments.ports import Registry
 from myx_executor.usecases.drive import Tools
 from myx_executor.usecases.jobs.bells import JobBells
 from myx_executor.usecases.jobs.cancel import CancelUnderWay
@@ -58,6 +59,7 @@ class Around:
     pool: Pool
     lease_pool: Pool
     base: Tools
+    registry: Registry
     targets: Targets
     deployments: CreateDeployment
     bells: JobBells
@@ -68,7 +70,9 @@ class Around:
 def make_jobs(settings: ExecutorSettings, owner: str, around: Around) -> Jobs:
     """Everything, not started."""
     store, owned = JobStore(around.pool, lost_after_s=settings.lost_after_s), JobOwnerStore(around.pool)
-    under_way = CancelUnderWay(store, wake_all=around.wake_all, on_event=around.tell)
+    under_way = CancelUnderWay(
+        store, around.base.locks, around.registry, wake_all=around.wake_all, on_event=around.tell
+    )
     proof_s = settings.lost_after_s + PROOF_MARGIN_S
     base, bells = around.base, around.bells
     tools = JobTools(

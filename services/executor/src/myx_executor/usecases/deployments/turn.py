@@ -5,7 +5,15 @@ from datetime import timedelta
 
 from myx_executor.domain.command import Command, LockMode, OfflinePolicy, Outcome
 from myx_executor.domain.deployment import AGENT_KINDS, Deployment, Method
-from myx_executor.domain.next_step import ACCESS_UNKNOWN, AGENT_OFFLINE, LOCK_HELD, has_waited, has_waited_for, until
+from myx_executor.domain.next_step import (
+    ACCESS_UNKNOWN,
+    AGENT_OFFLINE,
+    JOB_HELD,
+    LOCK_HELD,
+    has_waited,
+    has_waited_for,
+    until,
+)
 from myx_executor.domain.outcome import never_sent
 from myx_executor.domain.states import Status
 from myx_executor.usecases.authority import DEPLOY
@@ -13,6 +21,7 @@ from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.deployments.run import DeploymentTools
 from myx_executor.usecases.drive import DISTRUST, LOOK_S
 from myx_executor.usecases.ledger import Ledger
+from myx_executor.usecases.patience import UNTIL_LOST, patiently
 from myx_executor.usecases.ports import AgentFailed, ServerGone
 from myx_kit.errors import MyxError, Unavailable
 
@@ -45,6 +54,9 @@ class Turn:
             waits = await self._tools.base.locks.acquire(self._ledger.command)
             if waits:
                 return await self._queue(LOCK_HELD, waits)
+        # The looks before may have taken their time.
+        if await patiently(lambda: self._tools.base.commands.is_held(self._row), UNTIL_LOST):
+            return await self._queue(JOB_HELD, "its job starts nothing now")
         return await self._refused() if has_waited(self._row) else None
 
     async def _refused(self) -> Command | Outcome | None:

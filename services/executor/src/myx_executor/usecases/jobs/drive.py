@@ -29,10 +29,12 @@ _LOOK_S = 0.5
 _LOOK_AT_PAUSED_S = 2.0
 _AGAIN_S = 1.0
 _CANCEL_AGAIN_S = 5.0
+_TAKE_BACK_AGAIN_S = 1.0
 _RECONCILE_S = 15.0
 # How often whoever ordered it is looked at again while targets are started.
 _ASK_AGAIN_S = 30.0
 DEFAULT_GRACE_S = 10.0
+_MAY_STOP = (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class JobDrive:
         # Targets whose deployment is still to be made.
         self._unmade: set[int] = set()
         self._broken: plan.Stop | None = None
-        self._cancel_due = 0.0
+        # When what is under way is looked at again, to be ended.
+        self._end_due = 0.0
         self._reconcile_due = 0.0
         self._server_ids: list[str] = []
         self._ask_due = 0.0
@@ -95,7 +98,7 @@ class JobDrive:
         if head.status in JOB_FINAL or head.deadline_at is None:
             return None
         tally = await self._look(head)
-        step = self._decide(head, head.deadline_at, tally)
+        step = self._decide(head, head.deadline_at, tally, await self._unbegun(head, tally))
         # What is not to be started any more is not made any more either.
         if not isinstance(step, plan.Stop) and not await self._keep_up(head, tally):
             return _AGAIN_S
@@ -107,11 +110,18 @@ class JobDrive:
         await self._act(head, step)
         return 0
 
-    def _decide(self, head: JobHead, deadline_at: datetime, tally: plan.Tally) -> plan.Step:
-        if self._broken and head.status in (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSED):
+    async def _unbegun(self, head: JobHead, tally: plan.Tally) -> int:
+        """How many of those under way are not known to have begun; commands are only counted where that decides."""
+        decides = tally.running and not tally.waiting and not self._unmade and head.status in _MAY_STOP
+        if not decides or plan.threshold(head.options, tally) is None:
+            return len(self._unmade)
+        return await self._tools.store.unbegun(self._claimed.job_id)
+
+    def _decide(self, head: JobHead, deadline_at: datetime, tally: plan.Tally, unbegun: int) -> plan.Step:
+        if self._broken and head.status in _MAY_STOP:
             return self._broken
         standing = plan.Standing(
-            head.status, head.options, head.batch, head.hold_until, deadline_at, head.reason, len(self._unmade)
+            head.status, head.options, head.batch, head.hold_until, deadline_at, head.reason, unbegun
         )
         return plan.decide(standing, tally, head.now, self._starter.at_once if self._starter else 1)
 
@@ -154,11 +164,17 @@ class JobDrive:
         if not tally.running:
             return True
         if head.status is JobStatus.CANCELLING:
-            if now >= self._cancel_due:
-                self._cancel_due = now + _CANCEL_AGAIN_S
+            if now >= self._end_due:
+                self._end_due = now + _CANCEL_AGAIN_S
                 grace_s = DEFAULT_GRACE_S if head.cancel_grace_s is None else head.cancel_grace_s
                 await self._tools.under_way.cancel(job_id, grace_s, self._actor)
-        elif head.status in (JobStatus.RUNNING, JobStatus.PAUSED) and not await self._reserved_are_made():
+        elif head.status is JobStatus.STOPPING:
+            # Again and again: what was just being tried when the job was stopped may come back to wait.
+            if now >= self._end_due:
+                self._end_due = now + _TAKE_BACK_AGAIN_S
+                if await self._tools.under_way.take_back(job_id, head.reason, self._actor):
+                    self._tools.bells.note(job_id)
+        elif head.status is JobStatus.RUNNING and not await self._reserved_are_made():
             return False
         if now >= self._reconcile_due:
             if self._reconcile_due and (count := await self._tools.store.reconcile(job_id, head.fence)):
