@@ -19,7 +19,7 @@ class Access:
         self.operation = operation
         # Whether the handler asked: a handler of a body or a list that did not has told or done too much.
         self.used = False
-        # The servers that were meant, as far as they were named, for the audit trail.
+        # The servers that were meant, as they were named and by the ids that were found, for the audit trail.
         self.meant: list[str] = []
 
     @property
