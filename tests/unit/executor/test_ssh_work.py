@@ -8,7 +8,7 @@ import pytest
 from executor_samples import command
 
 from myx_executor.domain.command import LeaseLost
-from myx_executor.domain.deployment import DeploymentLost
+from myx_executor.domain.deployment import DeploymentLost, StepFailed
 from myx_executor.domain.ssh import PlayEnd, PlayText
 from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.deployments import ssh_work
@@ -148,3 +148,10 @@ async def test_a_lease_that_is_renewed_meanwhile_runs_out_later():
     one.valid_until += 0.2
     await waiting
     assert now() >= one.valid_until - one.margin_s
+
+
+@pytest.mark.parametrize(("silent", "reason"), [(True, "NO_OUTPUT_TIMEOUT"), (False, "TIMEOUT")])
+async def test_which_limit_ended_a_play_is_said(silent, reason):
+    with pytest.raises(StepFailed) as failed:
+        await ssh_work.demand_success(None, PlayEnd(124, silent=silent), "site.yml failed", "")
+    assert failed.value.reason == reason
