@@ -1,16 +1,17 @@
 """Ansible inventories: INI and YAML."""
 
 import shlex
+from codecs import BOM_UTF8
 from typing import Any
 
 from myx_cli.errors import UsageError
-from myx_cli.importing.inventory import Inventory, expand
+from myx_cli.importing.inventory import MAX_HOSTS, Inventory, hosts_of
 from myx_cli.importing.marked_yaml import Marked, load_marked
 from myx_cli.importing.rows import Row
 from myx_cli.text import clean
 
 _YAML_ENDINGS = (".yml", ".yaml")
-_MAX_DEPTH = 50
+_PARTS = ("hosts", "vars", "children")
 
 
 def rows_of(content: bytes, file: str) -> tuple[list[Row], list[str]]:
@@ -20,35 +21,47 @@ def rows_of(content: bytes, file: str) -> tuple[list[Row], list[str]]:
         document = load_marked(content, file)
         if not isinstance(document, dict):
             raise UsageError(f"{file}: expected groups: all, or others, with hosts")
-        for name, group in document.items():
-            _group(inventory, str(name), group, file, 0)
+        _groups(inventory, document, file)
     else:
         _ini(inventory, content, file)
     return inventory.rows(file)
 
 
 def _looks_like_yaml(content: bytes) -> bool:
-    first = next((line for line in content.splitlines() if line.strip() and not line.lstrip().startswith(b"#")), b"")
+    lines = content.removeprefix(BOM_UTF8).splitlines()
+    first = next((line for line in lines if line.strip() and not line.lstrip().startswith(b"#")), b"")
     return first.strip() == b"---" or (first.rstrip().endswith(b":") and not first.startswith(b"["))
 
 
-def _group(inventory: Inventory, name: str, group: Any, file: str, depth: int) -> None:
-    if group is None:
-        return
-    if not isinstance(group, Marked) or depth > _MAX_DEPTH:
+def _groups(inventory: Inventory, document: dict[str, Any], file: str) -> None:
+    waiting = list(reversed(document.items()))
+    seen = set()
+    while waiting:
+        name, group = waiting.pop()
+        # Aliases may lead to the same group in very many ways.
+        if group is not None and (name, id(group)) not in seen:
+            seen.add((name, id(group)))
+            waiting += reversed(_group(inventory, name, group, file).items())
+
+
+def _group(inventory: Inventory, name: str, group: Any, file: str) -> dict[str, Any]:
+    """Takes a group in; its children."""
+    if not isinstance(group, Marked):
         raise UsageError(f"{file}: group {clean(name)} is not a mapping")
-    hosts, variables, children = (group.get(part) or {} for part in ("hosts", "vars", "children"))
+    if unknown := sorted(set(group) - set(_PARTS)):
+        where = f"{file}:{group.lines[unknown[0]]}"
+        raise UsageError(
+            f"{where}: {clean(unknown[0])} is not known in group {clean(name)}: hosts, vars and children are"
+        )
+    hosts, variables, children = (group.get(part) or Marked() for part in _PARTS)
     for part in (hosts, variables, children):
-        if not isinstance(part, dict):
+        if not isinstance(part, Marked):
             raise UsageError(f"{file}:{group.line}: hosts, vars and children of {clean(name)} must be mappings")
     inventory.group_vars.setdefault(name, {}).update(variables)
     for pattern, own in hosts.items():
-        line = own.line if isinstance(own, Marked) else group.line
-        for host in _expanded(str(pattern), f"{file}:{line}"):
-            inventory.add_host(host, line, name, own if isinstance(own, dict) else {})
-    for child, content in children.items():
-        inventory.group_children.setdefault(name, set()).add(str(child))
-        _group(inventory, str(child), content, file, depth + 1)
+        _add_hosts(inventory, pattern, own if isinstance(own, Marked) else {}, name, (file, hosts.lines[pattern]))
+    inventory.group_children.setdefault(name, set()).update(children)
+    return children
 
 
 def _ini(inventory: Inventory, content: bytes, file: str) -> None:
@@ -72,7 +85,7 @@ def _ini(inventory: Inventory, content: bytes, file: str) -> None:
         elif kind == "children":
             inventory.group_children.setdefault(group, set()).add(line.split("#")[0].strip())
         else:
-            _host(inventory, line, number, group, where)
+            _host(inventory, line, group, (file, number))
 
 
 def _section(line: str, where: str) -> tuple[str, str]:
@@ -85,7 +98,8 @@ def _section(line: str, where: str) -> tuple[str, str]:
     return name.strip(), kind
 
 
-def _host(inventory: Inventory, line: str, number: int, group: str, where: str) -> None:
+def _host(inventory: Inventory, line: str, group: str, place: tuple[str, int]) -> None:
+    where = f"{place[0]}:{place[1]}"
     try:
         pattern, *words = shlex.split(line, comments=True)
     except ValueError as error:
@@ -96,19 +110,21 @@ def _host(inventory: Inventory, line: str, number: int, group: str, where: str) 
         if not equals:
             raise UsageError(f"{where}: expected NAME=VALUE behind the host")
         variables[name] = value
-    host, colon, port = pattern.rpartition(":")
-    if colon and port.isdigit() and "[" not in port and host.count(":") == 0:
-        pattern = host
-        variables.setdefault("ansible_port", port)
-    for name in _expanded(pattern, where):
-        inventory.add_host(name, number, group, variables)
+    _add_hosts(inventory, pattern, variables, group, place)
 
 
-def _expanded(pattern: str, where: str) -> list[str]:
+def _add_hosts(
+    inventory: Inventory, pattern: str, variables: dict[str, Any], group: str, place: tuple[str, int]
+) -> None:
+    file, line = place
     try:
-        return list(expand(pattern))
+        names, port = hosts_of(pattern)
     except ValueError:
-        raise UsageError(f"{where}: {clean(pattern)[:80]!r} holds a range that is none") from None
+        what = f"holds a range that is none, or more than {MAX_HOSTS} hosts"
+        raise UsageError(f"{file}:{line}: {clean(pattern)[:80]!r} {what}") from None
+    own = {"ansible_port": port, **variables} if port else variables
+    for name in names:
+        inventory.add_host(name, line, group, own)
 
 
 def _unquoted(value: str) -> str:

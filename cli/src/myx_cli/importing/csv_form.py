@@ -14,8 +14,9 @@ def rows_of(content: bytes, file: str) -> list[Row]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not UTF-8 text") from None
-    first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",", strict=True)
+    first = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
+    delimiter = ";" if first.count(";") > first.count(",") else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     head: list[str] = []
     rows = []
     try:
@@ -23,7 +24,7 @@ def rows_of(content: bytes, file: str) -> list[Row]:
             if not any(cell.strip() for cell in cells) or cells[0].lstrip().startswith("#"):
                 continue
             if not head:
-                head = _head(cells, file)
+                head = _head(cells, f"{file}:{reader.line_num}")
             elif len(cells) > len(head):
                 raise UsageError(f"{file}:{reader.line_num}: more cells than the head has")
             else:
@@ -33,11 +34,11 @@ def rows_of(content: bytes, file: str) -> list[Row]:
     return rows
 
 
-def _head(cells: list[str], file: str) -> list[str]:
+def _head(cells: list[str], where: str) -> list[str]:
     head = [cell.strip().lower() for cell in cells]
     for name in head:
         if name not in FIELDS:
-            raise UsageError(f"{file}:1: {clean(name)[:80]!r} is not known; known are {', '.join(FIELDS)}")
+            raise UsageError(f"{where}: {clean(name)[:80]!r} is not known; known are {', '.join(FIELDS)}")
     if len(set(head)) < len(head) or not {"name", "address"} <= set(head):
-        raise UsageError(f"{file}:1: the head needs name and address, and each field once")
+        raise UsageError(f"{where}: the head needs name and address, and each field once")
     return head

@@ -2,16 +2,30 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+from myx_cli.errors import UsageError
 from myx_cli.importing.rows import Row
 
 _BUILT_IN = frozenset({"all", "ungrouped"})
 _TAKEN = {"ansible_user": "user", "ansible_port": "port", "ansible_ssh_private_key_file": "key_file"}
-_OLD = {"ansible_ssh_host": "ansible_host", "ansible_ssh_user": "ansible_user", "ansible_ssh_port": "ansible_port"}
-_SECRET = frozenset({"ansible_password", "ansible_ssh_pass", "ansible_become_password", "ansible_become_pass"})
+_OTHER_NAMES = {
+    "ansible_ssh_host": "ansible_host",
+    "ansible_ssh_user": "ansible_user",
+    "ansible_ssh_port": "ansible_port",
+    "ansible_private_key_file": "ansible_ssh_private_key_file",
+}
+_SECRET = frozenset(
+    {
+        *("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"),
+        *("ansible_become_password", "ansible_become_pass"),
+    }
+)
+_OVER_SSH = ("ssh", "paramiko", "paramiko_ssh", "smart")
 _RANGE = re.compile(r"\[([0-9]+|[a-z]):([0-9]+|[a-z])(?::([0-9]+))?\]")
-_MAX_HOSTS = 10_000
+_PORT = re.compile(r":([0-9]{1,5})$")
+MAX_HOSTS = 10_000
 
 
 class Inventory:
@@ -31,13 +45,14 @@ class Inventory:
         self.group_hosts.setdefault(group, set()).add(name)
 
     def rows(self, file: str) -> tuple[list[Row], list[str]]:
-        """The servers, and what else is to be said (hosts and variables that are left out)."""
+        """The servers, and what else is to be said (hosts and variables that are left out). UsageError."""
         rows, notes = [], []
+        depths = self._depths(file)
         secret = False
         for name, line in self.lines.items():
             groups = self._groups_of(name)
-            variables = self._variables(name, groups)
-            if variables.get("ansible_connection", "ssh") not in {"ssh", "paramiko", "paramiko_ssh", "smart"}:
+            variables = self._variables(name, groups, depths)
+            if str(variables.get("ansible_connection", "ssh")).removeprefix("ansible.builtin.") not in _OVER_SSH:
                 notes.append(f"{file}:{line}: {name} is left out: it is not reached over SSH")
                 continue
             secret = secret or bool(_SECRET & set(variables))
@@ -55,21 +70,51 @@ class Inventory:
             groups |= more
         return groups
 
-    def _variables(self, host: str, groups: set[str]) -> dict[str, Any]:
+    def _variables(self, host: str, groups: set[str], depths: dict[str, int]) -> dict[str, Any]:
         """Of `all`, then of parents before their children, then of the host itself."""
         merged: dict[str, Any] = dict(self.group_vars.get("all", {}))
-        for group in sorted(groups - {"all"}, key=lambda name: (self._depth(name), name)):
+        for group in sorted(groups - {"all"}, key=lambda name: (depths.get(name, 1), name)):
             merged.update(self.group_vars.get(group, {}))
         merged.update(self.host_vars.get(host, {}))
-        return {**{_OLD.get(name, name): value for name, value in merged.items()}}
+        return {_OTHER_NAMES.get(name, name): value for name, value in merged.items()}
 
-    def _depth(self, group: str, seen: frozenset[str] = frozenset()) -> int:
-        parents = {parent for parent, children in self.group_children.items() if group in children} - seen - {group}
-        return 1 + max((self._depth(parent, seen | {group}) for parent in parents), default=0)
+    def _depths(self, file: str) -> dict[str, int]:
+        """How far below the groups without parents those with parents are. UsageError: they go round in circles."""
+        from graphlib import CycleError, TopologicalSorter
+
+        parents: dict[str, set[str]] = {}
+        for parent, children in self.group_children.items():
+            for child in children:
+                parents.setdefault(child, set()).add(parent)
+        depths: dict[str, int] = {}
+        try:
+            for group in TopologicalSorter(parents).static_order():
+                depths[group] = 1 + max((depths[parent] for parent in parents.get(group, ())), default=0)
+        except CycleError as error:
+            raise UsageError(
+                f"{file}: groups that contain each other: {', '.join(sorted(set(error.args[1]))[:10])}"
+            ) from None
+        return depths
 
 
-def expand(pattern: str) -> Iterator[str]:
-    """`web[01:03]` as three names. ValueError for ranges that are none or too large."""
+def hosts_of(pattern: str) -> tuple[list[str], str]:
+    """The names that `web[01:03]:2222` stands for, and the port behind them or "".
+
+    ValueError for ranges that are none, and for more than MAX_HOSTS names.
+    """
+    port = _PORT.search(pattern)
+    # Two colons outside of ranges: an IPv6 address.
+    if port and ":" not in _RANGE.sub("", pattern[: port.start()]):
+        pattern = pattern[: port.start()]
+    else:
+        port = None
+    names = list(islice(_expand(pattern), MAX_HOSTS + 1))
+    if len(names) > MAX_HOSTS:
+        raise ValueError(pattern)
+    return names, port[1] if port else ""
+
+
+def _expand(pattern: str) -> Iterator[str]:
     match = _RANGE.search(pattern)
     if match is None:
         if "[" in pattern:
@@ -80,11 +125,11 @@ def expand(pattern: str) -> Iterator[str]:
     if first.isdigit() != last.isdigit() or step < 1:
         raise ValueError(pattern)
     low, high = (int(first), int(last)) if first.isdigit() else (ord(first), ord(last))
-    if not low <= high <= low + _MAX_HOSTS:
+    if not low <= high:
         raise ValueError(pattern)
     for number in range(low, high + 1, step):
         middle = f"{number:0{len(first)}d}" if first.isdigit() else chr(number)
-        yield from (pattern[: match.start()] + middle + rest for rest in expand(pattern[match.end() :]))
+        yield from (pattern[: match.start()] + middle + rest for rest in _expand(pattern[match.end() :]))
 
 
 def _label(group: str) -> str:

@@ -10,9 +10,13 @@ _MAX_MAPPINGS = 200_000
 
 
 class Marked(dict[str, Any]):
-    """A mapping that knows the line it began in."""
+    """A mapping that knows the line it began in, and those of its names."""
 
     line = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, int] = {}
 
 
 def load_marked(content: bytes, where: str) -> Any:
@@ -33,6 +37,7 @@ def load_marked(content: bytes, where: str) -> Any:
             key = str(loader.construct_object(key_node, deep=True))
             if key in mapping:
                 raise UsageError(f"{where}:{key_node.start_mark.line + 1}: {clean(key)} comes twice")
+            mapping.lines[key] = key_node.start_mark.line + 1
             mapping[key] = loader.construct_object(value_node, deep=True)
         return mapping
 

@@ -52,9 +52,9 @@ def contents_of(rows: list[Row], folder: Path, credential: str, *, accept_host_k
     for row in rows:
         try:
             content = _content(row, folder, credential, accept_host_key=accept_host_key)
-            first = lines.setdefault(content["name"], row.where)
-            if first != row.where:
+            if first := lines.get(content["name"]):
                 raise Wrong("name", f"{content['name']} is in {first} already")
+            lines[content["name"]] = row.where
             contents.append(content)
         except Wrong as wrong:
             problems.append(f"{row.where}: {wrong.field}: {wrong.problem}")
@@ -149,7 +149,7 @@ def _text(fields: Document, field: str) -> str:
 
 def _port(value: Any) -> int:
     text = str(value).strip()
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
         raise Wrong("port", "must be a number from 1 to 65535")
     return int(text)
 
