@@ -5,7 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -150,12 +150,12 @@ def new_name(rest: Rest) -> Iterator[Callable[[str, str], str]]:
 
 @pytest.fixture
 def as_user(visit: Callable[..., Visitor], rest: Rest) -> Iterator[Callable[..., Visitor]]:
-    """`as_user("operator", "role=web")`: a new user with that role there, signed in."""
+    """`as_user("operator", "role=web")`: a new user with that role there, signed in; `more`: grants besides."""
     made: list[str] = []
 
-    def make(role: str, selector: str = "all", **options: object) -> Visitor:
+    def make(role: str, selector: str = "all", more: Sequence[dict[str, str]] = (), **options: object) -> Visitor:
         name, password = f"u-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
-        grants = [{"role": role, "selector": selector}]
+        grants = [{"role": role, "selector": selector}, *more]
         made.append(rest.post("/users", {"name": name, "password": password, "grants": grants})["id"])
         visitor = visit(**options)
         visitor.sign_in(name, password)

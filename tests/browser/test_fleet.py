@@ -1,7 +1,8 @@
 """The fleet, its servers and one of them, as an operator uses them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,12 +14,83 @@ from myx_testkit.rest import Rest
 pytestmark = pytest.mark.usefixtures("web_agents")
 
 
+@contextmanager
+def stopped(rest: Rest, agent: RealAgent, server: str) -> Iterator[None]:
+    """The agent of a server is away, and MyX knows; then it is back."""
+    agent.stop()
+    try:
+        rest.post(f"/servers/{server}/check")
+        yield
+    finally:
+        agent.start()
+        rest.post(f"/servers/{server}/check")
+
+
 def test_the_fleet_counts_servers_by_state_and_leads_to_them(page: Any) -> None:
     expect(page.get_by_test_id("total")).to_have_text("4")
     expect(page.get_by_test_id("tile-online")).to_contain_text("4")
     page.get_by_test_id("tile-online").click()
     expect(page).to_have_url(re.compile(r"/servers\?selector=status%3Donline"))
     expect(page.get_by_role("link", name="web-1")).to_be_visible()
+
+
+def test_the_overview_follows_an_agent_that_dies_and_comes_back(
+    page: Any, rest: Rest, web_agents: dict[str, RealAgent]
+) -> None:
+    troubles = page.get_by_role("region", name="To look at")
+    expect(page.get_by_test_id("tile-offline")).to_contain_text("0")
+    with stopped(rest, web_agents["web-1"], "web-1"):
+        expect(page.get_by_test_id("tile-offline")).to_contain_text("1")
+        expect(troubles.get_by_role("link", name="web-1")).to_be_visible()
+        expect(troubles).to_contain_text("nothing listens on the agent's port")
+    expect(page.get_by_test_id("tile-online")).to_contain_text("4")
+    expect(troubles.get_by_role("link", name="web-1")).to_have_count(0)
+
+
+def test_a_state_in_a_table_tells_its_story_to_mouse_and_keyboard(
+    page: Any, rest: Rest, web_agents: dict[str, RealAgent]
+) -> None:
+    with stopped(rest, web_agents["web-2"], "web-2"):
+        page.goto("/servers")
+        card = page.get_by_role("tooltip")
+        badge = page.get_by_role("row").filter(has_text="web-2").get_by_role("button", name="offline: why")
+        badge.hover()
+        expect(card).to_contain_text("nothing listens on the agent's port")
+        page.get_by_label("Filter").hover()
+        expect(card).to_have_count(0)
+        badge.focus()
+        expect(card).to_contain_text("nothing listens on the agent's port")
+        expect(badge).to_have_accessible_description(re.compile("Cause: nothing listens"))
+        page.keyboard.press("Escape")
+        expect(card).to_have_count(0)
+
+
+def test_the_versions_of_the_agents_lead_to_their_servers(page: Any, rest: Rest) -> None:
+    version = rest.get("/servers/web-1")["agent"]["version"]
+    page.goto("/upgrades")
+    shown = page.get_by_role("link", name=version, exact=True)
+    expect(shown.locator("..")).to_contain_text("4 servers")
+    shown.click()
+    expect(page.get_by_text("4 servers", exact=True).first).to_be_visible()
+    expect(page.get_by_role("link", name="web-1")).to_be_visible()
+
+
+def test_the_upgrade_of_one_server_means_no_other(page: Any) -> None:
+    page.goto("/servers/web-3")
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Upgrade the agent").click()
+    page.get_by_role("button", name="Show who is meant").click()
+    review = page.get_by_role("dialog")
+    expect(review.get_by_test_id("review-count")).to_have_text("On 1 server")
+    expect(review).to_contain_text("web-3")
+
+
+def test_upgrades_are_begun_with_all_that_are_online(page: Any) -> None:
+    page.goto("/upgrades")
+    page.get_by_role("link", name="Upgrade agents").click()
+    expect(page.locator("[data-selector-input]")).to_have_value("status=online")
+    page.get_by_role("button", name="Show who is meant").click()
+    expect(page.get_by_role("dialog").get_by_test_id("review-count")).to_have_text("On 4 servers")
 
 
 def test_an_agent_that_dies_and_comes_back_is_seen_without_a_reload(
@@ -198,6 +270,22 @@ def test_an_operator_may_run_there_and_change_nothing(as_user: Callable[..., Any
     page.get_by_role("button", name="More").click()
     expect(page.get_by_role("menuitem", name="Change …")).to_have_count(0)
     expect(page.get_by_role("menuitem", name="Remove …")).to_have_count(0)
+
+
+def test_who_may_run_on_some_servers_only_is_offered_it_on_those(as_user: Callable[..., Any]) -> None:
+    page = as_user("viewer", more=[{"role": "operator", "selector": "role=web or role=api"}]).page
+    page.goto("/servers/web-1")
+    expect(page.get_by_role("button", name="Check now")).to_be_visible()
+    page.goto("/servers/local?tab=work")
+    expect(page.get_by_role("heading", name="local")).to_be_visible()
+    expect(page.get_by_role("tab", name="Work")).to_be_visible()
+    for role, name in (
+        ("link", "Run a command"),
+        ("button", "Check now"),
+        ("button", "Pause checks"),
+        ("button", "More"),
+    ):
+        expect(page.get_by_role(role, name=name)).to_have_count(0)
 
 
 def test_a_server_without_an_agent_says_so_once_and_leads_on_when_its_host_is_not_found(page: Any, rest: Rest) -> None:

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { entriesFor } from '@/shell/navigation';
-import { holds, holdsEverywhere, strongest } from './rights';
+import { holds, holdsEverywhere, selectorsOf, strongest } from './rights';
 import type { Grant, Me } from './types';
 
 function me(grants: Grant[], cap: Grant | null = null): Me {
@@ -17,6 +17,16 @@ describe('rights', () => {
   it('on some servers are none on what belongs to no server', () => {
     expect(holdsEverywhere(me([{ role: 'admin', selector: 'role=web' }]), 'admin')).toBe(false);
     expect(holdsEverywhere(me([{ role: 'admin', selector: 'all' }]), 'admin')).toBe(true);
+  });
+
+  it('on some servers are those of the grants that reach so far', () => {
+    const both = me([
+      { role: 'viewer', selector: 'all' },
+      { role: 'operator', selector: 'env=prod' },
+      { role: 'admin', selector: 'role=web' },
+    ]);
+    expect(selectorsOf(both, 'operator')).toEqual(['env=prod', 'role=web']);
+    expect(selectorsOf(me([{ role: 'viewer', selector: 'all' }]), 'operator')).toEqual([]);
   });
 
   it('are never more than the cap of a token', () => {

@@ -20,6 +20,11 @@ export function holdsEverywhere(me: Me | undefined, role: Role): boolean {
   return me.grants.some((grant) => reaches(grant.role, role) && isAll(grant.selector));
 }
 
+/** The selectors on which the role is held. */
+export function selectorsOf(me: Me | undefined, role: Role): string[] {
+  return holds(me, role) ? me!.grants.filter((grant) => reaches(grant.role, role)).map((grant) => grant.selector) : [];
+}
+
 function isAll(selector: string): boolean {
   return selector === '' || selector.trim() === 'all';
 }

@@ -1,8 +1,8 @@
 /** Who is signed in. */
 import { queryOptions, useQuery } from '@tanstack/react-query';
-import { ApiError, request, setCsrfToken } from './client';
-import { holds, holdsEverywhere } from './rights';
-import type { Me, Role, SessionState } from './types';
+import { ApiError, type PageOf, request, setCsrfToken } from './client';
+import { holds, holdsEverywhere, selectorsOf } from './rights';
+import type { Me, Role, Server, SessionState } from './types';
 
 /** Whose page this is; undefined before anybody is known. */
 let person: string | undefined;
@@ -51,6 +51,21 @@ export async function signOut(): Promise<void> {
 
 export function useMe(): Me | undefined {
   return useQuery(sessionQuery).data?.me;
+}
+
+/** Whether to offer what needs this role on this server: for grants on some servers only, the gateway is asked. */
+export function useMayOn(role: Role, server: Server): boolean {
+  const me = useMe();
+  const everywhere = holdsEverywhere(me, role);
+  const granted = selectorsOf(me, role).map((one) => `(${one})`).join(' or ');
+  const selector = `id=${server.id} and (${granted})`;
+  const { data } = useQuery({
+    // With what grants may name, so that it is asked anew when that changes.
+    queryKey: ['servers', 'granted', selector, server.labels, server.name],
+    enabled: !everywhere && granted !== '',
+    queryFn: ({ signal }) => request<PageOf<Server>>('GET', '/servers', { query: { selector, page_size: 1 }, signal }),
+  });
+  return everywhere || (data?.items.length ?? 0) > 0;
 }
 
 /** Whether to offer what needs this role somewhere; `everywhere`: what belongs to no server. */

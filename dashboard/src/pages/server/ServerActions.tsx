@@ -4,7 +4,7 @@ import { Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { request } from '@/api/client';
-import { useMay } from '@/api/session';
+import { useMayOn } from '@/api/session';
 import type { Server } from '@/api/types';
 import { PauseMany } from '@/pages/servers/PauseMany';
 import { Confirm } from '@/ui/Confirm';
@@ -19,8 +19,8 @@ type Dialog = 'edit' | 'host_key' | 'remove' | null;
 export function ServerActions({ server }: { server: Server }) {
   const { t } = useTranslation('server');
   const [dialog, setDialog] = useState<Dialog>(null);
-  const operator = useMay('operator');
-  const admin = useMay('admin');
+  const operator = useMayOn('operator', server);
+  const admin = useMayOn('admin', server);
   const close = () => setDialog(null);
   return (
     <>
@@ -45,7 +45,7 @@ export function ServerActions({ server }: { server: Server }) {
               </Menu.Item>
             )}
             {operator && (
-              <Menu.Item component={Link} to="/upgrades" search={{ selector: `name=${server.name}` } as never}>
+              <Menu.Item component={Link} to="/deployments/new" search={{ kind: 'upgrade_agent', server: server.name } as never}>
                 {t('action.upgrade')}
               </Menu.Item>
             )}

@@ -78,7 +78,7 @@ export function ServerPage() {
           {server.agent && <History server={server.name} />}
         </Tabs.Panel>
         <Tabs.Panel value="work">
-          <Work server={server.name} />
+          <Work server={server} />
         </Tabs.Panel>
       </Tabs>
     </Page>

@@ -3,7 +3,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { request } from '@/api/client';
-import { useMay } from '@/api/session';
+import { useMayOn } from '@/api/session';
 import type { Server } from '@/api/types';
 import { useCauses } from '@/ui/causes';
 import { Confirm } from '@/ui/Confirm';
@@ -16,8 +16,8 @@ import { useAttempt } from '@/ui/useAttempt';
 /** What is out of the ordinary, why, and what can be done about it; nothing when all is well. */
 export function Standing({ server }: { server: Server }) {
   const { t, i18n } = useTranslation(['server', 'states']);
-  const admin = useMay('admin');
-  const operator = useMay('operator');
+  const admin = useMayOn('admin', server);
+  const operator = useMayOn('operator', server);
   const causeOf = useCauses();
   const { agent, pause, maintenance } = server;
   return (

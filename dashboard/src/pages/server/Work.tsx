@@ -3,7 +3,8 @@ import { useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
 import { type PageOf, request } from '@/api/client';
 import { usePolling } from '@/api/live';
-import type { Command, Deployment } from '@/api/types';
+import { useMayOn } from '@/api/session';
+import type { Command, Deployment, Server } from '@/api/types';
 import { type Column, DataTable } from '@/ui/DataTable';
 import { EmptyState } from '@/ui/EmptyState';
 import { ErrorNote } from '@/ui/ErrorNote';
@@ -15,17 +16,18 @@ import { Duration, Time } from '@/ui/Time';
 const AT_ONCE = 50;
 
 /** The latest commands and deployments on one server. */
-export function Work({ server }: { server: string }) {
+export function Work({ server }: { server: Server }) {
   const { t } = useTranslation('server');
   const polling = usePolling(5);
-  const query = { server, page_size: AT_ONCE };
+  const operator = useMayOn('operator', server);
+  const query = { server: server.name, page_size: AT_ONCE };
   const commands = useQuery({
-    queryKey: ['commands', 'of', server],
+    queryKey: ['commands', 'of', server.name],
     refetchInterval: polling,
     queryFn: ({ signal }) => request<PageOf<Command>>('GET', '/commands', { query, signal }),
   });
   const deployments = useQuery({
-    queryKey: ['deployments', 'of', server],
+    queryKey: ['deployments', 'of', server.name],
     refetchInterval: polling,
     queryFn: ({ signal }) => request<PageOf<Deployment>>('GET', '/deployments', { query, signal }),
   });
@@ -35,9 +37,11 @@ export function Work({ server }: { server: string }) {
   if (commands.data.items.length + deployments.data.items.length === 0)
     return (
       <EmptyState title={t('no_work.title')} text={t('no_work.text')}>
-        <ButtonLink to="/run" search={{ servers: server } as never}>
-          {t('action.run')}
-        </ButtonLink>
+        {operator && (
+          <ButtonLink to="/run" search={{ servers: server.name } as never}>
+            {t('action.run')}
+          </ButtonLink>
+        )}
       </EmptyState>
     );
   return (
@@ -47,7 +51,7 @@ export function Work({ server }: { server: string }) {
           {t('commands')}
         </Title>
         <DataTable label={t('commands')} rows={commands.data.items} columns={commandColumns(t)} rowKey={(one) => one.id} height="auto" empty={<span>{t('none_yet')}</span>} />
-        <TextLink to="/commands" search={{ server } as never} size="sm">
+        <TextLink to="/commands" search={{ server: server.name } as never} size="sm">
           {t('all_commands')}
         </TextLink>
       </section>
@@ -56,7 +60,7 @@ export function Work({ server }: { server: string }) {
           {t('deployments')}
         </Title>
         <DataTable label={t('deployments')} rows={deployments.data.items} columns={deploymentColumns(t)} rowKey={(one) => one.id} height="auto" empty={<span>{t('none_yet')}</span>} />
-        <TextLink to="/deployments" search={{ server } as never} size="sm">
+        <TextLink to="/deployments" search={{ server: server.name } as never} size="sm">
           {t('all_deployments')}
         </TextLink>
       </section>
