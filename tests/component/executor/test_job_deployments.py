@@ -10,7 +10,7 @@ from executor_jobs import RUNNING, Fleet, JobClient, counts, options, status
 from executor_tool import make_tool
 from test_job_faults import FAST, database, owned, owner_of
 
-from myx.executor.v1 import deployment_service_pb2, job_pb2
+from myx.executor.v1 import deployment_pb2, deployment_service_pb2, job_pb2
 from myx_kit.errors import NotFound
 from myx_testkit.ports import free_port
 from myx_testkit.wait import until
@@ -155,3 +155,48 @@ async def test_a_deadline_passes_also_while_a_reserved_deployment_cannot_be_made
         final = await jobs.final(job.id, 60)
     assert (status(final), final.reason) == ("stopped", "deadline")
     assert counts(final) == {"success": 1, "not_started": 1}
+
+
+async def test_a_host_whose_agent_refuses_counts_as_unreachable_and_not_as_failed(
+    replica, registry, agents, tool, tmp_path
+):
+    one = replica("one", playbooks_dir=tool, **FAST)
+    fleet = Fleet(registry, agents, 3, dead=1)
+    work = play("hello.yml", greeting="moon", target=str(tmp_path / "greeting"))
+    work.deployment.method = deployment_pb2.DEPLOYMENT_METHOD_AGENT
+    async with JobClient(one) as jobs:
+        job = await jobs.create(fleet.selector, work, opts=options(max_failed=0, max_unreachable=1))
+        final = await jobs.final(job.id, 300)
+        assert (status(final), counts(final)) == ("partial", {"success": 2, "unreachable": 1})
+        (dead,) = await jobs.targets(job.id, job_pb2.TARGET_STATUS_UNREACHABLE)
+        assert (dead.server_name, dead.reason) == (fleet.names[-1], "agent_refused")
+
+
+async def test_a_host_that_is_lost_after_something_was_done_there_has_failed(replica, registry, own_agent, tool):
+    """Its agent is gone between the tool that it was sent and the play."""
+    one = replica("one", playbooks_dir=tool, **FAST)
+    async with JobClient(one) as jobs:
+        job = await jobs.create("", play("slow.yml", seconds=600), servers=[own_agent.name])
+
+        async def plays():
+            with psycopg.connect(database(one)) as db:
+                query = "select id from executor.deployment where steps @> %s and id in (select command_id"
+                wanted = '[{"name": "play", "status": "running"}]'
+                return db.execute(f"{query} from executor.job_target where job_id = %s)", (wanted, job.id)).fetchone()
+
+        (deployment_id,) = await until(plays, 60)
+        one.program.kill9()
+        # As it would end if the way to the agent had gone just before the play.
+        failed = '{"status": "failed", "reason": "AGENT_REFUSED"}'
+        with psycopg.connect(database(one)) as db:
+            db.execute(
+                "update executor.deployment set steps = jsonb_set(steps, '{-1}', (steps -> -1) || %s::jsonb)"
+                " where id = %s",
+                (failed, deployment_id),
+            )
+        one.start()
+    async with JobClient(one) as jobs:
+        final = await jobs.final(job.id, 60)
+        assert counts(final) == {"failed": 1}
+        (target,) = await jobs.targets(job.id)
+        assert target.reason == "agent_refused"

@@ -19,7 +19,7 @@ from myx_executor.domain.job_states import (
 )
 from myx_executor.domain.jobs import JobOptions, JobStatus, Share, TargetStatus, check_options
 from myx_executor.domain.states import FINAL
-from myx_executor.store.jobs_fragment import UNREACHABLE
+from myx_kit.agent_rpc.errors import AgentCallError, Cause
 from myx_kit.errors import InvalidArgument
 
 T, J = TargetStatus, JobStatus
@@ -109,5 +109,9 @@ def test_a_threshold_of_zero_is_the_first_failure():
     check_options(JobOptions(max_failed=Share(0), max_unreachable=Share(0)))
 
 
-def test_the_statement_that_ends_a_target_knows_the_same_reasons():
-    assert {word.strip(" '") for word in UNREACHABLE.split(",")} == UNREACHABLE_REASONS
+def test_every_cause_but_the_agents_own_answer_means_that_it_was_not_reached_by_commands_and_deployments():
+    answers = {Cause.BAD_REQUEST, Cause.TOO_LARGE, Cause.RPC_ERROR}
+    for cause in set(Cause) - answers:
+        # As commands and as deployments end with it.
+        assert {str(cause), AgentCallError(cause).reason.lower()} <= UNREACHABLE_REASONS
+    assert not {name for cause in answers for name in (str(cause), f"agent_{cause}")} & UNREACHABLE_REASONS

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 
 from myx_executor.domain.jobs import Counts, Job, JobStatus, TargetStatus, tell_counts
 from myx_executor.domain.states import Status
@@ -118,13 +119,9 @@ TARGET_OF: Mapping[Status, TargetStatus] = {
     Status.SKIPPED: T.SKIPPED,
 }
 
-# Reasons of a FAILED command or deployment that never reached its host; `queue_timeout` too if it waited for its agent.
-UNREACHABLE_REASONS: frozenset[str] = frozenset(
+# Causes of the agent's ladder by which nobody answered, or nobody who could take work.
+NOT_REACHED: frozenset[LiteralString] = frozenset(
     {
-        "agent_unreachable",
-        "connect_timeout",
-        "registry_unavailable",
-        "server_not_found",
         "name_unresolved",
         "no_route",
         "filtered",
@@ -139,6 +136,19 @@ UNREACHABLE_REASONS: frozenset[str] = frozenset(
         "throttled",
         "server_error",
         "other_machine",
+    }
+)
+
+# Reasons of a FAILED command or deployment that never reached its host; `queue_timeout` too if it waited for its agent.
+# Deployments say by which of their ways it was not reached.
+UNREACHABLE_REASONS: frozenset[LiteralString] = (
+    NOT_REACHED
+    | {f"agent_{cause}" for cause in NOT_REACHED}
+    | {
+        "agent_unreachable",
+        "connect_timeout",
+        "registry_unavailable",
+        "server_not_found",
         "agent_not_found",
         "agent_quarantined",
         "agent_silent",

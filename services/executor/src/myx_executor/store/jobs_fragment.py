@@ -4,24 +4,23 @@
 
 from typing import LiteralString
 
+from myx_executor.domain.job_states import UNREACHABLE_REASONS
+
 # The revision of a job's or a target's row: that of the transaction which changes it.
 REVISION: LiteralString = "pg_current_xact_id()::text::bigint"
 
 # Of row `c` of `command`: no replica has had it, or the last one gave it back; so it was certainly not sent.
 UNSENT: LiteralString = "c.dispatch_at is null and c.status in ('pending', 'queued')"
 
-# `domain.job_states.UNREACHABLE_REASONS`, held equal by a test.
-UNREACHABLE: LiteralString = (
-    "'agent_unreachable', 'connect_timeout', 'registry_unavailable', 'server_not_found',"
-    " 'name_unresolved', 'no_route', 'filtered', 'refused', 'tls_failed', 'pin_mismatch', 'connection_lost', 'hung',"
-    " 'unauthorized', 'clock_skew', 'wrong_path', 'throttled', 'server_error', 'other_machine', 'agent_not_found',"
-    " 'agent_quarantined',"
-    " 'agent_silent', 'ssh_unreachable', 'no_ssh_credential', 'no_way'"
-)
+_UNREACHABLE: LiteralString = ", ".join(f"'{reason}'" for reason in sorted(UNREACHABLE_REASONS))
 
-# Failed without having run because nobody answered; it may have waited in line for an agent, and for that only.
-_UNREACHED: LiteralString = f"""c.status = 'failed' and c.exit_code is null and (c.reason in ({UNREACHABLE})
-    or c.reason = 'queue_timeout' and c.changes -> -2 ->> 'cause' = 'agent_unreachable')"""
+# Failed without having run because nobody answered; it may have waited in line for an agent, and for that only. A
+# deployment's first step decides the way, or is the look for its host: who did more had reached it.
+_UNREACHED: LiteralString = f"""c.status = 'failed' and c.exit_code is null and (c.reason in ({_UNREACHABLE})
+    or c.reason = 'queue_timeout' and c.changes -> -2 ->> 'cause' = 'agent_unreachable')
+  and not exists (
+    select from executor.deployment as d
+    where d.id = c.id and jsonb_path_exists(d.steps, '$[1 to last] ? (@.status == "success")'))"""
 
 # A target's columns as the final row `c` of its command says.
 TARGET_ENDS: LiteralString = f"""
