@@ -68,6 +68,8 @@ def _members(root: Path) -> list[Path]:
 
 def _add(archive: "TarFile", root: Path, path: Path) -> None:
     name = path.relative_to(root).as_posix()
+    if not (path.is_symlink() or path.is_dir() or path.is_file()):
+        raise UsageError(f"{clean(name)} is neither file, folder nor link")
     try:
         member = archive.gettarinfo(path, name)
         member.mtime, member.uid, member.gid, member.uname, member.gname = 0, 0, 0, "root", "root"
@@ -78,18 +80,17 @@ def _add(archive: "TarFile", root: Path, path: Path) -> None:
         elif member.isdir():
             member.mode = 0o755
             archive.addfile(member)
-        elif path.is_file():
+        else:
             member.type, member.linkname, member.size = b"0", "", path.stat().st_size
             member.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
             with path.open("rb") as file:
                 archive.addfile(member, file)
-        else:
-            raise UsageError(f"{clean(name)} is neither file, folder nor link")
     except OSError as error:
         raise UsageError(f"{clean(name)} cannot be read: {error.strerror or 'it changes'}") from None
 
 
 def _check_link(root: Path, path: Path, name: str) -> None:
     target = path.readlink()
-    if target.is_absolute() or not (path.parent / target).resolve().is_relative_to(root.resolve()):
+    # Path.resolve() fails on a link to itself before Python 3.13.
+    if target.is_absolute() or not Path(os.path.realpath(path.parent / target)).is_relative_to(root.resolve()):
         raise UsageError(f"{clean(name)} is a link that leads out of the folder")
