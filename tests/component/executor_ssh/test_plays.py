@@ -116,15 +116,32 @@ async def test_cancel_ends_the_play_and_what_it_runs_on_the_host(connector, sshd
         play = await PlayOverSsh(RUN_PLAY, scratch).start(session, PlaySpec(project, "main.yml"))
         task = asyncio.create_task(collect(play))
         await until(lambda: running("sleep 62"), 60)
-        await play.cancel(10)
+        await play.cancel(1)
         _, _, end = await task
         assert end.cancelled
         assert end.code != 0
         await play.close()
-        await until(lambda: not running("sleep 62"))
+        assert await session.end(everything=False)
+        assert not running("sleep 62")
         await until(lambda: not processes_of(scratch))
         assert list(scratch.iterdir()) == []
         assert (await session.run("echo on")).text == "on\n"
+
+
+async def test_a_cancel_lets_a_task_clean_up(connector, sshd, tmp_path):
+    began, cleaned = tmp_path / "began", tmp_path / "cleaned"
+    script = f"trap 'sleep 1; touch {cleaned}; exit' TERM; touch {began}; while :; do sleep 0.1; done"
+    project = write_project(tmp_path / "project", [{"ansible.builtin.shell": script}])
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    async with connector.session([sshd.hop("nopass")]) as session:
+        async with await PlayOverSsh(RUN_PLAY, scratch).start(session, PlaySpec(project, "main.yml")) as play:
+            task = asyncio.create_task(collect(play))
+            await until(began.exists, 60)
+            await play.cancel(10)
+            await task
+        assert await session.end(everything=True)
+        assert cleaned.exists()
 
 
 async def test_an_unread_play_can_be_closed(session, tmp_path):

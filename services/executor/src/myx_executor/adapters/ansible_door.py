@@ -36,6 +36,8 @@ class PlayDoor:
         self._calls: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Task[None] | None = None
         self.lost: SshError | None = None
+        # How long what is broken off on the host may take over its end.
+        self.grace_s = 0.0
 
     def open(self) -> None:
         """From now on plays may call."""
@@ -89,7 +91,10 @@ class PlayDoor:
         argv = _argv(request)
         try:
             async with self._session.process(argv) as process:
-                end = await _served(process, source, sink)
+                try:
+                    end = await _served(process, source, sink)
+                finally:
+                    process.grace_s = self.grace_s
         except SshError as error:
             if isinstance(error, SessionLost):
                 self.lost = self.lost or error

@@ -85,6 +85,7 @@ class RunningPlay:
     async def cancel(self, grace_s: float = 10.0) -> None:
         """TERM, then KILL of the play and of what it had running on the host; items() ends with PlayEnd(cancelled)."""
         self._cancelled = True
+        self._door.grace_s = grace_s
         await self._end(grace_s)
 
     async def close(self) -> None:

@@ -5,22 +5,29 @@ from collections.abc import Sequence
 # Every command has its mark in this variable; what it starts has it too, in whatever session or group, unless it is
 # started with an environment of its own.
 MARK_VARIABLE = "MYX_SSH"
+PROVED = "gone\n"
+_LOOKS_PER_S = 20
 
-# Arguments: the variable, the beginning of a mark (apart: sudo puts our arguments into our own environment), process
-# groups. Prints `gone` once nothing of it is left.
+# Arguments: the variable, the beginning of a mark (apart: sudo puts our arguments into our own environment), how many
+# looks the groups may take over their end, process groups. What fled from them is killed last. Prints `gone` once
+# nothing of it is left.
 _SCRIPT = r"""
-mark=$1=$2; shift 2
-tries=0
-while [ "$tries" -lt 100 ]; do
+mark=$1=$2 patience=$3; shift 3
+tries=0 signal=TERM
+while [ "$tries" -lt $((patience + 100)) ]; do
+  [ "$tries" -lt "$patience" ] || signal=KILL
   left=
-  for group; do kill -KILL "-$group" 2>/dev/null && left=yes; done
-  found=$(grep -lsF "$mark" /proc/[0-9]*/environ)
-  [ $? -le 2 ] || exit 3
-  for file in $found; do
-    pid=${file#/proc/}
-    kill -KILL "${pid%/environ}" 2>/dev/null && left=yes
-  done
+  for group; do kill "-$signal" "-$group" 2>/dev/null && left=yes; done
+  if [ -z "$left" ]; then
+    found=$(grep -lsF "$mark" /proc/[0-9]*/environ)
+    [ $? -le 2 ] || exit 3
+    for file in $found; do
+      pid=${file#/proc/}
+      kill -KILL "${pid%/environ}" 2>/dev/null && left=yes
+    done
+  fi
   [ -n "$left" ] || { echo gone; exit; }
+  signal=0
   tries=$((tries + 1))
   sleep 0.05 || sleep 1
 done
@@ -28,9 +35,10 @@ exit 1
 """
 
 
-def end_command(mark: str, groups: Sequence[int]) -> list[str]:
-    """Kills, as root, what has a mark that begins so, and these process groups; prints PROVED when nothing is left."""
-    return ["/bin/sh", "-c", _SCRIPT, "sh", MARK_VARIABLE, mark, *map(str, groups)]
+def end_command(mark: str, groups: Sequence[int], grace_s: float) -> list[str]:
+    """Ends process groups by TERM, a grace and KILL, and kills what has a mark that begins so; to be run as root.
 
-
-PROVED = "gone\n"
+    It prints PROVED when nothing of it is left.
+    """
+    looks = int(grace_s * _LOOKS_PER_S)
+    return ["/bin/sh", "-c", _SCRIPT, "sh", MARK_VARIABLE, mark, str(looks), *map(str, groups)]

@@ -30,6 +30,8 @@ class RemoteProcess:
         self._noise = b""
         self._early = {"stdout": b"", "stderr": b""}
         self.group = 0
+        # How long it may take over its end once it is broken off.
+        self.grace_s = 0.0
 
     @property
     def ended(self) -> bool:

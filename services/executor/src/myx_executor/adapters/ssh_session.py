@@ -110,7 +110,7 @@ class SshSession:
         groups = list(self._doubtful.values())
         if self.closed or any(group <= 1 for group in groups):
             return False
-        proved = await self._ended(await self._elevation(as_root=True), self._mark, groups, _PROOF_S)
+        proved = await self._ended(await self._elevation(as_root=True), self._mark, groups, limit_s=_PROOF_S)
         if proved:
             self._doubtful.clear()
         return proved
@@ -215,7 +215,7 @@ class SshSession:
         return ending
 
     async def _end(self, mark: str, starting: asyncio.Task[RemoteProcess]) -> None:
-        """Kills a command that has not ended, with all that it started; it stays doubtful unless that is proved."""
+        """Ends a command that has not ended, with all that it started; it stays doubtful unless that is proved."""
         process = None
         with suppress(SshError, TimeoutError):
             async with asyncio.timeout(_KILL_S):
@@ -226,15 +226,17 @@ class SshSession:
             return
         self._doubtful[mark] = process.group
         if process.ended or (
-            process.group > 1 and await self._ended(process.elevation, mark, [process.group], _KILL_S)
+            process.group > 1 and await self._ended(process.elevation, mark, [process.group], process.grace_s)
         ):
             self._doubtful.pop(mark, None)
         process.close()
 
-    async def _ended(self, elevation: Elevation, mark: str, groups: Sequence[int], limit_s: float) -> bool:
+    async def _ended(
+        self, elevation: Elevation, mark: str, groups: Sequence[int], grace_s: float = 0.0, limit_s: float = 0.0
+    ) -> bool:
         with suppress(SshError, TimeoutError):
-            async with asyncio.timeout(limit_s), self._killers:
-                killer = await self._start(elevation, end_command(mark, groups), _own_mark())
+            async with asyncio.timeout(limit_s or _KILL_S + 2 * grace_s), self._killers:
+                killer = await self._start(elevation, end_command(mark, groups, grace_s), _own_mark())
                 try:
                     return (await _finished(killer, b"", 1024)).text == PROVED
                 finally:
