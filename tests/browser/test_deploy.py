@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from myx_testkit.bundle import agent_bundle
-from myx_testkit.joined import join
+from myx_testkit.joined import join, part
 from myx_testkit.rest import Rest
 from myx_testkit.standalone import Standalone
 
@@ -94,6 +94,29 @@ def test_a_playbook_is_run_from_its_page_and_shown_task_by_task(
     assert (folder / "page").read_text() == "colour blue\n"
     terminal_ends(page)
     assert "+colour blue" in terminal_text(page)
+
+
+def test_an_upgrade_is_begun_from_the_page_of_a_server_and_listed(
+    page: Page, rest: Rest, myx: Standalone, tmp_path: Path
+) -> None:
+    agent = join(myx, tmp_path / "away", "away")
+    # Away, so that nothing on this machine is upgraded.
+    agent.stop()
+    try:
+        rest.post("/servers/away/check")
+        page.goto("/servers/away")
+        page.get_by_role("button", name="More").click()
+        page.get_by_role("menuitem", name="Upgrade the agent").click()
+        page.get_by_role("button", name="Show who is meant").click()
+        page.get_by_role("dialog").get_by_role("button", name="Run on 1 server").click()
+        page.wait_for_url("**/jobs/*", timeout=WITHIN_MS)
+        wait_final(rest, "/jobs/" + page.url.rsplit("/", 1)[1])
+        page.goto("/upgrades")
+        row = page.get_by_role("table", name="Deployments").get_by_role("row").filter(has_text="away")
+        expect(row.locator("[data-state=failed]")).to_be_visible(timeout=WITHIN_MS)
+        expect(row).to_contain_text("Choose the way")
+    finally:
+        part(myx, "away", agent)
 
 
 def test_check_mode_says_what_would_change_and_changes_nothing(

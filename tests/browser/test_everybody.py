@@ -1,6 +1,6 @@
 """For everybody: in Chinese, on a phone, in the dark, by screen reader."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ PAGES = (
     *("/run", "/commands", "/jobs", "/deployments", "/deployments/new", "/upgrades", "/schedules", "/playbooks"),
     *("/credentials", "/users", "/tokens", "/sessions", "/audit", "/account"),
 )
+# Mantine's menus hold something besides their items that can have the focus.
+OF_MENUS = "aria-required-children"
 PHONE = {"viewport": {"width": 375, "height": 720}, "has_touch": True}
 
 
@@ -32,6 +34,57 @@ def serious(page: Any) -> list[str]:
         if one["impact"] in {"serious", "critical"}
         for node in one["nodes"]
     ]
+
+
+def opened(page: Any) -> Iterator[str]:
+    """Opens one after the other what opens over a page; its name, while it is there."""
+    for path, button in (
+        *(("/users", "Add a user"), ("/tokens", "New token"), ("/credentials", "Add a login"), ("/audit", "Verify")),
+        *(("/servers/local", "Pause checks"), ("/servers/local", "Check now")),
+    ):
+        page.goto(path)
+        settle(page)
+        page.get_by_role("button", name=button).first.click()
+        expect(page.locator("[role=dialog], [role=status]:visible").first).to_be_visible()
+        yield f"{path}: {button}"
+    for button in ("Account of admin", "Language", "Appearance", "More"):
+        page.goto("/servers/local")
+        settle(page)
+        page.get_by_role("button", name=button).click()
+        expect(page.get_by_role("menu")).to_be_visible()
+        yield f"menu: {button}"
+    for item in ("Change …", "Host key …", "Remove …"):
+        page.goto("/servers/local")
+        settle(page)
+        page.get_by_role("button", name="More").click()
+        page.get_by_role("menuitem", name=item).click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        yield item
+    page.goto("/servers")
+    settle(page)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    yield "keys"
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="online: why").hover()
+    expect(page.get_by_role("tooltip")).to_be_visible()
+    yield "the story of a state"
+    page.goto("/run?line=true&selector=name%3Dlocal")
+    page.get_by_role("button", name="Show who is meant").click()
+    expect(page.get_by_test_id("review-count")).to_be_visible()
+    yield "review"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_dialogs_menus_and_cards(
+    visit: Callable[..., Any], admin_password: str, scheme: str
+) -> None:
+    visitor = visit(color_scheme=scheme, reduced_motion="reduce")
+    visitor.sign_in("admin", admin_password)
+    found = {name: serious(visitor.page) for name in opened(visitor.page)}
+    assert len(found) == 16
+    found = {name: [one for one in faults if not one.startswith(OF_MENUS)] for name, faults in found.items()}
+    assert {name: faults for name, faults in found.items() if faults} == {}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -73,11 +126,16 @@ def test_a_chinese_browser_gets_chinese_and_the_choice_is_kept(visit: Callable[.
     expect(page.get_by_role("heading", name="登录 MyX")).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     page.get_by_label("用户名").fill("admin")
+    page.locator("input[name=password]").fill("wrong")
+    page.get_by_role("button", name="登录").click()
+    expect(page.get_by_role("alert")).to_contain_text("用户名或密码错误")
+    expect(page.get_by_test_id("detail")).to_have_count(0)
     page.locator("input[name=password]").fill(admin_password)
     page.get_by_role("button", name="登录").click()
     expect(page.get_by_role("heading", name="总览")).to_be_visible()
-    page.goto("/servers")
+    page.goto("/servers?selector=role%3D")
     expect(page.get_by_role("link", name="添加服务器")).to_be_visible()
+    expect(page.get_by_text("无法解析选择器。 At character")).to_be_visible()
 
     page.get_by_role("button", name="语言").click()
     page.get_by_role("menuitem", name="English").click()
