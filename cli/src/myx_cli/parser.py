@@ -110,12 +110,20 @@ def _parse_command(spec: Spec, rest: list[str], options: Namespace) -> Namespace
         add(parser)
     _add_common(parser)
     if not spec.takes_command:
-        return parser.parse_intermixed_args(rest, options)
+        return _parsed(parser, rest, options)
     own, command = (rest[: rest.index("--")], rest[rest.index("--") + 1 :]) if "--" in rest else (rest, [])
-    arguments = parser.parse_intermixed_args(own, options)
+    arguments = _parsed(parser, own, options)
     if ("--" in rest or spec.words == ("run",)) and (not command or not command[0]):
         raise UsageError(f"which command? myx {' '.join(spec.words)} … SERVER… -- COMMAND ARG… (the -- is needed)")
     arguments.command = command
+    return arguments
+
+
+def _parsed(parser: Parser, words: list[str], options: Namespace) -> Namespace:
+    arguments, unknown = parser.parse_known_intermixed_args(words, options)
+    if unknown:
+        # The first alone, without its value: what follows `--password` is a secret.
+        parser.error(f"unrecognized argument: {unknown[0].partition('=')[0]}")
     return arguments
 
 
