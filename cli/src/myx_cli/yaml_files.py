@@ -12,7 +12,7 @@ def load(content: bytes, where: str) -> Any:
 
     try:
         return yaml.safe_load(content)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UsageError(f"{where} is not YAML: {problem(error)}") from None
 
 
