@@ -11,6 +11,7 @@ export function HowFields(bound: Bound) {
   const { t } = useTranslation('work');
   const { form } = bound;
   const rollout = [form.batches, form.batchLabel, form.batchPause, form.canary, form.soak, form.maxUnreachable];
+  const isCommand = form.what === 'shell' || form.what === 'program';
   const limits = [form.queueTimeout, form.noOutputTimeout, form.connectTimeout, form.deadline];
   return (
     <>
@@ -39,7 +40,7 @@ export function HowFields(bound: Bound) {
           <Choice {...bound} name="lock" values={LOCKS} texts="lock" hint />
           <Field {...bound} name="queueTimeout" hint placeholder="1h" />
           <Field {...bound} name="noOutputTimeout" hint />
-          <Field {...bound} name="connectTimeout" hint placeholder="5m" />
+          {isCommand && <Field {...bound} name="connectTimeout" hint placeholder="5m" />}
           <Field {...bound} name="deadline" hint placeholder="24h" />
         </SimpleGrid>
       </Folded>

@@ -66,6 +66,7 @@ export function DeploymentFacts({ deployment }: { deployment: DeploymentContent 
         [t('field.skip_tags'), deployment.skip_tags.join(', ')],
         [t('field.limit'), deployment.limit],
         [t('field.timeout_s'), seconds(deployment.timeout_s)],
+        [t('field.no_output_timeout_s'), seconds(deployment.no_output_timeout_s)],
         [t('field.offline'), deployment.offline === 'fail' ? null : t(`offline.${deployment.offline}`)],
         [t('field.lock'), deployment.lock === 'none' ? null : t(`lock.${deployment.lock}`)],
       ]}

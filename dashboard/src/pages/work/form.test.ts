@@ -66,11 +66,20 @@ describe('a form', () => {
 
   it('becomes a playbook on named servers', () => {
     const job = toJob(
-      form({ what: 'playbook', playbook: 'site/sub/web.yml', extraVars: '{"a": 1}', where: 'servers', servers: ['x'], tags: 'a b', check: true }),
+      form({
+        ...{ what: 'playbook', playbook: 'site/sub/web.yml', extraVars: '{"a": 1}', where: 'servers', servers: ['x'] },
+        ...{ tags: 'a b', check: true, noOutputTimeout: '5m' },
+      }),
     );
     expect(job).toMatchObject({
       servers: ['x'],
-      work: { command: null, deployment: { kind: 'playbook', project: 'site', playbook: 'sub/web.yml', extra_vars: { a: 1 }, tags: ['a', 'b'], check: true } },
+      work: {
+        command: null,
+        deployment: {
+          ...{ kind: 'playbook', project: 'site', playbook: 'sub/web.yml', extra_vars: { a: 1 }, tags: ['a', 'b'] },
+          ...{ check: true, no_output_timeout_s: 300 },
+        },
+      },
     });
     expect(job).not.toHaveProperty('selector');
   });

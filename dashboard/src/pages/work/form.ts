@@ -191,6 +191,7 @@ export function deployment(form: WorkForm) {
     tags: words(form.tags),
     limit: form.limit.trim(),
     timeout_s: parseDuration(form.timeout),
+    no_output_timeout_s: parseDuration(form.noOutputTimeout),
     artifact_sha256: form.artifact,
   };
 }
