@@ -166,10 +166,10 @@ async def test_time_limit(session, tmp_path):
 
 
 async def test_limit_on_the_time_without_output(session, tmp_path):
-    project = write_project(tmp_path / "project", [{"ansible.builtin.command": "sleep 66"}])
+    project = write_project(tmp_path / "project", [{"ansible.builtin.command": "sleep 4066"}])
     _, _, end = await run(session, tmp_path, project, no_output_timeout_s=8)
     assert (end.code, end.silent) == (124, True)
-    await until(lambda: not running("sleep 66"))
+    await until(lambda: not running("sleep 4066"))
 
 
 async def test_the_play_dies_with_the_executor(sshd, tmp_path):

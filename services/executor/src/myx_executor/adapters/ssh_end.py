@@ -9,13 +9,13 @@ PROVED = "gone\n"
 _LOOKS_PER_S = 20
 
 # Arguments: the variable, the beginning of a mark (apart: sudo puts our arguments into our own environment), how many
-# looks the groups may take over their end, process groups. What fled from them is killed last. Prints `gone` once
+# looks all of it may take over its end, process groups. What fled from them has its turn last. Prints `gone` once
 # nothing of it is left.
 _SCRIPT = r"""
 mark=$1=$2 patience=$3; shift 3
-tries=0 signal=TERM
+tries=0 signal=TERM fled=TERM
 while [ "$tries" -lt $((patience + 100)) ]; do
-  [ "$tries" -lt "$patience" ] || signal=KILL
+  [ "$tries" -lt "$patience" ] || signal=KILL fled=KILL
   left=
   for group; do kill "-$signal" "-$group" 2>/dev/null && left=yes; done
   if [ -z "$left" ]; then
@@ -23,8 +23,9 @@ while [ "$tries" -lt $((patience + 100)) ]; do
     [ $? -le 2 ] || exit 3
     for file in $found; do
       pid=${file#/proc/}
-      kill -KILL "${pid%/environ}" 2>/dev/null && left=yes
+      kill "-$fled" "${pid%/environ}" 2>/dev/null && left=yes
     done
+    fled=0
   fi
   [ -n "$left" ] || { echo gone; exit; }
   signal=0
@@ -36,7 +37,7 @@ exit 1
 
 
 def end_command(mark: str, groups: Sequence[int], grace_s: float) -> list[str]:
-    """Ends process groups by TERM, a grace and KILL, and kills what has a mark that begins so; to be run as root.
+    """Ends process groups by TERM, a grace and KILL, then what has a mark that begins so; to be run as root.
 
     It prints PROVED when nothing of it is left.
     """

@@ -22,6 +22,8 @@ _PROBE_S = 30.0
 _KILL_S = 10.0
 # Until a dead connection is given up (see ssh: keep-alives): a short cut is over by then.
 _PROOF_S = 30.0
+# What commands left behind may tidy up for so long.
+_FLED_S = 5.0
 _CLOSE_S = 3.0
 
 
@@ -110,7 +112,7 @@ class SshSession:
         groups = list(self._doubtful.values())
         if self.closed or any(group <= 1 for group in groups):
             return False
-        proved = await self._ended(await self._elevation(as_root=True), self._mark, groups, limit_s=_PROOF_S)
+        proved = await self._ended(await self._elevation(as_root=True), self._mark, groups, _FLED_S, _PROOF_S)
         if proved:
             self._doubtful.clear()
         return proved
