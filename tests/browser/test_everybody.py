@@ -75,7 +75,7 @@ def opened(page: Any) -> Iterator[str]:
     yield "review"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_axe_finds_nothing_serious_in_dialogs_menus_and_cards(
     visit: Callable[..., Any], admin_password: str, scheme: str
 ) -> None:

@@ -52,6 +52,7 @@ async def test_a_queued_command_of_somebody_whose_right_is_gone_never_runs(
         assert (await client.final(other.id)).status == SUCCESS
 
 
+@pytest.mark.long
 async def test_while_nobody_can_tell_it_waits_and_then_runs(replica, tls_dir, agent, listen, held):
     opened, script = held
     executor = replica("a", gateway_target=listen)

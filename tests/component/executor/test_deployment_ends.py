@@ -79,6 +79,7 @@ async def test_a_cancel_during_a_cut_is_not_called_done(client, registry, host):
     assert sleeping(host, 5324)
 
 
+@pytest.mark.long
 async def test_a_time_limit_during_a_cut_is_not_called_kept(client, registry, host):
     enrol(registry, host, "cut-limit")
     async with client() as one:

@@ -372,6 +372,7 @@ def agent_variant(tmp_path, version, **replacements):
     return variant("executor", source, version)
 
 
+@pytest.mark.long
 async def test_an_agent_without_log_streams_is_not_kept_and_not_tried_again(
     upgrades, registry, host, tls_dir, tmp_path
 ):

@@ -165,7 +165,7 @@ async def test_what_a_paused_job_never_sent_waits_until_it_is_resumed_and_is_in_
 
 
 # With the longer one the host is still being tried when the job stops.
-@pytest.mark.parametrize("retry_s", [0.05, 4])
+@pytest.mark.parametrize("retry_s", [0.05, pytest.param(4, marks=pytest.mark.long)])
 async def test_past_the_threshold_a_deployment_that_waits_is_not_begun(replica, tmp_path, tls_dir, hosts, retry_s):
     tool = make_tool(tmp_path / "tool")
     one = replica("one", playbooks_dir=tool, **FAST | {"agent_rpc_retry_base_delay_s": retry_s})

@@ -114,7 +114,7 @@ def test_killing_the_upgrade_after_the_switch_puts_the_old_agent_back(machine, s
     assert "killed" in end["reason"]
 
 
-@pytest.mark.parametrize("how", ["reboot", "power cut"])
+@pytest.mark.parametrize("how", [pytest.param("reboot", marks=pytest.mark.long), "power cut"])
 def test_a_new_agent_that_was_not_confirmed_goes_back_after_a_reboot_too(machine, sources, how):
     upgrade = f"boot-{how.replace(' ', '-')}"
     assert machine.upgrade(good(sources), upgrade, confirm_timeout_s=15)["state"] == "switched"
@@ -124,7 +124,7 @@ def test_a_new_agent_that_was_not_confirmed_goes_back_after_a_reboot_too(machine
     assert "after the host had restarted" in end["reason"]
 
 
-@pytest.mark.parametrize("how", ["reboot", "power cut"])
+@pytest.mark.parametrize("how", [pytest.param("reboot", marks=pytest.mark.long), "power cut"])
 def test_a_reboot_in_the_middle_brings_the_old_agent(machine, sources, how):
     upgrade = f"middle-{how.replace(' ', '-')}"
     machine.begin_upgrade(broken(sources, "hang"), upgrade)
