@@ -145,7 +145,7 @@ async def test_a_schema_that_stays_behind_is_said(environment, postgres) -> None
     done = verb(environment | {"MYX_REGISTRY_START_WAIT_S": "0.5"}, "serve")
     assert done.returncode == 1
     assert "SCHEMA_OUTDATED" in done.stderr
-    assert "must be at 0003" in done.stderr
+    assert "must be at 0004" in done.stderr
 
 
 async def test_verbs_need_only_the_settings_that_they_use(environment, postgres, tmp_path) -> None:
