@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import psutil
 
@@ -23,6 +24,13 @@ from myx_standalone.databases import SERVICES, ensure_databases, write_urls
 from myx_standalone.home import Home
 from myx_standalone.logs import Logs
 from myx_standalone.services import Services
+
+# As many followers at once as a benchmark has, all of them of one principal.
+MANY_FOLLOWERS: Final = {
+    "MYX_EXECUTOR_MAX_ACTIVE_COMMANDS": "2000",
+    "MYX_GATEWAY_MAX_STREAMS": "3000",
+    "MYX_GATEWAY_MAX_STREAMS_PER_PRINCIPAL": "3000",
+}
 
 
 class Cluster:

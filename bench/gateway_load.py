@@ -21,7 +21,7 @@ import psutil
 
 from bench import stats
 from bench.calls import run_everywhere, settled, until_all
-from bench.cluster import Cluster, cluster
+from bench.cluster import MANY_FOLLOWERS, Cluster, cluster
 from bench.log_ingest import followers, percentile_ms
 from bench.seed import seed
 from bench.simulator.fleet import SimulatedFleet
@@ -126,10 +126,8 @@ async def load(myx: Cluster, names: Sequence[str], options: argparse.Namespace, 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures of one run."""
     result: dict[str, Any] = {"load_before": os.getloadavg()}
-    streams = dict.fromkeys(("MYX_GATEWAY_MAX_STREAMS", "MYX_GATEWAY_MAX_STREAMS_PER_PRINCIPAL"), "3000")
-    settings = {"MYX_EXECUTOR_MAX_ACTIVE_COMMANDS": "2000", **streams}
     with SimulatedFleet(40) as fleet, tempfile.TemporaryDirectory(prefix="myx-bench-") as folder:
-        async with cluster(before_services=partial(seed, fleet=fleet.file), settings=settings) as myx:
+        async with cluster(before_services=partial(seed, fleet=fleet.file), settings=MANY_FOLLOWERS) as myx:
             await settled(myx, fleet, 40)
             result |= await load(myx, [one.name for one in fleet.file.agents], options, Path(folder))
     result["load_after"] = os.getloadavg()

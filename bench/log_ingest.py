@@ -19,7 +19,7 @@ from typing import Any
 
 from bench import stats
 from bench.calls import run_everywhere, settled, until_all
-from bench.cluster import Cluster, cluster
+from bench.cluster import MANY_FOLLOWERS, Cluster, cluster
 from bench.seed import seed
 from bench.simulator.fleet import SimulatedFleet
 from myx_kit.ids import new_id
@@ -144,9 +144,7 @@ def table(name: str, result: dict[str, Any]) -> str:
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures of one run."""
     result: dict[str, Any] = {"load_before": os.getloadavg()}
-    streams = dict.fromkeys(("MYX_GATEWAY_MAX_STREAMS", "MYX_GATEWAY_MAX_STREAMS_PER_PRINCIPAL"), "3000")
-    settings = {"MYX_EXECUTOR_MAX_ACTIVE_COMMANDS": "2000", **streams}
-    settings |= {name: value for name, value in os.environ.items() if name.startswith("MYX_EXECUTOR_")}
+    settings = MANY_FOLLOWERS | {name: value for name, value in os.environ.items() if name.startswith("MYX_EXECUTOR_")}
     count = max(options.commands, options.followers)
     with SimulatedFleet(count) as fleet:
         async with cluster(before_services=partial(seed, fleet=fleet.file), settings=settings) as myx:
