@@ -1,6 +1,7 @@
 """Real PostgreSQL, NATS and agent around executor processes; a registry that says what the test wants."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -59,13 +60,25 @@ def own_agent(tmp_path_factory, registry):
 
 
 @pytest.fixture(scope="module")
-def module_executor(tmp_path_factory, tls_dir, module_postgres, module_nats, registry):
-    """An executor for the tests of a module that leave it and its world alone."""
+def start_executor(tmp_path_factory, tls_dir, module_postgres, module_nats, registry):
+    """Starts an executor on the module's database and NATS, until the module ends: `start_executor(lease_s=2)`."""
     migrate.upgrade(module_postgres.url, SCHEMA, MIGRATIONS)
-    executor = Executor(tmp_path_factory.mktemp("executor"), tls_dir, module_postgres, module_nats.url, registry)
-    executor.start()
-    yield executor
-    executor.stop()
+    with ExitStack() as stack:
+
+        def start(**settings):
+            folder = tmp_path_factory.mktemp("executor")
+            executor = Executor(folder, tls_dir, module_postgres, module_nats.url, registry, **settings)
+            stack.callback(executor.stop)
+            executor.start()
+            return executor
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def module_executor(start_executor):
+    """An executor for the tests of a module that leave it and its world alone."""
+    return start_executor()
 
 
 @pytest_asyncio.fixture

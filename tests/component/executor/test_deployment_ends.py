@@ -4,11 +4,8 @@ import pytest
 from executor_deployments import Deployments, steps
 from executor_hosts import enrol
 from executor_tool import PLAYBOOKS, SHIPPED, project
-from executor_world import Executor
 
 from myx.executor.v1 import command_pb2 as pb
-from myx_executor.models.base import MIGRATIONS, SCHEMA
-from myx_kit.db import migrate
 from myx_testkit.wait import until
 
 pytestmark = pytest.mark.timeout(200)
@@ -28,13 +25,8 @@ FLEES = """
 
 
 @pytest.fixture(scope="module")
-def executor(tmp_path_factory, tls_dir, module_postgres, module_nats, registry):
-    migrate.upgrade(module_postgres.url, SCHEMA, MIGRATIONS)
-    folder = tmp_path_factory.mktemp("executor")
-    executor = Executor(folder, tls_dir, module_postgres, module_nats.url, registry, playbooks_dir=SHIPPED)
-    executor.start()
-    yield executor
-    executor.stop()
+def executor(start_executor):
+    return start_executor(playbooks_dir=SHIPPED)
 
 
 @pytest.fixture

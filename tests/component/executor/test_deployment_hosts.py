@@ -9,13 +9,10 @@ import pytest
 from executor_deployments import Deployments, steps
 from executor_hosts import enrol
 from executor_tool import PLAYBOOKS, SHIPPED, project
-from executor_world import Executor
 
 from myx.executor.v1 import command_pb2 as pb
 from myx.executor.v1 import deployment_pb2, deployment_service_pb2
 from myx.registry.v1 import agent_pb2
-from myx_executor.models.base import MIGRATIONS, SCHEMA
-from myx_kit.db import migrate
 from myx_kit.errors import FailedPrecondition, MyxError
 from myx_testkit.bundle import CHECKOUT, agent_bundle, variant
 from myx_testkit.process import is_alive
@@ -30,21 +27,8 @@ def bundle():
 
 
 @pytest.fixture(scope="module")
-def executor(tmp_path_factory, tls_dir, module_postgres, module_nats, registry, bundle):
-    migrate.upgrade(module_postgres.url, SCHEMA, MIGRATIONS)
-    executor = Executor(
-        tmp_path_factory.mktemp("executor"),
-        tls_dir,
-        module_postgres,
-        module_nats.url,
-        registry,
-        playbooks_dir=SHIPPED,
-        agent_bundle_dir=bundle,
-        upgrade_confirm_s=20,
-    )
-    executor.start()
-    yield executor
-    executor.stop()
+def executor(start_executor, bundle):
+    return start_executor(playbooks_dir=SHIPPED, agent_bundle_dir=bundle, upgrade_confirm_s=20)
 
 
 @pytest.fixture

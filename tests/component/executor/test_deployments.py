@@ -4,30 +4,15 @@ import pytest
 import pytest_asyncio
 from executor_deployments import Deployments, steps
 from executor_tool import make_tool, project
-from executor_world import Executor
 
 from myx.executor.v1 import command_pb2 as pb
 from myx.executor.v1 import deployment_pb2
-from myx_executor.models.base import MIGRATIONS, SCHEMA
-from myx_kit.db import migrate
 from myx_kit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 
 
 @pytest.fixture(scope="module")
-def executor(tmp_path_factory, tls_dir, module_postgres, module_nats, registry):
-    migrate.upgrade(module_postgres.url, SCHEMA, MIGRATIONS)
-    tool = make_tool(tmp_path_factory.mktemp("tool"))
-    executor = Executor(
-        tmp_path_factory.mktemp("executor"),
-        tls_dir,
-        module_postgres,
-        module_nats.url,
-        registry,
-        playbooks_dir=tool,
-    )
-    executor.start()
-    yield executor
-    executor.stop()
+def executor(start_executor, tmp_path_factory):
+    return start_executor(playbooks_dir=make_tool(tmp_path_factory.mktemp("tool")))
 
 
 @pytest_asyncio.fixture

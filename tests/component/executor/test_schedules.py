@@ -5,15 +5,12 @@ from datetime import UTC, timedelta
 
 import pytest
 from executor_schedules import QUICK, Schedules, command, commands_of, now
-from executor_world import Executor
 
 from myx.executor.v1 import command_pb2
 from myx.executor.v1 import schedule_service_pb2 as pb
 from myx.executor.v1.job_service_pb2 import GetJobRequest
 from myx.executor.v1.job_service_pb2_grpc import JobServiceStub
 from myx.executor.v1.schedule_service_pb2_grpc import ScheduleServiceStub
-from myx_executor.models.base import MIGRATIONS, SCHEMA
-from myx_kit.db import migrate
 from myx_kit.errors import Aborted, AlreadyExists, InvalidArgument, MyxError, NotFound, PermissionDenied
 from myx_kit.rpc.client import open_channel
 from myx_testkit.wait import until
@@ -27,16 +24,9 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
-def executor(tmp_path_factory, tls_dir, module_postgres, module_nats, registry):
+def executor(start_executor):
     """One executor for the tests that leave it alone."""
-    migrate.upgrade(module_postgres.url, SCHEMA, MIGRATIONS)
-    folder = tmp_path_factory.mktemp("schedules") / "one"
-    one = Executor(folder, tls_dir, module_postgres, module_nats.url, registry, **QUICK)
-    try:
-        one.start()
-        yield one
-    finally:
-        one.stop()
+    return start_executor(**QUICK)
 
 
 @pytest.fixture

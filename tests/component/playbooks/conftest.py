@@ -4,11 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from myx_testkit.apps import FolderHost
 
 RUN_PLAY = Path(__file__).parents[3] / "playbooks" / "scripts" / "run_play.py"
 
@@ -68,6 +72,15 @@ class Project:
 
     def left_behind(self) -> list[Path]:
         return list(self.work.iterdir())
+
+
+@pytest.fixture
+def host() -> Iterator[FolderHost]:
+    """A folder that stands for a host; what was started on it ends with the test."""
+    with tempfile.TemporaryDirectory(prefix="mx") as folder:
+        found = FolderHost(Path(folder))
+        yield found
+        found.stop_all()
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """deploy_caddy.py from end to end on a host that is a folder, with a real Caddy."""
 
 import http.client
-import tempfile
 import threading
-from pathlib import Path
 
 import pytest
 
-from myx_testkit.apps import FolderHost, caddy_binary
+from myx_testkit.apps import caddy_binary
 from myx_testkit.ports import free_port
 
 QUICK = {"probe_stay_s": 0, "probe_timeout_s": 5}
@@ -16,14 +14,6 @@ QUICK = {"probe_stay_s": 0, "probe_timeout_s": 5}
 @pytest.fixture(scope="module")
 def caddy():
     return caddy_binary()
-
-
-@pytest.fixture
-def host():
-    with tempfile.TemporaryDirectory(prefix="mx") as folder:
-        found = FolderHost(Path(folder))
-        yield found
-        found.stop_all()
 
 
 @pytest.fixture

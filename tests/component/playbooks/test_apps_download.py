@@ -2,15 +2,13 @@
 
 import hashlib
 import ssl
-import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from myx_kit.tls import ca_path, certificate_path, key_path
-from myx_testkit.apps import FolderHost, xray_standin
+from myx_testkit.apps import xray_standin
 from myx_testkit.ports import free_port
 
 PROGRAM = xray_standin()
@@ -88,14 +86,6 @@ def tls_mirror(tls_dir):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate_path(tls_dir, "gateway"), key_path(tls_dir, "gateway"))
     yield from served(context)
-
-
-@pytest.fixture
-def host():
-    with tempfile.TemporaryDirectory(prefix="mx") as folder:
-        found = FolderHost(Path(folder))
-        yield found
-        found.stop_all()
 
 
 def fetched(host, url, sha256=DIGEST):

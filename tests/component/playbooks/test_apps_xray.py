@@ -6,25 +6,16 @@ import os
 import signal
 import socket
 import tarfile
-import tempfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from myx_testkit.apps import FolderHost, answer_of, xray_standin
+from myx_testkit.apps import answer_of, xray_standin
 from myx_testkit.ports import free_port
 from myx_testkit.wait import until_sync
 
 QUICK = {"probe_stay_s": 0, "probe_timeout_s": 3}
-
-
-@pytest.fixture
-def host():
-    with tempfile.TemporaryDirectory(prefix="mx") as folder:
-        found = FolderHost(Path(folder))
-        yield found
-        found.stop_all()
 
 
 @pytest.fixture
