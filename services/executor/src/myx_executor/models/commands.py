@@ -1,13 +1,17 @@
 """Commands and their logs. `sealed` is a SecretBox envelope bound to table, column and row."""
 
+from typing import LiteralString
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from myx_executor.domain.states import Status
 from myx_executor.models.base import metadata
 
-_OPEN = "status in ('pending', 'queued', 'running', 'cancelling')"
-_UNSUCCESSFUL = "status in ('failed', 'timeout', 'cancelled', 'lost', 'unknown', 'skipped')"
+# For statements as well: PostgreSQL takes an index of some rows only where a statement says which in the same words.
+OPEN_STATUSES: LiteralString = "('pending', 'queued', 'running', 'cancelling')"
+UNSUCCESSFUL_STATUSES: LiteralString = "('failed', 'timeout', 'cancelled', 'lost', 'unknown', 'skipped')"
+_OPEN = f"status in {OPEN_STATUSES}"
 
 command = sa.Table(
     "command",
@@ -96,7 +100,7 @@ sa.Index(
 sa.Index("ix_command_server", command.c.server_id, command.c.id)
 sa.Index("ix_command_open", command.c.id, postgresql_where=sa.text(_OPEN))
 # What is looked for in lists, and rare among what succeeded.
-sa.Index("ix_command_unsuccessful", command.c.id, postgresql_where=sa.text(_UNSUCCESSFUL))
+sa.Index("ix_command_unsuccessful", command.c.id, postgresql_where=sa.text(f"status in {UNSUCCESSFUL_STATUSES}"))
 sa.Index("ix_command_cancelling", command.c.id, postgresql_where=sa.text("status = 'cancelling'"))
 sa.Index("ix_command_release", command.c.id, postgresql_where=sa.text("release_pending"))
 sa.Index("ix_command_log_purge", command.c.id, postgresql_where=sa.text("log_purge_pending"))

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from myx_executor.domain.command import Attempt, Command, Head
 from myx_executor.domain.states import LOST_AFTER_S, OPEN, Status
 from myx_executor.models.base import MIGRATIONS, SCHEMA
+from myx_executor.models.commands import OPEN_STATUSES
 from myx_executor.store.changes import first_change, one_more
 from myx_executor.store.command_waits import CANCEL, EXPIRE, EXPIRED, QUEUE
 from myx_executor.store.jobs_fragment import HOLDING, held
@@ -87,7 +88,7 @@ _PROGRESS: LiteralString = "select id, status, log_size from executor.command wh
 _CLAIM: LiteralString = f"""
 with free as (
   select c.id, c.dispatch_at from executor.command as c
-  where c.status in ('pending', 'queued', 'running', 'cancelling') and (c.lease_until is null or c.lease_until < now())
+  where c.status in {OPEN_STATUSES} and (c.lease_until is null or c.lease_until < now())
     and (c.dispatch_at is not null or c.deadline_at > now()) and c.id <> all(%(held)s) and not {held("c")}
   order by c.id limit %(limit)s
   for update skip locked)
@@ -117,16 +118,16 @@ update executor.command as c
 set deadline_at = greatest(c.deadline_at, now() + make_interval(secs => %(lost_after_s)s::float8))
 where c.id = %(id)s and c.fence = %(fence)s and c.status = 'running' and c.timeout_s = 0"""
 
-_RENEW: LiteralString = """
+_RENEW: LiteralString = f"""
 update executor.command as c set lease_until = now() + make_interval(secs => %(lease_s)s), owner = %(owner)s
 from unnest(%(ids)s::uuid[], %(fences)s::bigint[]) as held (id, fence)
-where c.id = held.id and c.fence = held.fence and c.status in ('pending', 'queued', 'running', 'cancelling')
+where c.id = held.id and c.fence = held.fence and c.status in {OPEN_STATUSES}
 returning c.id"""
 
-_GIVE_UP: LiteralString = """
+_GIVE_UP: LiteralString = f"""
 update executor.command as c set lease_until = null, owner = null
 from unnest(%(ids)s::uuid[], %(fences)s::bigint[]) as held (id, fence)
-where c.id = held.id and c.fence = held.fence and c.status in ('pending', 'queued', 'running', 'cancelling')"""
+where c.id = held.id and c.fence = held.fence and c.status in {OPEN_STATUSES}"""
 
 _CANCELLING: LiteralString = f"""
 select {COMMAND_COLUMNS} from executor.command c

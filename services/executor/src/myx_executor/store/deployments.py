@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from myx_executor.domain.command import Command
 from myx_executor.domain.deployment import AGENT_KINDS, Deployment, Kind
 from myx_executor.domain.states import Status
+from myx_executor.models.commands import OPEN_STATUSES
 from myx_executor.store.changes import first_change
 from myx_executor.store.commands import policy_params
 from myx_executor.store.deployment_rows import (
@@ -24,8 +25,6 @@ from myx_executor.store.deployment_rows import (
 from myx_executor.store.jobs_fragment import REVISION
 from myx_executor.store.pool import Pool
 from myx_executor.store.rows import COMMAND_COLUMNS, COMMAND_WIDTH, command_from_row, in_statuses
-
-_OPEN: LiteralString = "('pending', 'queued', 'running', 'cancelling')"
 
 # A job's deployment is stored only while its id is reserved there.
 _INSERT: LiteralString = f"""
@@ -81,7 +80,7 @@ where c.requested_by = %(requested_by)s and c.request_id = %(request_id)s and c.
 _GUARD: LiteralString = f"""
 with c as (
   select id, status from executor.command
-  where id = %(id)s and fence = %(fence)s and status in {_OPEN} for no key update)"""
+  where id = %(id)s and fence = %(fence)s and status in {OPEN_STATUSES} for no key update)"""
 
 _SAVE: LiteralString = (
     _GUARD
@@ -123,7 +122,7 @@ where c.server_id = %(server_id)s
 # Calls of deployments have no row of `command`: they go with their deployment.
 _NOT_ENDED: LiteralString = f"""
 select told.id from unnest(%(ids)s::uuid[]) as told (id)
-where not exists (select from executor.command c where c.id = told.id and c.status not in {_OPEN})
+where not exists (select from executor.command c where c.id = told.id and c.status not in {OPEN_STATUSES})
   and not exists (
     select from executor.deployment d
     where d.server_id = %(server_id)s
@@ -145,7 +144,7 @@ order by c.id desc limit 1"""
 
 _IN_USE: LiteralString = f"""
 select distinct d.project_digest from executor.command c join executor.deployment d on d.id = c.id
-where d.project = %(project)s and c.status in {_OPEN}"""
+where d.project = %(project)s and c.status in {OPEN_STATUSES}"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from myx_executor.domain.command import Command
 from myx_executor.domain.jobs import JobOptions, JobStatus, TargetStatus
+from myx_executor.models.commands import OPEN_STATUSES
 from myx_executor.store.changes import entered, first_change
 from myx_executor.store.commands import policy_params
 from myx_executor.store.jobs_changes import CHANGE, JobChange
@@ -124,7 +125,7 @@ done as (
   update executor.job_target as t set {TARGET_ENDS}
   from j, executor.command as c
   where t.job_id = j.id and t.status = 'running' and not t.reserved and c.id = t.command_id
-    and c.status not in ('pending', 'queued', 'running', 'cancelling')
+    and c.status not in {OPEN_STATUSES}
   returning t.number),
 gone as (
   update executor.job_target as t

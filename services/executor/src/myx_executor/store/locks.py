@@ -7,10 +7,9 @@ from typing import LiteralString
 from uuid import UUID
 
 from myx_executor.domain.command import LockMode, RowKind
+from myx_executor.models.commands import OPEN_STATUSES
 from myx_executor.store.jobs_fragment import held
 from myx_executor.store.pool import Pool
-
-_OPEN: LiteralString = "('pending', 'queued', 'running', 'cancelling')"
 
 # Who waits for its agent to be back, or until its job goes on, does not stand in line.
 _IN_LINE: LiteralString = f"""(e.lock_held_at is not null
@@ -25,10 +24,10 @@ _ALONE: LiteralString = (
 _ACQUIRE: LiteralString = f"""
 with me as (
   select id, server_id, lock_mode, lock_held_at from executor.command
-  where id = %(id)s and fence = %(fence)s and status in {_OPEN}),
+  where id = %(id)s and fence = %(fence)s and status in {OPEN_STATUSES}),
 e as (
   select e.id, e.kind, e.lock_mode, e.lock_held_at is not null as held from me, executor.command e
-  where e.server_id = me.server_id and e.id <> me.id and e.lock_mode <> 'none' and e.status in {_OPEN}
+  where e.server_id = me.server_id and e.id <> me.id and e.lock_mode <> 'none' and e.status in {OPEN_STATUSES}
     and (me.lock_mode = 'exclusive' or e.lock_mode = 'exclusive')
     and (e.lock_held_at is not null or e.id < me.id) and {_IN_LINE} and me.lock_held_at is null
   order by e.lock_held_at is null, e.id limit 1),
@@ -43,7 +42,7 @@ update executor.command q set lease_until = now()
 where q.server_id = %(server_id)s and q.status = 'queued' and q.reason = 'lock_held'
   and not exists (
     select from executor.command e
-    where e.server_id = q.server_id and e.lock_mode <> 'none' and e.status in {_OPEN} and e.id <> q.id
+    where e.server_id = q.server_id and e.lock_mode <> 'none' and e.status in {OPEN_STATUSES} and e.id <> q.id
       and (e.lock_held_at is not null or e.id < q.id) and {_IN_LINE}
       and (q.lock_mode = 'exclusive' or e.lock_mode = 'exclusive'))"""
 

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from myx_executor.domain.command import Attempt, Command, Outcome
 from myx_executor.domain.states import LOST_AFTER_S, Status, sources_of
+from myx_executor.models.commands import OPEN_STATUSES
 from myx_executor.store.changes import OWNER, entered, one_more
 from myx_executor.store.codec import StoredPiece
 from myx_executor.store.jobs_fragment import JOB_TARGET_DONE
@@ -59,9 +60,9 @@ _PIECE: LiteralString = (
     " %(segments_{n})b::bytea, %(data_{n})b::bytea, %(gap_{n})s::text)"
 )
 
-_NOTE: LiteralString = """
+_NOTE: LiteralString = f"""
 update executor.command as c set message = %(message)s, attempts = %(attempts)s
-where c.id = %(id)s and c.fence = %(fence)s and c.status in ('pending', 'queued', 'running', 'cancelling')"""
+where c.id = %(id)s and c.fence = %(fence)s and c.status in {OPEN_STATUSES}"""
 
 _PIECES: LiteralString = (
     "select offset_bytes, length, encoding, segments, data, gap_reason from executor.command_log"

@@ -9,12 +9,13 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from myx_executor.domain.retention import Partition
+from myx_executor.models.commands import OPEN_STATUSES
 from myx_executor.store.pool import Pool
 
 FIRST = UUID(int=0)
 LAST = UUID(int=(1 << 128) - 1)
 
-_OPEN: LiteralString = "c.status in ('pending', 'queued', 'running', 'cancelling')"
+_OPEN: LiteralString = f"c.status in {OPEN_STATUSES}"
 _JOB_OPEN: LiteralString = "j.status in ('pending', 'running', 'paused', 'stopping', 'cancelling')"
 
 # The agent still keeps what may be missing here; a job under way shows its runs.

@@ -17,6 +17,7 @@ from myx_executor.domain.command import (
     StreamCount,
 )
 from myx_executor.domain.states import FINAL, OPEN, Status
+from myx_executor.models.commands import OPEN_STATUSES, UNSUCCESSFUL_STATUSES
 
 COMMAND_COLUMNS: LiteralString = (
     "c.id, c.server_id, c.server_name, c.agent_id, c.command, c.args, c.env, c.cwd, c.command_user, c.timeout_s,"
@@ -28,8 +29,8 @@ COMMAND_COLUMNS: LiteralString = (
 )
 COMMAND_WIDTH = 42
 
-_OPEN: LiteralString = "c.status in ('pending', 'queued', 'running', 'cancelling')"
-_UNSUCCESSFUL: LiteralString = "c.status in ('failed', 'timeout', 'cancelled', 'lost', 'unknown', 'skipped')"
+_OPEN: LiteralString = f"c.status in {OPEN_STATUSES}"
+_UNSUCCESSFUL: LiteralString = f"c.status in {UNSUCCESSFUL_STATUSES}"
 
 
 def in_statuses(statuses: Iterable[Status]) -> LiteralString:

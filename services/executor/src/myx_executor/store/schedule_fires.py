@@ -9,6 +9,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from myx_executor.domain.schedules import Due, Fire, FireOutcome, Overlap, Schedule, Work, WorkKind
+from myx_executor.models.commands import OPEN_STATUSES
 from myx_executor.store.outbox import INSERT_EVENT, OutboxEvent
 from myx_executor.store.pool import Pool
 from myx_executor.store.schedules import SCHEDULE_COLUMNS, schedule_from_row
@@ -55,10 +56,10 @@ where f.schedule_id = free.schedule_id and f.slot_at = free.slot_at and s.id = f
 returning f.schedule_id, f.slot_at, f.outcome, f.reason, f.message, f.principal, f.work_kind, f.work, f.sealed, f.fence,
   f.deadline_at <= now(), s.name, s.overlap, s.paused, s.missed_within_s"""
 
-_AHEAD: LiteralString = """
+_AHEAD: LiteralString = f"""
 with w as (
   select f.slot_at, f.work_kind || ' ' || f.started_id as started, coalesce(
-    (select c.status in ('pending', 'queued', 'running', 'cancelling') from executor.command c
+    (select c.status in {OPEN_STATUSES} from executor.command c
      where c.id = f.started_id),
     (select j.status in ('pending', 'running', 'paused', 'stopping', 'cancelling') from executor.job j
      where j.id = f.started_id), false) as runs

@@ -1,14 +1,17 @@
 """All open commands in numbers, for those who watch MyX itself."""
 
+# ruff: noqa: S608 - statements are put together from literals only (LiteralString)
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import LiteralString
 
+from myx_executor.models.commands import OPEN_STATUSES
 from myx_executor.store.pool import Pool
 
-_TOTALS: LiteralString = """
+_TOTALS: LiteralString = f"""
 select status, count(*), count(*) filter (where lease_until is null or lease_until < now()) from executor.command
-where status in ('pending', 'queued', 'running', 'cancelling') group by status"""
+where status in {OPEN_STATUSES} group by status"""
 
 
 @dataclass(frozen=True, slots=True)
