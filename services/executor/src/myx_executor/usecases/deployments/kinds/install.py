@@ -99,7 +99,7 @@ async def install(run: Run) -> str:
 
 async def wait(run: Run) -> str:
     """Asks until the agent answers; where one was before, that one is back when the new one does not."""
-    times, loop, fleet = run.tools.times, asyncio.get_running_loop(), await _fleet(run)
+    times, loop, fleet = run.tools.times, asyncio.get_running_loop(), _fleet(run, await _place(run))
     deadline = loop.time() + times.agent_wait_s
     while True:
         try:
@@ -121,12 +121,13 @@ async def verify(run: Run) -> str:
     """Certificate and token were right, or it would not have answered; now version and digest. Where an agent was
     before, the new one must be as good as after an upgrade, or the host puts that one back. A new port or path is in
     force from here on."""
-    release, fleet = await run.tools.bundles.release(), await _fleet(run)
+    release, place = await run.tools.bundles.release(), await _place(run)
+    fleet = _fleet(run, place)
     if run.state(_WATCH):
         await judge.prove(run, judge.GuardOverSsh(run, run.state(_WATCH)), fleet)
     else:
         proof.check_release(await fleet.status(run.server_id), release)
-    if await _place(run) is not None:
+    if place is not None:
         await run.tools.registry.commit_reallocation(run.server_id, run.key)
         run.tools.fleet.forget(run.server_id)
     if run.deployment.plan.kind is Kind.UPGRADE_AGENT:
@@ -141,9 +142,8 @@ async def _identity(run: Run) -> Identity:
     return identity if place is None else replace(identity, rpc_port=place.rpc_port, rpc_path=place.rpc_path)
 
 
-async def _fleet(run: Run) -> Fleet:
+def _fleet(run: Run, place: Place | None) -> Fleet:
     """Calls to the agent where it was installed; the registry says its old place until it has proved itself."""
-    place = await _place(run)
     return run.tools.fleet if place is None else run.tools.fleet.at(place)
 
 

@@ -116,7 +116,6 @@ async def conclude(run: Run, guard: Guard, why: str) -> str:
             state = await guard.state()
             await run.tell(upgrade_state=str(state.get("state", "")))
             if state.get("state") == CONFIRMED:
-                await run.tools.registry.check_now(run.server_id)
                 version = run.deployment.details.get("target_version")
                 return f"{version} runs and has proved itself"
             if state.get("state") in (REVERTED, FAILED):

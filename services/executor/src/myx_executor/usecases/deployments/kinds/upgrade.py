@@ -161,18 +161,20 @@ async def _until_switched(run: Run) -> dict[str, Any]:
     while True:
         await asyncio.sleep(_POLL_S)
         with suppress(AgentFailed, ServerGone, MyxError):
-            state = await _state(run)
+            state = await _guard(run).state()
             if state.get("state") in (SWITCHED, CONFIRMED, REVERTED, FAILED):
                 return state
 
 
 async def prove(run: Run) -> str:
     """Calls the new agent as it will be called every day, then says that it may stay."""
-    return await judge.prove(run, judge.GuardByAgent(run, run.key), run.tools.fleet)
+    message = await judge.prove(run, _guard(run), run.tools.fleet)
+    await run.tools.registry.check_now(run.server_id)
+    return message
 
 
-async def _state(run: Run) -> dict[str, Any]:
-    return await run.tools.fleet.get_upgrade(run.server_id, run.key)
+def _guard(run: Run) -> judge.Guard:
+    return judge.GuardByAgent(run, run.key)
 
 
 async def _state_if_any(run: Run) -> dict[str, Any]:
@@ -180,7 +182,7 @@ async def _state_if_any(run: Run) -> dict[str, Any]:
     deadline = asyncio.get_running_loop().time() + run.tools.times.upgrade_confirm_s + MARGIN_S
     while True:
         try:
-            return await _state(run)
+            return await _guard(run).state()
         except AgentFailed as failure:
             if failure.reason == "UPGRADE_NOT_FOUND":
                 return {}
