@@ -135,6 +135,7 @@ async def switch(run: Run) -> str:
         await asyncio.gather(following, looking, return_exceptions=True)
     await run.tell(upgrade_state=str(state.get("state", "")))
     if state.get("state") in (FAILED, REVERTED):
+        await run.tools.registry.check_now(run.server_id)  # it may have been seen to be away meanwhile
         raise judge.undone(run, state, "")
     return "the new agent is switched in; it has to prove itself"
 
