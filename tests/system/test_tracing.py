@@ -68,10 +68,11 @@ def run(myx: Standalone, headers: dict[str, str] | None = None, **more: Any) -> 
 
 def spans_of(collector: Collector, trace_id: str, command_id: str) -> list[SeenSpan]:
     def has_all() -> bool:
+        # Each process sends its own when it likes.
         spans = collector.trace(trace_id)
-        return any(one.attributes.get("myx.command_id") == command_id for one in spans) and any(
-            one.service == "myx-gateway" for one in spans
-        )
+        return any(one.attributes.get("myx.command_id") == command_id for one in spans) and {
+            one.service for one in spans
+        } >= {"myx-gateway", "myx-executor", "myx-registry"}
 
     until_sync(has_all, 20, what="the spans of all services have come")
     return collector.trace(trace_id)

@@ -1,6 +1,7 @@
 """Retention on a real database: what goes, what stays, and what a reader sees of it."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import psycopg
@@ -289,18 +290,19 @@ async def test_replicas_do_it_by_themselves_and_callers_are_told(postgres, repli
                 assert not (await client.get(str(kept))).HasField("log_purged_at")
                 assert (await client.log(str(kept))).data == LINE
         assert day not in await world.names()
-        # It says so once, whoever did it.
-        said = await until(
-            lambda: [
+        # It says so once, whoever did it; days whose lock was not had in time go with a later turn.
+        def said():
+            lines = [
                 line
                 for executor in (one, other)
                 for line in (executor.folder / "executor.log").read_text().splitlines()
                 if "retention_removed" in line
-            ],
-            10,
-        )
-        assert len(said) == 1
-        assert day in said[0]
+            ]
+            return [json.loads(line) for line in lines]
+
+        await until(lambda: any(day in line["partitions"] for line in said()), 10)
+        assert [day in line["partitions"] for line in said()].count(True) == 1
+        assert sum(line["logs"] for line in said()) == 1
 
 
 async def test_what_goes_is_in_the_figures(world):

@@ -232,6 +232,15 @@ def test_a_release_in_use_is_kept(place):
     assert (place.releases / "2.0-bbb").exists()
 
 
+def test_a_reason_that_quotes_a_file_of_the_release_does_not_keep_it(place):
+    (place.root / "proc/78").mkdir()
+    reason = f'it does not answer: Traceback\n{place.releases}/2.0-bbb/lib/myx_agent/agent.py", line 1'
+    (place.root / "proc/78/cmdline").write_text(f"/bin/sh\0upgrade-guard\0revert\0u1\0{reason}\0")
+    place.upgrade("arm", "activate")
+    place("revert", "u1", reason)
+    assert not (place.releases / "2.0-bbb").exists()
+
+
 def test_an_old_agent_that_does_not_start_either_is_told(place):
     place.upgrade("arm", "activate")
     (place.root / "restart-fails").touch()
