@@ -290,6 +290,7 @@ async def test_replicas_do_it_by_themselves_and_callers_are_told(postgres, repli
                 assert not (await client.get(str(kept))).HasField("log_purged_at")
                 assert (await client.log(str(kept))).data == LINE
         assert day not in await world.names()
+
         # It says so once, whoever did it; days whose lock was not had in time go with a later turn.
         def said():
             lines = [
