@@ -93,6 +93,17 @@ def test_the_variables_of_a_child_win_over_those_of_its_parents_and_the_hosts_ow
     assert users == {"one": "a", "two": "own"}
 
 
+def test_ways_that_are_not_taken_are_named_and_those_that_change_nothing_are_not():
+    text = (
+        "[a]\none\ntwo ansible_become_method=su\n[b]\nthree ansible_connection=local\n"
+        "[a:vars]\nansible_ssh_common_args='-o ProxyJump=gate'\nansible_become=true\nansible_become_user=root\n"
+        "[b:vars]\nansible_ssh_common_args=x\n"
+    )
+    ways = "ansible_become_method of 1 host, ansible_ssh_common_args of 2 hosts"
+    assert found(text)[1][-1] == f"hosts: not taken: {ways}; see --jump and --sudo of myx server set"
+    assert found("one ansible_become=yes ansible_become_method=sudo\n")[1] == []
+
+
 @pytest.mark.parametrize("name", ["ansible_ssh_private_key_file", "ansible_private_key_file"])
 def test_the_key_is_read_from_the_file_that_is_named(name, tmp_path):
     key = "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n"

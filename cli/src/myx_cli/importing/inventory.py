@@ -1,6 +1,7 @@
 """What an Ansible inventory says of hosts, whatever its form."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -22,6 +23,14 @@ _SECRET = frozenset(
         *("ansible_become_password", "ansible_become_pass"),
     }
 )
+# How Ansible gets there and becomes root: a server here has settings of its own. With the values that say nothing new.
+_WAYS: dict[str, frozenset[str]] = {
+    "ansible_ssh_common_args": frozenset({""}),
+    "ansible_ssh_extra_args": frozenset({""}),
+    "ansible_become": frozenset({"true", "yes", "1"}),
+    "ansible_become_method": frozenset({"sudo", "ansible.builtin.sudo"}),
+    "ansible_become_user": frozenset({"root"}),
+}
 _OVER_SSH = ("ssh", "paramiko", "paramiko_ssh", "smart")
 _RANGE = re.compile(r"\[([0-9]+|[a-z]):([0-9]+|[a-z])(?::([0-9]+))?\]")
 _PORT = re.compile(r":([0-9]{1,5})$")
@@ -49,6 +58,7 @@ class Inventory:
         rows, notes = [], []
         depths = self._depths(file)
         secret = False
+        lost: Counter[str] = Counter()
         for name, line in self.lines.items():
             groups = self._groups_of(name)
             variables = self._variables(name, groups, depths)
@@ -56,12 +66,17 @@ class Inventory:
                 notes.append(f"{file}:{line}: {name} is left out: it is not reached over SSH")
                 continue
             secret = secret or bool(_SECRET & set(variables))
+            told = {way: str(variables[way]).lower() for way in _WAYS if way in variables}
+            lost.update(way for way, value in told.items() if value not in _WAYS[way])
             fields = {field: variables[source] for source, field in _TAKEN.items() if source in variables}
             labels = {f"group.{_label(group)}": "true" for group in sorted(groups - _BUILT_IN)}
             address = variables.get("ansible_host", name)
             rows.append(Row(f"{file}:{line}", {"name": name.lower(), "address": address, **fields, "labels": labels}))
         if secret:
             notes.append(f"{file}: passwords are not taken from an inventory: --credential NAME, or myx server set")
+        if lost:
+            ways = ", ".join(f"{way} of {count} host{'s' * (count > 1)}" for way, count in sorted(lost.items()))
+            notes.append(f"{file}: not taken: {ways}; see --jump and --sudo of myx server set")
         return rows, notes
 
     def _groups_of(self, host: str) -> set[str]:
