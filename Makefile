@@ -11,8 +11,8 @@ CLIENT := client/src/myx_client/api.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EDITABLE := install --no-build-isolation -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
-# Test processes side by side: most tests wait for processes, so that two do no harm on one core.
-WORKERS ?= 2
+# Test processes side by side: most tests wait for processes, so that there may be more than cores.
+WORKERS ?= 3
 
 # A virtual environment knows its place: one of a checkout that was moved or copied does not work, and is made anew.
 MADE_FOR := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)

@@ -107,6 +107,7 @@ def test_a_change_on_top_of_somebody_elses_is_refused_and_explained(page: Page, 
     assert rest.get(f"/schedules/{name}")["cron"] == "0 6 * * *"
 
 
+@pytest.mark.long
 def test_a_time_that_has_come_is_shown_with_the_job_that_it_started(page: Page, rest: Rest, name: str) -> None:
     add(rest, name, cron="* * * * *")
     page.goto(f"/schedules/{name}")

@@ -42,6 +42,7 @@ def demand(final, log):
         pytest.fail(f"{final.reason}: {final.message}\n{log.data.decode()}")
 
 
+@pytest.mark.long
 async def test_install_run_upgrade_rotate_uninstall(client, registry, host):
     before = host.inventory()
     enrol(registry, host, "whole-life")
@@ -304,6 +305,7 @@ async def test_a_login_that_is_refused_ends_the_install_with_a_cure(client, regi
     assert steps(final)["connect"] == "failed"
 
 
+@pytest.mark.long
 async def test_an_agent_that_broke_is_repaired_by_itself(client, registry, host, tls_dir, replica, bundle):
     server_id = enrol(registry, host, "broken")
     executor = replica("a", playbooks_dir=SHIPPED, agent_bundle_dir=bundle, repair_interval_s=1)

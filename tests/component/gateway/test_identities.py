@@ -33,7 +33,9 @@ async def test_what_is_revoked_on_one_replica_works_on_no_other(gateway: Any, st
         await until(gone, 10)
 
 
-@pytest.mark.parametrize("how", ["session", "token", "disabled", "narrowed"])
+@pytest.mark.parametrize(
+    "how", ["session", "token", *(pytest.param(how, marks=pytest.mark.long) for how in ("disabled", "narrowed"))]
+)
 async def test_an_open_stream_ends_when_what_it_came_with_is_revoked(gateway: Any, backend: Any, how: str) -> None:
     name = await new_user(gateway, "viewer")
     token = await new_token(gateway, name)

@@ -48,6 +48,7 @@ def test_others_are_not_astray(tmp_path: Path) -> None:
         process.kill()
 
 
+@pytest.mark.long
 def test_commands_of_a_moved_home_go_on_and_nothing_is_made_at_the_old_place(tmp_path: Path) -> None:
     old = Standalone(tmp_path / "old" / "home")
     old.start()

@@ -33,7 +33,7 @@ def site(words, more=""):
     return f':80 {{\n\trespond "{words}"\n\t{more}\n}}\n'
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["agent", pytest.param("ssh", marks=pytest.mark.long)])
 async def test_the_life_of_a_web_server_is_the_same_by_both_ways(ready, way):
     play = WAYS[way]
 
@@ -138,6 +138,7 @@ async def test_the_service_has_its_own_user_and_few_rights_and_is_back_after_a_r
     assert page(ready) == "one"
 
 
+@pytest.mark.long
 async def test_where_new_files_are_roots_alone_and_others_meddle_it_is_deployed_as_well(ready):
     ready.write("/etc/systemd/system/ssh.service.d/strict.conf", "[Service]\nUMask=0077\n")
     ready.exec("systemctl daemon-reload; systemctl restart ssh")
@@ -165,6 +166,7 @@ def left_behind(before, host):
     return [line for line in lines if line.split(":")[0].rstrip("-") not in REWRITTEN]
 
 
+@pytest.mark.long
 async def test_what_is_removed_or_fails_at_first_leaves_nothing_behind(ready):
     ready.wait_until_settled()
     before = ready.inventory()
@@ -221,6 +223,7 @@ async def test_jinja_from_a_user_is_data(ready):
     assert page(ready) == words
 
 
+@pytest.mark.long
 async def test_a_full_disk_is_a_sentence_and_the_old_page_stays(host_lab, caddy):
     with host_lab.host(disk_mb=256) as host:
         host.write(BINARY, caddy)

@@ -52,7 +52,7 @@ def ready(host):
     return host
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param("agent", marks=pytest.mark.long), "ssh"])
 async def test_xray_and_its_configuration_by_both_ways(ready, way):
     play = WAYS[way]
 
@@ -108,7 +108,7 @@ def engine(host_lab):
         yield host
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["agent", pytest.param("ssh", marks=pytest.mark.long)])
 async def test_xray_in_a_container_by_both_ways(engine, way):
     play = WAYS[way]
     variables = {"xray_image": "localhost/xray:1.8.24", "xray_config": config(8443)}
@@ -140,6 +140,7 @@ async def test_xray_in_a_container_by_both_ways(engine, way):
     ]
 
 
+@pytest.mark.long
 async def test_a_container_comes_back_after_a_reboot_and_goes_with_its_image(engine):
     await by_ssh(engine, "deploy_xray_docker.yml", {"artifact_path": "/root/new.tar", "xray_config": config(8443)})
 

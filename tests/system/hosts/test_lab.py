@@ -91,6 +91,7 @@ def test_a_firewall_blocks_a_port_for_all_or_all_but_one(host_lab: HostLab) -> N
         assert host.greets()
 
 
+@pytest.mark.long
 def test_a_slow_host_answers_late(host: Host) -> None:
     host.slow(100)
     began = time.monotonic()

@@ -94,7 +94,7 @@ def test_enrol_run_deploy_upgrade_uninstall(fleet: Fleet, offer, host: Host, tmp
 
 
 @pytest.mark.parametrize(
-    "defect", [pytest.param("no-import"), pytest.param("wrong-port", marks=pytest.mark.long), "no-commands"]
+    "defect", ["no-import", *(pytest.param(name, marks=pytest.mark.long) for name in ("wrong-port", "no-commands"))]
 )
 def test_a_new_agent_that_cannot_be_used_is_undone_and_not_tried_again(
     fleet: Fleet, offer, host: Host, tmp_path: Path, defect: str

@@ -128,6 +128,7 @@ async def test_a_new_port_and_back_when_it_is_taken(installed):
     assert installed.version()
 
 
+@pytest.mark.long
 async def test_what_nobody_confirmed_is_ended_by_the_next_installation(installed):
     """Confirmed where all is as it should be; else undone first, and what it had changed is changed again."""
     old, first, second = installed.identity, make_identity(24354), make_identity(24355)

@@ -77,7 +77,7 @@ def processes_from(machine, release):
 def test_a_broken_agent_goes_back(machine, sources, name, state, reason):
     old = machine.version()
     command = machine.start("echo begin; sleep 8; echo end; exit 5")
-    end = machine.upgrade(broken(sources, name), f"break-{name}", agent_start_timeout_s=10)
+    end = machine.upgrade(broken(sources, name), f"break-{name}", agent_start_timeout_s=6)
     assert (end["state"], end["from_version"], end["to_version"]) == (state, old, GOOD)
     assert reason in end["reason"]
     assert machine.finish(command) == (5, "begin\nend\n")
