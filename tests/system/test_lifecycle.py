@@ -68,7 +68,6 @@ def test_it_stops_in_time_cancels_what_runs_says_so_and_keeps_all_data(own: Stan
     assert own.cli("run", "local", "--", "true").returncode == 0
 
 
-@pytest.mark.long
 def test_it_stops_in_time_when_the_door_hangs_and_ends_the_commands_all_the_same(own: Standalone) -> None:
     own.start()
     script = "trap '' TERM; sleep 1111; sleep 1111"
@@ -117,7 +116,6 @@ def test_nothing_outlives_a_killed_supervisor_but_the_commands_and_they_are_foun
     assert (done.returncode, done.stdout) == (5, b"".join(b"%d\n" % number for number in range(1, 11)))
 
 
-@pytest.mark.long
 def test_a_second_signal_kills_at_once(own: Standalone) -> None:
     own.start()
     own.api().request(

@@ -260,7 +260,6 @@ async def test_the_state_that_a_killed_replica_could_not_tell_is_found_out_by_th
     assert transitions(registry) == [AgentStatus.ONLINE, AgentStatus.OFFLINE]
 
 
-@pytest.mark.long
 async def test_what_was_over_before_the_replica_was_killed_is_lost_with_it(two, registry, real_agent):
     registry.away = True
     await asyncio.to_thread(real_agent.kill9)

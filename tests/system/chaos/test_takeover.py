@@ -109,7 +109,6 @@ async def test_a_replica_without_nats_goes_on_by_itself(world: World, api: Api, 
         await talk.ends_well()
 
 
-@pytest.mark.long
 async def test_nats_away_for_all_delays_and_loses_nothing(
     world: World, api: Api, tmp_path, request: pytest.FixtureRequest
 ) -> None:

@@ -354,7 +354,6 @@ def all_are(three: list[Watched], wanted: Callable[[tuple[str, str]], bool], wha
         raise AssertionError(f"{late}; they are {statuses(three)}, the suspicion is {suspicion(three)}") from None
 
 
-@pytest.mark.long
 def test_when_all_vanish_at_once_the_control_plane_suspects_itself_first(three: list[Watched]) -> None:
     doubted = ("unknown", "control_plane_doubt")
 

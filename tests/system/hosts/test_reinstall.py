@@ -42,7 +42,6 @@ def moved(fleet: Fleet, deployment: dict[str, Any]) -> dict[str, Any]:
     return fleet.wait(str(fleet.rest.post(f"/deployments/{deployment['id']}/retry", {})["id"]))
 
 
-@pytest.mark.long
 def test_an_agent_stays_reached_when_its_new_port_is_not(fleet: Fleet, offer, host: Host, tmp_path: Path) -> None:
     """Blocked, then held by another program, before the host is touched; put back by the host; then it moves, by the
     release that it has. The port that is kept for it stays the same but where a program holds it."""

@@ -65,7 +65,7 @@ def test_a_bad_version_stops_at_the_canary_and_leaves_the_old_agents(
 ) -> None:
     selector, names = group
     try:
-        offer.put(broken(tmp_path, "crash-loop"))
+        offer.put(broken(tmp_path, "no-commands"))
         job = upgrade(fleet, selector)
     finally:
         offer.put(agent_bundle())

@@ -90,9 +90,7 @@ def test_every_way_of_sudo_has_its_name(number: server_pb2.SudoMode.ValueType) -
 
 
 _SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
-_NESTED = st.recursive(
-    _SCALARS | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
-)
+_NESTED = st.recursive(_SCALARS | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 
 
 @given(st.dictionaries(st.text(), _NESTED))
