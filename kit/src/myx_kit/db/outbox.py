@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    case,
     delete,
     func,
     insert,
@@ -41,6 +43,10 @@ log = get_logger()
 _PAYLOAD_LIMIT = 256 << 10
 _BATCH = 200
 _INTERVAL_S = 2.0
+# A relay that is stopped or cut off while it publishes leaves its turn to another after the second of these; one that
+# publishes slowly looks at the database before, after the first.
+_PUBLISH_S = 10.0
+_TURN_S = 20.0
 # Beyond it the outbox is long, and how long is of no interest.
 _COUNTED = 10_000
 
@@ -96,8 +102,9 @@ class Outbox:
 class OutboxRelay:
     """Publishes the rows of one outbox in order and deletes what NATS has confirmed; any number of replicas may run.
 
-    One at a time publishes, by an advisory lock of the schema. A crash between publishing and deleting repeats events
-    (same Nats-Msg-Id); while NATS is away the rows wait. Use: `owner.start(relay.run(), name="outbox")`.
+    One at a time publishes, by an advisory lock of the schema that ends with its session. A crash between publishing
+    and deleting repeats events (same Nats-Msg-Id); while NATS is away the rows wait. Use:
+    `owner.start(relay.run(), name="outbox")`.
     """
 
     def __init__(self, engine: AsyncEngine, outbox: Outbox, bus: Bus, batch: int = _BATCH) -> None:
@@ -134,11 +141,11 @@ class OutboxRelay:
             return 0
         with translate_database_errors():
             async with self._engine.connect() as connection:
-                if not await connection.scalar(select(func.pg_try_advisory_lock(self._lock_key))):
+                if not await connection.scalar(self._take_turn()):
                     return 0
                 try:
                     published = await self._drain(connection)
-                    await connection.execute(select(func.pg_advisory_unlock(self._lock_key)))
+                    await connection.execute(self._end_turn())
                 except BaseException:
                     # Whatever state it is in, ending the session gives the lock back.
                     await connection.invalidate()
@@ -157,13 +164,24 @@ class OutboxRelay:
                 break
         return published
 
+    def _take_turn(self) -> Select[Any]:
+        bounded = func.set_config("idle_session_timeout", f"{round(_TURN_S * 1000)}ms", False)
+        return select(case((func.pg_try_advisory_lock(self._lock_key), bounded)))
+
+    def _end_turn(self) -> Select[Any]:
+        unbounded = func.set_config("idle_session_timeout", "0", False)
+        return select(func.pg_advisory_unlock(self._lock_key), unbounded)
+
     def _next_rows(self) -> Select[Any]:
         return select(self._table).order_by(self._table.c.seq).limit(self._batch)
 
     async def _publish(self, rows: Sequence[Row[Any]]) -> list[int]:
         confirmed: list[int] = []
+        until = time.monotonic() + _PUBLISH_S
         try:
             for row in rows:
+                if time.monotonic() > until:
+                    break
                 event = Event.FromString(row.payload)
                 event.revision = event.revision or row.seq
                 await self._bus.publish_event(row.event_id, row.subject, event.SerializeToString(), event.traceparent)

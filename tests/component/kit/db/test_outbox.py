@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client import REGISTRY
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from myx.events.v1.events_pb2 import Event, ServerCreated
 from myx_kit import tracing
@@ -161,6 +161,57 @@ async def test_a_relay_that_dies_gives_its_lock_back(shop, bus, monkeypatch):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await two.run_once() == 1
+
+
+async def test_a_relay_that_is_stopped_in_its_turn_leaves_it_to_another(shop, bus, monkeypatch):
+    monkeypatch.setattr("myx_kit.db.outbox._TURN_S", 0.5)
+    await add(shop, "a")
+    one, two = OutboxRelay(shop.engine, shop.outbox, bus), OutboxRelay(shop.engine, shop.outbox, bus)
+    publish, publishing, awake = one._publish, asyncio.Event(), asyncio.Event()
+
+    async def publish_when_awake(rows):
+        publishing.set()
+        await awake.wait()
+        return await publish(rows)
+
+    monkeypatch.setattr(one, "_publish", publish_when_awake)
+    task = asyncio.create_task(one.run_once())
+    await publishing.wait()
+    assert await two.run_once() == 0
+    await until(two.run_once)
+    await add(shop, "b")
+    awake.set()
+    with pytest.raises(Unavailable):
+        await task
+    assert await waiting(shop) == 1
+    assert await two.run_once() == 1
+    assert [event.server_created.name for event in await stored(bus)] == ["a", "b"]
+
+
+async def test_a_turn_ends_with_its_limit(shop, bus, monkeypatch):
+    monkeypatch.setattr("myx_kit.db.outbox._TURN_S", 0.2)
+    await add(shop, "a")
+    relay = OutboxRelay(shop.engine, shop.outbox, bus)
+    assert await relay.run_once() == 1
+    async with shop.engine.connect() as connection:
+        assert await connection.scalar(text("show idle_session_timeout")) == "0"
+
+
+async def test_who_publishes_slowly_deletes_what_is_confirmed_before_its_turn_is_over(shop, bus, monkeypatch):
+    monkeypatch.setattr("myx_kit.db.outbox._PUBLISH_S", 0.5)
+    await add(shop, *"abc")
+    real = bus.publish_event
+
+    async def slowly(*event):
+        await real(*event)
+        await asyncio.sleep(0.6)
+
+    monkeypatch.setattr(bus, "publish_event", slowly)
+    relay = OutboxRelay(shop.engine, shop.outbox, bus)
+    assert await relay.run_once() == 1
+    assert await waiting(shop) == 2
+    monkeypatch.undo()
+    assert await relay.run_once() == 2
 
 
 async def test_a_killed_database_delays_events_and_loses_none(shop, bus, postgres):

@@ -177,3 +177,16 @@ async def test_an_event_that_could_never_be_published_is_refused(shop):
         async with shop.uow.begin() as connection:
             await shop.outbox.add(connection, "server", "created", "1", event)
     assert caught.value.reason == "EVENT_TOO_LARGE"
+
+
+async def test_who_is_stopped_in_a_transaction_blocks_others_for_a_short_time_only(shop):
+    """The other waits for the lock of a row, for as long as any does, and gets it."""
+    async with shop.uow.begin() as connection:
+        await connection.execute(insert(shop.items).values(id=1, name="a"))
+    change = update(shop.items).where(shop.items.c.id == 1)
+    async with shop.engine.connect() as stopped:
+        await stopped.execute(change.values(name="stopped"))
+        async with shop.uow.begin() as connection:
+            await connection.execute(change.values(name="other"))
+        await stopped.invalidate()
+    assert await names(shop) == ["other"]

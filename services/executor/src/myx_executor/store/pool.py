@@ -9,10 +9,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg.sql import Composed
 
-from myx_kit.db.engine import connect_arguments, translate_database_errors
+from myx_kit.db.engine import SESSION_OPTIONS, connect_arguments, translate_database_errors
 from myx_kit.errors import MyxError, Unavailable
 
-_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
 _ANSWER_S = 35.0
 _ACQUIRE_S = 10.0
 
@@ -112,7 +111,7 @@ class Pool:
             autocommit=True,
             prepare_threshold=0,
             application_name=self._application,
-            options=_OPTIONS,
+            options=SESSION_OPTIONS,
             **connect_arguments(self._require_auth),
         )
 
