@@ -25,6 +25,10 @@ from myx_play.masking import Masker  # noqa: E402
 
 EXIT_NO_ANSIBLE = 69
 _POLL_S = 1
+# Where Ansible looks for a Python on a host over SSH: as ever, and at the one that MyX brought before one that is older
+# than all that have a name of their own here.
+_PYTHONS = [*(f"python3.{minor}" for minor in range(13, 7, -1)), "/opt/myx-agent/python/current/bin/python3"]
+_PYTHONS += ["/usr/bin/python3", "python3"]
 
 
 def main() -> int:
@@ -102,11 +106,12 @@ def _arguments(document: Document, folder: workspace.Workspace, secrets: Path) -
     return arguments
 
 
-def _way(document: Document) -> dict[str, str]:
+def _way(document: Document) -> dict[str, Any]:
     """How every host is reached, above all that a play says: with "myx" also one that a play invents."""
-    way: dict[str, str] = {}
+    way: dict[str, Any] = {}
     if document.connection.type == "myx":
         way |= {"ansible_connection": "myx", "ansible_myx_socket": document.connection.socket}
+        way["ansible_interpreter_python_fallback"] = _PYTHONS
     if document.python_interpreter or document.connection.type == "local":
         way["ansible_python_interpreter"] = document.python_interpreter or sys.executable
     return way

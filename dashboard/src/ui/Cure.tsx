@@ -11,6 +11,7 @@ const PARTICULAR = new Set([
   'sudo_not_allowed',
   'sudo_password_needed',
   'python_missing',
+  'python_not_brought',
   'disk_full',
   'port_blocked',
 ]);

@@ -11,7 +11,8 @@ from myx_heartbeat import migrations
 from myx_testkit.chaos.ways import Way, WayLoop
 from myx_testkit.wait import until
 
-AGENTS = 16
+# Each replica has at least three of them, but for one time in millions.
+AGENTS = 32
 DOUBT_MAX_S = 10
 PATIENCE_S = 60
 

@@ -36,6 +36,7 @@ class Home:
         self.postgres = self.path / "postgres"
         self.nats = self.path / "nats"
         self.work = self.path / "work"
+        self.pythons = self.path / "pythons"
         self.admin_token_file = self.secrets / "admin.token"
         self.admin_password_file = self.path / "admin-password"
         self.agent_config = self.agent / "config.json"
@@ -59,7 +60,8 @@ class Home:
     def prepare(self) -> None:
         """Make or repair the folders (mode 700). StandaloneError: not ours, or not writable."""
         place.claim(self.path)
-        for folder in (self.tls, self.secrets, self.logs, self.agent, self.postgres, self.nats, self.work):
+        kept = (self.tls, self.secrets, self.logs, self.agent, self.postgres, self.nats, self.pythons)
+        for folder in (*kept, self.work):
             private_folder(folder)
 
     def refuse_if_in_use(self) -> None:

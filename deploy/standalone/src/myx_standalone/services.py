@@ -70,6 +70,7 @@ class Services:
             "GATEWAY_TARGET": self._target("access"),
             "WORK_DIR": str(self.home.work),
             "PLAY_DRAIN_S": "0",  # Ctrl-C stops in seconds; a play over SSH is then run again
+            "PYTHON_DIR": os.environ.get("MYX_PYTHON_DIR", str(self.home.pythons)),
         }
         return self._python("executor", self._database("executor") | self._bus() | settings | _deployment_folders())
 

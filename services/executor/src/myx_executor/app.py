@@ -26,6 +26,7 @@ from myx_executor.adapters.endpoints import EndpointCache
 from myx_executor.adapters.fleet import KitFleet
 from myx_executor.adapters.hosts import SshHosts
 from myx_executor.adapters.live_bus import KitLiveBus
+from myx_executor.adapters.pythons import PythonFolder
 from myx_executor.adapters.registry import GrpcRegistry
 from myx_executor.adapters.ssh import SshConnector
 from myx_executor.adapters.targets import GrpcTargets
@@ -333,6 +334,7 @@ def _deployment_tools(
         fleet=fleet,
         registry=registry,
         hosts=SshHosts(registry, SshConnector(), plays),
+        pythons=PythonFolder(settings.python_dir),
         bundles=Bundle(AgentBundle(settings.agent_bundle_dir, cache_dir), index=bool(settings.index_url)),
         tool=ShippedTool(DeploymentTool(settings.playbooks_dir, cache_dir), settings.playbooks_dir),
         doctor=KitDoctor(fleet, registry),

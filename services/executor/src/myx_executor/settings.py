@@ -60,6 +60,8 @@ class ExecutorSettings(RpcServerSettings, DatabaseSettings, NatsSettings):
     playbooks_dir: Path | None = None
     # What `make agent-bundle` builds; unset or not there: agents cannot be installed or upgraded.
     agent_bundle_dir: Path | None = None
+    # Relocatable builds of CPython for hosts without a Python that fits; unset or empty: such hosts are refused.
+    python_dir: Path | None = None
     # Python package index that hosts may use (`myx_index_url`); empty: all they need travels with the agent.
     index_url: str = ""
     # Scratch for pushed files and for plays over SSH; unset: the system's folder for temporary files.

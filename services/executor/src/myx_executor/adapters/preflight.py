@@ -93,7 +93,8 @@ def _machine(facts: HostFacts, found: Mapping[str, list[str]]) -> list[Problem]:
             Problem(
                 "PYTHON_MISSING",
                 f"there is no whole Python 3.11 to 3.14 on the host (found: {there})",
-                "install one, for example `apt install python3.11` or `dnf install python3.11`, beside the old one",
+                "install one, for example `apt install python3.11` or `dnf install python3.11`, beside the old one, or"
+                " give the control plane one to bring (MYX_EXECUTOR_PYTHON_DIR)",
             )
         )
     return problems

@@ -27,7 +27,7 @@ for d in /opt /var; do
   o "free:$d" "$(df -Pk "$e" 2>/dev/null | while read -r _ _ _ k _; do m=$k; echo "$m"; done | tail -1)"
   [ -w "$e" ] || o read_only "$d"
 done
-for p in python3.14 python3.13 python3.12 python3.11 python3; do
+for p in python3.14 python3.13 python3.12 python3.11 python3 /opt/myx-agent/python/current/bin/python3; do
   f=$(command -v "$p") || continue
   case $f in /*) ;; *) continue;; esac
   o python "$("$f" -I -c '
@@ -136,8 +136,9 @@ def one(found: Mapping[str, list[str]], key: str) -> str:
 
 
 def _python(found: Mapping[str, list[str]]) -> tuple[str, str]:
-    usable = {parts[0]: parts[2] for parts in reversed(_pythons(found)) if parts[1] == "whole"}
-    return next(((version, usable[version]) for version in PYTHONS if version in usable), ("", ""))
+    usable = [(parts[0], parts[2]) for parts in _pythons(found) if parts[1] == "whole" and parts[0] in PYTHONS]
+    # The host's own before one that we brought: its distribution mends it.
+    return min(usable, key=lambda one: (one[1].startswith("/opt/myx-agent/"), PYTHONS.index(one[0])), default=("", ""))
 
 
 def _pythons(found: Mapping[str, list[str]]) -> list[list[str]]:

@@ -301,6 +301,22 @@ class Bundles(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PythonBuild:
+    """A relocatable CPython: a tar.gz whose folder is `python`; `name` is that of its folder on a host."""
+
+    name: str
+    path: Path
+
+
+class Pythons(Protocol):
+    """Interpreters for hosts that have none that fits."""
+
+    async def build_for(self, arch: str) -> PythonBuild | None:
+        """The one for hosts of this kind (x86_64, aarch64); None: there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """A project that can be run: the shipped tool or a pushed one."""
 

@@ -25,7 +25,7 @@ from myx_executor.store.files import FileStore
 from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.deployments import quarantine
 from myx_executor.usecases.deployments.bell import Bells
-from myx_executor.usecases.deployments.ports import Bundles, Doctor, Fleet, Hosts, Registry, Session, Tool
+from myx_executor.usecases.deployments.ports import Bundles, Doctor, Fleet, Hosts, Pythons, Registry, Session, Tool
 from myx_executor.usecases.drive import Tools
 from myx_executor.usecases.ledger import Lease
 from myx_executor.usecases.patience import UNTIL_LOST, patiently
@@ -55,6 +55,7 @@ class DeploymentTools:
     registry: Registry
     hosts: Hosts
     bundles: Bundles
+    pythons: Pythons
     tool: Tool
     doctor: Doctor
     store: DeploymentStore

@@ -8,7 +8,7 @@ from myx_executor.domain.deployment import PLAYBOOKS, Kind, Method, StepFailed
 from myx_executor.domain.ssh import PlaySpec
 from myx_executor.usecases.deployments import deliveries, host, maintenance, quarantine, ssh_work
 from myx_executor.usecases.deployments.action import Action
-from myx_executor.usecases.deployments.kinds import judge, proof
+from myx_executor.usecases.deployments.kinds import interpreter, judge, proof
 from myx_executor.usecases.deployments.ports import Fleet, Identity, Place, Release
 from myx_executor.usecases.deployments.run import Run
 from myx_executor.usecases.ports import AgentFailed, ServerGone
@@ -39,11 +39,13 @@ async def allocate(run: Run) -> str:
 
 
 async def preflight(run: Run) -> str:
-    """Whether the host can take an agent; nothing of it is touched."""
+    """Whether the host can take an agent; nothing of it is touched, unless a Python is all that it lacks."""
     server = await run.tools.registry.server(run.server_id)
-    identity = await _identity(run)
-    result = await run.tools.hosts.preflight(await run.session(), address=server.address, rpc_port=identity.rpc_port)
+    identity, session = await _identity(run), await run.session()
+    result = await run.tools.hosts.preflight(session, address=server.address, rpc_port=identity.rpc_port)
     quarantine.check_machine(run.deployment.plan.kind, server, result.facts.machine_id)
+    if interpreter.is_all_that_lacks(result) and await interpreter.bring(run, result.facts.arch):
+        result = await run.tools.hosts.preflight(session, address=server.address, rpc_port=identity.rpc_port)
     for problem in result.problems:
         await run.say(f"{problem.message}; {problem.cure}" if problem.cure else problem.message)
     fatal = next((problem for problem in result.problems if problem.fatal), None)
@@ -54,7 +56,7 @@ async def preflight(run: Run) -> str:
     facts = result.facts
     await run.remember(arch=facts.arch, python=facts.python, python_version=facts.python_version)
     await run.tell(arch=facts.arch, system=facts.system, host_python=facts.python_version)
-    return f"{facts.system or 'the host'} on {facts.arch} with Python {facts.python_version or 'of ours'}"
+    return f"{facts.system or 'the host'} on {facts.arch} with Python {facts.python_version}"
 
 
 async def upload(run: Run) -> str:
