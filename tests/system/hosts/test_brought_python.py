@@ -47,7 +47,8 @@ def pack(host: Host, path: Path, tmp_path: Path) -> None:
 def play_both_ways(fleet: Fleet, name: str, project: Path) -> None:
     """A playbook of the user's own, over SSH and by the agent."""
     (project / "playbooks").mkdir(parents=True)
-    (project / "playbooks/site.yml").write_text("- hosts: all\n  gather_facts: true\n  tasks:\n    - ansible.builtin.ping:\n")
+    play = "- hosts: all\n  gather_facts: true\n  tasks:\n    - ansible.builtin.ping:\n"
+    (project / "playbooks/site.yml").write_text(play)
     pushed = fleet.myx.cli("playbook", "push", str(project))
     assert pushed.returncode == 0, pushed.stderr
     for method in ("ssh", "agent"):
