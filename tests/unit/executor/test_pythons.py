@@ -1,11 +1,15 @@
 """Which build of Python is brought to a host, and when one is wanted at all."""
 
+from types import SimpleNamespace
+from unittest.mock import AsyncMock
+
 import pytest
 
 from myx_executor.adapters import preflight_script
 from myx_executor.adapters.pythons import PythonFolder
+from myx_executor.domain.deployment import StepFailed
 from myx_executor.domain.ssh import HostFacts, PreflightResult, Problem
-from myx_executor.usecases.deployments.kinds.interpreter import is_all_that_lacks
+from myx_executor.usecases.deployments.kinds.interpreter import bring, is_all_that_lacks
 
 X86 = "x86_64-unknown-linux-gnu-install_only"
 
@@ -65,6 +69,19 @@ def test_nothing_is_brought_to_a_host_that_would_not_do_with_it():
     assert is_all_that_lacks(PreflightResult(HostFacts(), (python, small)))
     assert not is_all_that_lacks(PreflightResult(HostFacts(), (python, problem("DISK_FULL"))))
     assert not is_all_that_lacks(PreflightResult(HostFacts(), (small,)))
+
+
+async def test_a_build_that_the_control_plane_cannot_read_is_told(builds):
+    folder = builds(f"cpython-3.13.9+20251010-{X86}.tar.gz")
+    unread = AsyncMock(side_effect=PermissionError(13, "Permission denied"))
+    session = AsyncMock(return_value=SimpleNamespace(put=unread))
+    run = SimpleNamespace(tools=SimpleNamespace(pythons=folder), session=session, say=AsyncMock())
+    with pytest.raises(StepFailed, match="cannot read its Python: Permission denied") as refused:
+        await bring(run, "x86_64")
+    assert (refused.value.reason, refused.value.cure) == (
+        "PYTHON_NOT_BROUGHT",
+        "let the executor read that folder and what is in it",
+    )
 
 
 OURS = "/opt/myx-agent/python/current/bin/python3"

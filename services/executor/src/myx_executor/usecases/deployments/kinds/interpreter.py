@@ -33,14 +33,19 @@ def is_all_that_lacks(result: PreflightResult) -> bool:
 async def bring(run: Run, arch: str) -> bool:
     """Puts a Python into /opt/myx-agent/python; false when the control plane has none for such a host.
 
-    StepFailed `PYTHON_NOT_BROUGHT`: the build is damaged or does not run there.
+    StepFailed `PYTHON_NOT_BROUGHT`: the build cannot be read, is damaged or does not run there.
     """
-    build = await run.tools.pythons.build_for(arch)
-    if build is None:
-        return False
-    await run.say(f"The host has no Python that fits: {build.name} is brought")
     session = await run.session()
-    await session.put(build.path, _ARCHIVE)
+    try:
+        build = await run.tools.pythons.build_for(arch)
+        if build is None:
+            return False
+        await run.say(f"The host has no Python that fits: {build.name} is brought")
+        await session.put(build.path, _ARCHIVE)
+    except OSError as error:
+        message = f"the control plane cannot read its Python: {error.strerror or error}"
+        cure = "let the executor read that folder and what is in it"
+        raise StepFailed("PYTHON_NOT_BROUGHT", message, cure) from error
     result = await session.run(["/bin/sh", "-c", _UNPACK, "sh", _ARCHIVE, build.name], timeout_s=_UNPACK_S)
     if result.code != 0:
         words = result.stderr.decode(errors="replace").strip().splitlines()
