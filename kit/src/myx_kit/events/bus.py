@@ -29,6 +29,8 @@ log = get_logger()
 
 _SERVER_NAME = "nats"
 _RECONNECT_S = 0.2
+# Of making and closing a connection. RuntimeError: uvloop's, when nats-py writes to one that is gone already.
+_FAILURES = (nats.errors.Error, OSError, RuntimeError)
 _PING_S = 10
 _PENDING_BYTES = 16 << 20
 _CONNECT_TIMEOUT_S = 5
@@ -262,7 +264,7 @@ class Bus:
                     await self._attach(subscription)
                 await self._reconnected()
                 await self._until_dead(client, closed)
-            except (nats.errors.Error, OSError, EOFError, ValueError) as error:
+            except (*_FAILURES, EOFError, ValueError) as error:
                 log.warning("nats_connect_failed", error=str(error))
             finally:
                 self._client = None
@@ -338,10 +340,11 @@ class Bus:
 
 
 async def _close(client: Client) -> None:
-    with suppress(nats.errors.Error, OSError, TimeoutError):
-        async with asyncio.timeout(2):
+    with suppress(*_FAILURES, TimeoutError):
+        async with asyncio.timeout(3):
             if client.is_connected:
-                await client.flush(1)
+                with suppress(*_FAILURES):
+                    await client.flush(1)
             await client.close()
 
 

@@ -6,6 +6,7 @@ import signal
 
 import psutil
 import pytest
+from nats.aio.client import Client
 from prometheus_client import REGISTRY
 
 from myx.events.v1.events_pb2 import Event
@@ -207,6 +208,23 @@ async def test_a_client_that_nats_closes_for_good_is_replaced(bus):
         await until(lambda: bus.connected and bus._client is not client, timeout_s=10)
         await bus.publish(SUBJECT, b"again")
         assert await until(lambda: subscription.next(1), timeout_s=5) == b"again"
+
+
+async def test_a_client_that_cannot_be_closed_is_replaced_too(bus, monkeypatch):
+    """nats-py writes what is unsent when it is closed, and uvloop refuses that when the connection is gone."""
+    client, close = bus._client, Client.close
+
+    async def fail(self):
+        await close(self)
+        raise RuntimeError("unable to perform operation; the handler is closed")
+
+    monkeypatch.setattr(Client, "close", fail)
+    await close(client)
+    await until(lambda: bus.connected and bus._client is not client, timeout_s=10)
+    monkeypatch.undo()
+    async with bus.subscribe(SUBJECT) as subscription:
+        await bus.publish(SUBJECT, b"again")
+        assert await subscription.next(5) == b"again"
 
 
 async def test_a_server_that_is_not_nats_is_not_spoken_to(nats, tls_dir, monkeypatch):
