@@ -323,6 +323,15 @@ def test_nobody_is_held_back_for_longer_than_a_suspicion_may_last(suspicious, re
     assert fails_in_another_suspicion(suspicious, report, clock, answering=0) is Status.OFFLINE
 
 
+def test_a_look_at_the_share_is_no_recovery(suspicious, report, clock):
+    """When the time is over each may be believed by its own check, before anybody asks whether the time is over."""
+    clock.now += 301
+    for name in names(8):
+        assert suspicious.consider(report(name, "filtered"), before=Status.UNKNOWN).status is Status.OFFLINE
+    suspicious.forget([])
+    assert suspicious.overdue()
+
+
 async def test_alone_the_ssh_ports_of_hosts_confirm(suspicious, endpoint):
     world = World(suspicious, endpoint, Share(), ssh=True)
     await world.opinion.run_once()

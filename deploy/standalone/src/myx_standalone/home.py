@@ -60,8 +60,8 @@ class Home:
     def prepare(self) -> None:
         """Make or repair the folders (mode 700). StandaloneError: not ours, or not writable."""
         place.claim(self.path)
-        kept = (self.tls, self.secrets, self.logs, self.agent, self.postgres, self.nats, self.pythons)
-        for folder in (*kept, self.work):
+        folders = (self.tls, self.secrets, self.logs, self.agent, self.postgres, self.nats, self.work, self.pythons)
+        for folder in folders:
             private_folder(folder)
 
     def refuse_if_in_use(self) -> None:

@@ -165,7 +165,7 @@ class Doubt:
             self._drop(agent_id)
             self._answering.pop(agent_id, None)
             self._held.pop(agent_id, None)
-        if self.suspicion is not None and not self._outweighed():
+        if agent_ids and self.suspicion is not None and not self._outweighed():
             self._recovered()
 
     def _fails(self, agent_id: str) -> None:
