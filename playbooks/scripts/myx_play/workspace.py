@@ -13,6 +13,7 @@ from myx_play.document import Document
 
 PREFIX = "myx-play-"
 _PLACES = ("/dev/shm", "/run", "/var/lib/myx-agent", "/tmp")  # noqa: S108 - private folders made in them
+_TRIES = 100
 _SWITCHES = (
     "gathering", "gather_subset", "gather_timeout", "force_handlers", "hash_behaviour", "forks", "timeout",
     "any_errors_fatal", "display_skipped_hosts", "display_ok_hosts", "max_diff_size", "module_lang",
@@ -28,8 +29,8 @@ class Workspace:
 
     def __init__(self, parent: str | None) -> None:
         places = (parent,) if parent else _PLACES
-        self.path = next((path for place in places if (path := _make(place)) is not None), None) or _fail(places)
-        self._lock = _hold(self.path)
+        made = next((made for place in places if (made := _make(place)) is not None), None)
+        self.path, self._lock = made or _fail(places)
 
     def write(self, name: str, text: str) -> Path:
         path = self.path / name
@@ -41,9 +42,9 @@ class Workspace:
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
-        if self._lock is not None:
+        if self._lock >= 0:
             os.close(self._lock)
-            self._lock = None
+            self._lock = -1
 
 
 def sweep(parent: str | None) -> None:
@@ -103,10 +104,25 @@ def _text(parser: configparser.RawConfigParser) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _make(place: str | None) -> Path | None:
+def _make(place: str | None) -> tuple[Path, int] | None:
+    """A new folder in `place` and the lock on it; None when there can be none."""
     if place and Path(place).is_dir() and os.access(place, os.W_OK | os.X_OK):
         with contextlib.suppress(OSError):
-            return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+            for _ in range(_TRIES):
+                path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+                if (lock := _hold_new(path)) is not None:
+                    return path, lock
+    return None
+
+
+def _hold_new(path: Path) -> int | None:
+    """None when another play, which begins at this moment, has swept the folder before it was held."""
+    with contextlib.suppress(FileNotFoundError):
+        lock = _hold(path)
+        if lock is not None:
+            if path.is_dir():
+                return lock
+            os.close(lock)
     return None
 
 
@@ -120,5 +136,5 @@ def _hold(path: Path) -> int | None:
     return fd
 
 
-def _fail(places: tuple[str | None, ...]) -> Path:
+def _fail(places: tuple[str | None, ...]) -> tuple[Path, int]:
     raise OSError(f"no folder can be made in any of {', '.join(map(str, places))}")

@@ -36,7 +36,7 @@ async def test_a_playbook_runs_once_on_each_server(replica, registry, agents, to
         )
         assert job.work.deployment.playbook == "hello.yml"
         seen = await jobs.watch(job.id, output=True, timeout_s=300)
-        assert (status(seen.job), counts(seen.job)) == ("success", {"success": 3})
+        assert (status(seen.job), counts(seen.job)) == ("success", {"success": 3}), seen.output
         assert all(b"hello moon" in seen.output[number] for number in (1, 2, 3))
         with psycopg.connect(database(one)) as db:
             rows = db.execute(

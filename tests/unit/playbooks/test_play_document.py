@@ -1,6 +1,10 @@
 """What may be asked of run_play.py, and what is refused before anything starts."""
 
+import fcntl
 import json
+import os
+import tempfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -185,3 +189,34 @@ def test_a_workspace_is_private_and_a_dead_ones_is_swept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [used.path.name]
     used.remove()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("sweeper", ["comes and goes", "is at it", "has opened it"])
+def test_a_workspace_that_another_play_sweeps_before_it_is_held_is_made_anew(tmp_path, monkeypatch, sweeper):
+    make, made, taken = tempfile.mkdtemp, [], []
+
+    def meet_a_sweeper(**where):
+        path = make(**where)
+        made.append(path)
+        if len(made) == 1 and sweeper == "comes and goes":
+            workspace.sweep(str(tmp_path))
+        elif len(made) == 1 and sweeper == "is at it":
+            taken.append(os.open(path, os.O_RDONLY))
+            fcntl.flock(taken[0], fcntl.LOCK_EX)
+        return path
+
+    def sweep_what_was_opened(fd, how):
+        if len(made) == 1 and sweeper == "has opened it":
+            Path(made[0]).rmdir()
+        fcntl_flock(fd, how)
+
+    fcntl_flock = fcntl.flock
+    monkeypatch.setattr(workspace.tempfile, "mkdtemp", meet_a_sweeper)
+    monkeypatch.setattr(workspace.fcntl, "flock", sweep_what_was_opened)
+    used = workspace.Workspace(str(tmp_path))
+    for fd in taken:
+        os.close(fd)
+    assert str(used.path) == made[1]
+    workspace.sweep(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [used.path.name]
+    used.remove()
