@@ -133,13 +133,17 @@ class Client:
         return document
 
     def _send(self, method: str, path: str, body: bytes | Upload | None, headers: dict[str, str]) -> Response:
+        # The server may close a kept connection at any time.
+        if self._connection is not None and self._connection.is_over():
+            self.close()
         kept_alive = self._connection is not None
+        is_repeatable = method == "GET" or "Idempotency-Key" in headers
         try:
             return self._send_once(method, path, body, headers)
-        except Unreachable:
-            # The server may close a kept connection at any time; a fresh one gets the same request, which is harmless:
-            # a read, or a change that carries its idempotency key or may be repeated.
-            if not kept_alive:
+        except Unreachable as error:
+            if not is_repeatable and error.maybe_sent:
+                raise error.in_doubt() from None
+            if not kept_alive or not is_repeatable:
                 raise
         try:
             return self._send_once(method, path, body, headers)

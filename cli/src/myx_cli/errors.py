@@ -41,6 +41,11 @@ class Unreachable(Failure):
         self.maybe_sent = maybe_sent
         self.permanent = permanent
 
+    def in_doubt(self) -> "Unreachable":
+        """The same of a change that nobody should repeat unseen."""
+        message = f"{self.message}; it is not known whether MyX did it"
+        return Unreachable(message, maybe_sent=self.maybe_sent, permanent=self.permanent)
+
 
 class ApiError(Failure):
     """MyX answered with an error; `status` and `reason` as in its problem document (RFC 9457).

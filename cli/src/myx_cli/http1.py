@@ -4,6 +4,7 @@ Own code because of the start-up time of a command line: importing `http.client`
 as all the rest of `myx run`. TLS is imported only when the address asks for it.
 """
 
+import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -112,6 +113,12 @@ class Connection:
         if answered.get("connection", "").lower() == "close":
             self.reusable = False
         return Response(status, answered, self._body(status, answered))
+
+    def is_over(self) -> bool:
+        """Whether the other side has closed it, or says what nobody asked for."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(self._buffer or poll.poll(0))
 
     def take_over(self) -> tuple[socket.socket, bytes]:
         """The socket and what was read from it beyond the last answer."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from myx_cli.api import Client, Document
 from myx_cli.errors import Failure
+from myx_cli.output import note
 
 _PAGE_SIZE = 200
 
@@ -11,6 +12,14 @@ _PAGE_SIZE = 200
 def all_items(client: Client, path: str, limit: int | None = None, **query: Any) -> list[Document]:
     """The items of all pages, the first `limit` of them where one is given."""
     return first_items(client, path, limit, **query)[0]
+
+
+def shown_items(client: Client, path: str, limit: int | None, **query: Any) -> list[Document]:
+    """The first `limit` items; that there are more is said on stderr."""
+    items, more = first_items(client, path, limit, **query)
+    if more:
+        note(f"there are more than the {len(items)} shown: --limit N shows more")
+    return items
 
 
 def first_items(client: Client, path: str, limit: int | None, **query: Any) -> tuple[list[Document], bool]:

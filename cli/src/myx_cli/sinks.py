@@ -7,6 +7,7 @@ from typing import Any
 
 from myx_cli.follow import STREAMS
 from myx_cli.output import STDERR, STDOUT, Bytes, note, print_line, write_log
+from myx_cli.text import escaped
 
 _LINE_LIMIT_BYTES = 64 * 1024
 
@@ -94,12 +95,12 @@ AnySink = RawSink | PrefixSink | JsonSink
 
 def print_json_line(document: dict[str, Any]) -> None:
     """One compact JSON object on one line of stdout."""
-    print_line(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+    print_line(escaped(json.dumps(document, ensure_ascii=False, separators=(",", ":"))))
 
 
 def print_json(document: dict[str, Any]) -> None:
     """A JSON document on stdout: indented on a terminal, on one line elsewhere."""
     if os.isatty(STDOUT):
-        print_line(json.dumps(document, ensure_ascii=False, indent=2))
+        print_line(escaped(json.dumps(document, ensure_ascii=False, indent=2)))
     else:
         print_json_line(document)

@@ -3,6 +3,8 @@
 import re
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+")
+# JSON itself escapes those below U+0020.
+_RAW_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)?")
 _UNIT_S = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -10,6 +12,11 @@ _UNIT_S = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.
 def clean(text: object) -> str:
     """One line of `text` that cannot steer a terminal: control and direction characters become a space."""
     return _CONTROL.sub(" ", str(text)).strip()
+
+
+def escaped(document: str) -> str:
+    """The same JSON, with control and direction characters that a terminal heeds as `\\u` escapes."""
+    return _RAW_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
 def parse_duration(text: str) -> float:

@@ -6,6 +6,7 @@ import pty
 import re
 
 import pytest
+from cli_fake_jobs import problem
 
 
 def on_a_terminal(myx, *arguments, **env):
@@ -31,6 +32,43 @@ def test_servers_of_all_pages_are_tab_separated_on_a_pipe(gateway, myx):
         [b"local", b"online", b"2025-12-31T00:00:00Z", b"127.0.0.1", b"2026-01-01T00:00:00Z"],
         [b"other", b"online", b"2025-12-31T00:00:00Z", b"127.0.0.1", b"2026-01-01T00:00:00Z"],
     ]
+
+
+@pytest.mark.parametrize("noun", ["command", "job", "deployment"])
+def test_a_list_that_is_not_all_says_so_on_stderr(gateway, myx, noun):
+    for following, said in (("t1", b"there are more than the 1 shown: --limit N shows more"), (None, b"")):
+        gateway.answers.append((f"GET /{noun}s", (200, {"items": [{"id": "1"}], "next_page_token": following})))
+        done = myx(noun, "list", "--limit", "1", "-o", "json")
+        assert (done.returncode, json.loads(done.stdout)["items"]) == (0, [{"id": "1"}])
+        assert (said in done.stderr) if said else not done.stderr
+
+
+def test_a_check_that_is_refused_on_one_server_shows_the_others(gateway, myx):
+    found = {"status": "online", "cause": "", "message": "", "attempts": [{}]}
+    gateway.answers.append(("POST /servers/local/check", (200, found)))
+    gateway.answers.append(("GET /servers/other", (200, {"id": "0191", "name": "other"})))
+    gateway.answers.append(("POST /servers/other/check", problem(403, "PERMISSION_DENIED", "not on this server")))
+    done = myx("server", "check", "local", "other", "-o", "json")
+    assert done.returncode == 1
+    local, other = json.loads(done.stdout)["items"]
+    assert (local["server"], local["status"]) == ("local", "online")
+    assert (other["server"], other["status"], other["cause"]) == ("other", "", "permission_denied")
+    assert other["message"] == "not on this server"
+
+
+def test_a_check_that_is_refused_everywhere_is_a_failure(gateway, myx):
+    gateway.answers.append(("GET /servers/other", (200, {"id": "0191", "name": "other"})))
+    gateway.answers.append(("POST /servers/other/check", problem(403, "PERMISSION_DENIED", "not on this server")))
+    done = myx("server", "check", "other")
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert b"not on this server" in done.stderr
+
+
+def test_a_document_steers_no_terminal(gateway, myx):
+    gateway.answers.append(("GET /servers/local", (200, {"name": "local", "note": "a\x9b31m\u202eb"})))
+    code, output = on_a_terminal(myx, "server", "show", "local", "-o", "json")
+    assert code == 0
+    assert rb"a\u009b31m\u202eb" in output
 
 
 def test_a_server_without_an_agent_has_empty_fields(gateway, myx):

@@ -48,6 +48,9 @@ def test_a_kept_connection_that_breaks_may_have_brought_the_request_there(monkey
                 raise answer
             return answer
 
+        def is_over(self):
+            return False
+
         def close(self):
             pass
 

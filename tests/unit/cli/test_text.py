@@ -1,9 +1,11 @@
 """Texts for people."""
 
+import json
+
 import pytest
 
 from myx_cli.outcome import signal_number
-from myx_cli.text import clean, format_duration, format_size, parse_duration
+from myx_cli.text import clean, escaped, format_duration, format_size, parse_duration
 from myx_cli.times import ago, parse_time
 
 
@@ -19,6 +21,14 @@ def test_durations_are_read(text, seconds):
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(ValueError):
         parse_duration(text)
+
+
+def test_json_steers_no_terminal_and_stays_the_same():
+    document = {"text": "a\x1b[31m\x7f\x9b31m\x9d0;x\u202eb\u2028 é 中 \\u009b"}
+    shown = escaped(json.dumps(document, ensure_ascii=False))
+    assert not any(ord(one) < 32 or 127 <= ord(one) < 160 or one in "\u202e\u2028" for one in shown)
+    assert json.loads(shown) == document
+    assert "é 中" in shown
 
 
 def test_durations_and_sizes_are_short():

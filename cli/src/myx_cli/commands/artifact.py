@@ -2,11 +2,12 @@
 
 from argparse import Namespace
 
-from myx_cli.api import Client, Document, segment
+from myx_cli.api import Client, segment
 from myx_cli.artifacts import push_artifact
 from myx_cli.endpoint import find
 from myx_cli.errors import Failure
 from myx_cli.output import note
+from myx_cli.pages import all_items
 from myx_cli.sinks import print_json
 from myx_cli.tables import When, print_facts, print_table
 from myx_cli.text import clean, format_size
@@ -29,7 +30,7 @@ def push(arguments: Namespace) -> int:
 
 def list_(arguments: Namespace) -> int:
     """Lists stored files, newest first."""
-    items = _all(Client(find(arguments)))
+    items = all_items(Client(find(arguments)), "/artifacts")
     if arguments.output == "json":
         print_json({"items": items})
         return 0
@@ -62,11 +63,8 @@ def remove(arguments: Namespace) -> int:
 
 
 def _whole(client: Client, beginning: str) -> str:
-    found = [str(item["sha256"]) for item in _all(client) if str(item.get("sha256")).startswith(beginning)]
+    digests = [str(item["sha256"]) for item in all_items(client, "/artifacts")]
+    found = [digest for digest in digests if digest.startswith(beginning)]
     if len(found) != 1 or not beginning:
         raise Failure(f"{len(found)} artifacts begin with {clean(beginning)!r}; they are shown by: myx artifact list")
     return found[0]
-
-
-def _all(client: Client) -> list[Document]:
-    return list(client.get("/artifacts").get("items") or [])

@@ -8,7 +8,7 @@ from myx_cli.endpoint import find
 from myx_cli.errors import ApiError
 from myx_cli.outcome import FINAL
 from myx_cli.output import note
-from myx_cli.pages import all_items
+from myx_cli.pages import shown_items
 from myx_cli.servers import get_server
 from myx_cli.sinks import print_json
 from myx_cli.standing import history, standing
@@ -21,7 +21,7 @@ def list_(arguments: Namespace) -> int:
     """Lists commands, newest first."""
     client = Client(find(arguments))
     asked = {"server": arguments.server, "status": arguments.status, "job_id": arguments.job}
-    items = all_items(client, "/commands", arguments.limit, **asked)
+    items = shown_items(client, "/commands", arguments.limit, **asked)
     if arguments.server and not items:
         get_server(client, arguments.server)  # a name with a slip in it is told from a server without commands
     if arguments.output == "json":

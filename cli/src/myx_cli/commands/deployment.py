@@ -10,7 +10,7 @@ from myx_cli.errors import ApiError
 from myx_cli.nouns import DEPLOYMENT
 from myx_cli.outcome import FINAL
 from myx_cli.output import note
-from myx_cli.pages import all_items
+from myx_cli.pages import shown_items
 from myx_cli.servers import get_server
 from myx_cli.sinks import print_json
 from myx_cli.standing import history, standing
@@ -22,7 +22,7 @@ def list_(arguments: Namespace) -> int:
     """Lists deployments, newest first."""
     client = Client(find(arguments))
     filters = {"server": arguments.server, "kind": arguments.kind, "status": arguments.status}
-    items = all_items(client, DEPLOYMENT.path, arguments.limit, **filters)
+    items = shown_items(client, DEPLOYMENT.path, arguments.limit, **filters)
     if arguments.server and not items:
         get_server(client, arguments.server)  # a name with a slip in it is told from a server without deployments
     if arguments.output == "json":

@@ -11,7 +11,7 @@ from myx_cli.jobs.states import TROUBLED, counts, counts_line
 from myx_cli.jobs.statuses import FINAL_JOB
 from myx_cli.nouns import JOB
 from myx_cli.output import note
-from myx_cli.pages import all_items
+from myx_cli.pages import all_items, shown_items
 from myx_cli.secrets import secret_variable
 from myx_cli.session import Session
 from myx_cli.sinks import print_json
@@ -23,7 +23,7 @@ _TROUBLED_MOST = 20
 
 def list_(arguments: Namespace) -> int:
     """Lists jobs, newest first."""
-    items = all_items(_client(arguments), JOB.path, arguments.limit, status=arguments.status)
+    items = shown_items(_client(arguments), JOB.path, arguments.limit, status=arguments.status)
     if arguments.output == "json":
         print_json({"items": items})
         return 0

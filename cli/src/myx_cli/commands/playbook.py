@@ -10,6 +10,7 @@ from myx_cli.endpoint import find
 from myx_cli.errors import UsageError
 from myx_cli.http1 import Upload
 from myx_cli.output import note
+from myx_cli.pages import all_items
 from myx_cli.places import expanded
 from myx_cli.sinks import print_json
 from myx_cli.tables import When, print_facts, print_table
@@ -47,7 +48,7 @@ def push(arguments: Namespace) -> int:
 def list_(arguments: Namespace) -> int:
     """Lists projects with their playbooks."""
     client = Client(find(arguments))
-    items = client.get("/playbooks").get("items") or []
+    items = all_items(client, "/playbooks")
     if arguments.output == "json":
         print_json({"items": items})
         return 0

@@ -7,7 +7,7 @@ from myx_cli.endpoint import find
 from myx_cli.errors import UsageError
 from myx_cli.jobs.states import work_line
 from myx_cli.output import print_line
-from myx_cli.pages import all_items
+from myx_cli.pages import all_items, shown_items
 from myx_cli.sinks import print_json
 from myx_cli.standing import Fact
 from myx_cli.tables import Status, When, print_facts, print_table
@@ -71,7 +71,7 @@ def next_(arguments: Namespace) -> int:
 
 def fires(arguments: Namespace) -> int:
     """Lists what became of the times of a schedule, newest first."""
-    items = all_items(_client(arguments), f"{PATH}/{segment(arguments.schedule)}/fires", arguments.limit)
+    items = shown_items(_client(arguments), f"{PATH}/{segment(arguments.schedule)}/fires", arguments.limit)
     if arguments.output == "json":
         print_json({"items": items})
         return 0

@@ -10,7 +10,7 @@ from myx_cli.errors import ApiError, Failure, UsageError
 from myx_cli.interrupts import Interrupts
 from myx_cli.jobs.groups import names_line
 from myx_cli.output import note, print_line
-from myx_cli.pages import all_items
+from myx_cli.pages import all_items, shown_items
 from myx_cli.servers import get_server, unknown_server
 from myx_cli.sinks import print_json
 from myx_cli.tables import Status, When, print_table
@@ -38,7 +38,10 @@ def check(arguments: Namespace) -> int:
         if wait(calls, _SAY_AFTER_S).not_done:
             note(f"{still()}; one that hangs takes two minutes")
         results = [call.result() for call in calls]
-    found = [{"server": name, **result} for name, result in zip(names, results, strict=True)]
+    failures = [result for result in results if isinstance(result, Failure)]
+    if len(failures) == len(results):
+        raise failures[0]
+    found = [{"server": name, **_told(result)} for name, result in zip(names, results, strict=True)]
     if arguments.output == "json":
         print_json({"items": found})
     else:
@@ -47,16 +50,24 @@ def check(arguments: Namespace) -> int:
     return 0 if all(one.get("status") == "online" for one in found) else _SOME_DO_NOT
 
 
-def _check_one(endpoint: Endpoint, name: str) -> Document:
+def _check_one(endpoint: Endpoint, name: str) -> Document | Failure:
+    """What MyX found, or why it did not look: that of one server says nothing about the others."""
     client = Client(endpoint, _CHECK_TIMEOUT_S)
     try:
         return client.post(f"/servers/{segment(name)}/check", {})
     except ApiError as error:
-        if error.status not in {404, 409, 412}:
-            raise
-        return {"status": "", "cause": error.reason.lower(), "message": error.message, "attempts": []}
+        return _told(error) if error.status in {404, 409, 412} else error
+    except Failure as failure:
+        return failure
     finally:
         client.close()
+
+
+def _told(result: Document | Failure) -> Document:
+    if not isinstance(result, Failure):
+        return result
+    cause = result.reason.lower() if isinstance(result, ApiError) else "myx_unreachable"
+    return {"status": "", "cause": cause, "message": result.message, "attempts": []}
 
 
 def _row(one: Document) -> tuple[object, ...]:
@@ -69,7 +80,7 @@ def history(arguments: Namespace) -> int:
     client = Client(find(arguments))
     name = segment(str(get_server(client, arguments.server)["name"]))
     path = f"/servers/{name}/facts/history" if arguments.facts else f"/servers/{name}/history"
-    items = all_items(client, path, limit=arguments.limit)
+    items = shown_items(client, path, arguments.limit)
     if arguments.output == "json":
         print_json({"items": items})
     elif arguments.facts:
