@@ -81,6 +81,19 @@ async def test_a_command_leaves_an_entry(gateway: Any, backend: Any) -> None:
     assert len(entry["request_id"]) == 16
 
 
+async def test_an_entry_says_which_file_was_stored_and_what_stands_in_the_query(gateway: Any, backend: Any) -> None:
+    sent = {"params": {"name": "caddy.tar.gz"}, "data": b"x", "headers": {"Content-Type": "application/octet-stream"}}
+    async with gateway.http.post("/api/v1/artifacts", **sent) as answer:
+        assert answer.status == 201
+        stored = await answer.json()
+    (entry, *_) = await trail(gateway, operation="artifacts.push")
+    assert (entry["resource"], entry["details"]) == (stored["sha256"], {"name": "caddy.tar.gz"})
+    async with gateway.http.delete("/api/v1/credentials/ops", params={"force": "true"}) as answer:
+        assert answer.status == 204
+    (entry, *_) = await trail(gateway, operation="credentials.delete")
+    assert (entry["resource"], entry["details"]) == ("ops", {"force": "true"})
+
+
 async def test_what_was_refused_leaves_an_entry_and_what_only_reads_leaves_none(gateway: Any, backend: Any) -> None:
     before = (await trail(gateway))[0]["seq"] if await trail(gateway) else 0
     backend.errors["RunCommand"] = NotFound("SERVER_NOT_FOUND", "no such server")

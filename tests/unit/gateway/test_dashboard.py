@@ -49,7 +49,10 @@ def dashboard(tmp_path: Path) -> Dashboard:
     return Dashboard(behind, tmp_path)
 
 
-@pytest.mark.parametrize("path", ["/", "/servers", "/servers/web-1", "/commands/01900000-0000-7000-8000-000000000000"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/servers", "/servers/web-1", "/servers/web1.example.com", "/commands/01900000-0000-7000-8000-000000000000"],
+)
 async def test_every_page_of_the_dashboard_gets_the_index_with_a_nonce_of_its_own(
     dashboard: Dashboard, path: str
 ) -> None:

@@ -108,9 +108,9 @@ class Dashboard:
         file = self._files.get(path)
         if file is not None and path != f"/{_INDEX}":
             return _file(file, headers, self._common)
-        if path == "/" or (b"text/html" in headers.get(b"accept", b"") and "." not in path.rpartition("/")[2]):
-            return self._page()
-        return None
+        # Names of servers have dots: only below assets/ is there certainly no page.
+        is_page = b"text/html" in headers.get(b"accept", b"") and not path.startswith("/assets/")
+        return self._page() if is_page or path == "/" else None
 
     def _page(self) -> Response:
         nonce = secrets.token_urlsafe(16)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Query, Request, Response
 from pydantic import AfterValidator
 
 from myx.executor.v1 import playbook_service_pb2 as executor
@@ -37,7 +37,9 @@ async def list_artifacts(clients: ClientsDep, page_size: PageSize = 1000, page_t
 
 @router.operation("artifacts.push", openapi_extra=_FILE)
 async def push_artifact(
+    *,
     request: Request,
+    response: Response,
     clients: ClientsDep,
     principal: PrincipalDep,
     name: Annotated[str, Query(min_length=1, max_length=255), AfterValidator(plain)],
@@ -53,6 +55,7 @@ async def push_artifact(
         executor.PushArtifactRequest(name=name, sha256=sha256, requested_by=principal.name),
         lambda data, last: executor.PushArtifactRequest(data=data, complete=last),
     )
+    response.headers["Location"] = f"/api/v1/artifacts/{answer.artifact.sha256}"
     return convert.artifact(answer.artifact)
 
 

@@ -1,7 +1,7 @@
 """What every operation goes through, whichever way it is asked for: rights, the act, and an entry about it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import Request
@@ -76,7 +76,7 @@ async def _audited(operation: Operation, request: Request) -> AsyncIterator[Entr
         address=getattr(request.state, "address", "") or (request.client.host if request.client else ""),
         request_id=request.state.request_id,
         path_params=dict(request.path_params),
-        body=None if operation.bytes else await _json(request),
+        body=await _asked(operation, request),
     ) as entry:
         request.state.audit_entry = entry
         try:
@@ -90,9 +90,10 @@ async def _audited(operation: Operation, request: Request) -> AsyncIterator[Entr
             entry.meant(access.meant if access else ())
 
 
-async def _json(request: Request) -> Any:
-    """The body as it was sent, if it is JSON; that it is right is seen later."""
-    try:
-        return await request.json()
-    except (ValueError, RecursionError, HTTPException):
-        return None
+async def _asked(operation: Operation, request: Request) -> dict[Any, Any]:
+    """Query and body as they were sent, the body if it is a JSON object; that they are right is seen later."""
+    asked: dict[Any, Any] = dict(request.query_params)
+    with suppress(ValueError, RecursionError, HTTPException):
+        body = None if operation.bytes else await request.json()
+        asked |= body if isinstance(body, dict) else {}
+    return asked
