@@ -37,7 +37,7 @@ export function DeploymentPage() {
       </Page>
     );
   }
-  const name = thing.kind === 'playbook' ? deploymentName(thing) : t(`kind.${thing.kind}`, { defaultValue: thing.kind });
+  const name = deploymentName(t, thing);
   return (
     <Page
       title={name}

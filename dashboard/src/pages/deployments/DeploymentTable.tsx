@@ -22,7 +22,7 @@ export function DeploymentTable({ rows, onEnd, empty }: DeploymentTableProps) {
       width: 'minmax(8rem, 1.6fr)',
       render: (row) => (
         <TextLink to="/deployments/$deploymentId" params={{ deploymentId: row.id }} size="sm">
-          {row.kind === 'playbook' ? deploymentName(row) : t(`kind.${row.kind}`, { defaultValue: row.kind })}
+          {deploymentName(t, row)}
           {row.check && ` (${t('deploy.check')})`}
         </TextLink>
       ),

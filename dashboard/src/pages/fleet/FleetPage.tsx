@@ -13,6 +13,7 @@ import { Page } from '@/ui/Page';
 import { StateBadge } from '@/ui/StateBadge';
 import { isFinal, type Next, nextOf } from '@/ui/states';
 import { Time } from '@/ui/Time';
+import { titleOf } from '../work/describe';
 import { FleetBar } from './FleetBar';
 import { Troubles } from './Troubles';
 
@@ -108,35 +109,38 @@ function Services({ services, version }: { services?: Record<string, string>; ve
 interface Work {
   id: string;
   kind: 'command' | 'job' | 'deployment';
-  title: string;
+  name: string;
+  content: Parameters<typeof titleOf>[1];
   where: string;
   status: string;
   since: string | null;
   next: Next | undefined;
 }
 
+const SHOWN = 12;
+const PAGE = 50;
+const MOST_PAGES = 6;
 const OPEN = ['pending', 'queued', 'running', 'cancelling'];
 const OPEN_JOB = ['pending', 'running', 'paused', 'stopping', 'cancelling'];
 
 /** What is not over, of every kind; then what was begun last. */
 function UnderWay() {
   const { t } = useTranslation('fleet');
-  const open = useWork('under-way', OPEN, OPEN_JOB, 20);
-  const lately = useWork('lately', undefined, undefined, 6);
-  const under = open.data ?? [];
-  const over = lately.data?.filter((one) => isFinal(one.status)).slice(0, 6) ?? [];
+  const open = useWork('under-way', OPEN, OPEN_JOB);
+  const lately = useWork('lately', undefined, undefined);
+  const over = lately.work.filter((one) => isFinal(one.status)).slice(0, 6);
   return (
     <Card withBorder component="section" aria-labelledby="under-way">
       <Title order={2} size="h5" id="under-way" mb="xs">
         {t('under_way')}
       </Title>
-      <ErrorNote error={open.error} onRetry={() => void open.refetch()} />
-      {open.data && under.length === 0 && (
+      <ErrorNote error={open.error} onRetry={open.again} />
+      {open.isKnown && open.work.length === 0 && (
         <Text size="sm" c="dimmed">
           {t('nothing_under_way')}
         </Text>
       )}
-      <WorkList work={under.slice(0, 12)} />
+      <WorkList work={open.work.slice(0, SHOWN)} />
       {over.length > 0 && (
         <>
           <Title order={3} size="h6" mt="md" mb="xs">
@@ -149,25 +153,52 @@ function UnderWay() {
   );
 }
 
-function useWork(name: string, states: string[] | undefined, jobStates: string[] | undefined, atOnce: number) {
-  const polling = usePolling(5);
-  return useQuery({
-    queryKey: ['commands', name],
-    refetchInterval: polling,
-    queryFn: async ({ signal }): Promise<Work[]> => {
-      const query = { status: states, page_size: atOnce };
-      const [commands, jobs, deployments] = await Promise.all([
-        request<PageOf<Command>>('GET', '/commands', { query, signal }),
-        request<PageOf<Job>>('GET', '/jobs', { query: { ...query, status: jobStates }, signal }),
-        request<PageOf<Deployment>>('GET', '/deployments', { query, signal }),
-      ]);
-      return [
-        ...jobs.items.map(fromJob),
-        ...deployments.items.filter((one) => !one.job_id).map(fromDeployment),
-        ...commands.items.filter((one) => !one.job_id).map(fromCommand),
-      ].sort((one, other) => (other.since ?? '').localeCompare(one.since ?? ''));
+function useWork(name: string, states: string[] | undefined, jobStates: string[] | undefined) {
+  const refetchInterval = usePolling(5);
+  const jobs = useQuery({
+    queryKey: ['jobs', 'overview', name],
+    refetchInterval,
+    queryFn: async ({ signal }) => {
+      const query = { status: jobStates, page_size: SHOWN };
+      return (await request<PageOf<Job>>('GET', '/jobs', { query, signal })).items.map(fromJob);
     },
   });
+  const deployments = useQuery({
+    queryKey: ['deployments', 'overview', name],
+    refetchInterval,
+    queryFn: async ({ signal }) => (await standalone<Deployment>('/deployments', states, signal)).map(fromDeployment),
+  });
+  const commands = useQuery({
+    queryKey: ['commands', 'overview', name],
+    refetchInterval,
+    queryFn: async ({ signal }) => (await standalone<Command>('/commands', states, signal)).map(fromCommand),
+  });
+  const parts = [jobs, deployments, commands];
+  return {
+    work: parts.flatMap((part) => part.data ?? []).sort((one, other) => (other.since ?? '').localeCompare(one.since ?? '')),
+    isKnown: parts.every((part) => part.data !== undefined),
+    error: parts.find((part) => part.error)?.error ?? null,
+    again: () => {
+      for (const part of parts) void part.refetch();
+    },
+  };
+}
+
+/** The newest that belong to no job: those of a job are told by the job. */
+async function standalone<T extends { job_id: string | null }>(
+  path: '/commands' | '/deployments',
+  status: string[] | undefined,
+  signal: AbortSignal,
+): Promise<T[]> {
+  const found: T[] = [];
+  let token: string | null = '';
+  for (let page = 0; page < MOST_PAGES && token !== null && found.length < SHOWN; page += 1) {
+    const query = { status, page_size: PAGE, page_token: token };
+    const answer: PageOf<T> = await request('GET', path, { query, signal });
+    found.push(...answer.items.filter((one) => !one.job_id));
+    token = answer.next_page_token;
+  }
+  return found;
 }
 
 function WorkList({ work }: { work: readonly Work[] }) {
@@ -189,44 +220,43 @@ function WorkList({ work }: { work: readonly Work[] }) {
 }
 
 function WorkLink({ work }: { work: Work }) {
+  const { t } = useTranslation('fleet');
+  const title = work.name || titleOf(t, work.content);
   const common = { size: 'sm', truncate: true, display: 'block' } as const;
   if (work.kind === 'job')
     return (
       <TextLink to="/jobs/$jobId" params={{ jobId: work.id }} {...common}>
-        {work.title}
+        {title}
       </TextLink>
     );
   if (work.kind === 'deployment')
     return (
       <TextLink to="/deployments/$deploymentId" params={{ deploymentId: work.id }} {...common}>
-        {work.title}
+        {title}
       </TextLink>
     );
   return (
     <TextLink to="/commands/$commandId" params={{ commandId: work.id }} {...common}>
-      {work.title}
+      {title}
     </TextLink>
   );
 }
 
+function common(one: Command | Deployment | Job) {
+  return { id: one.id, status: one.status, since: one.created_at, next: nextOf(one) };
+}
+
 function fromCommand(one: Command): Work {
-  const title = titleOfCommand(one);
-  return { id: one.id, kind: 'command', title, where: one.server_name, status: one.status, since: one.created_at, next: nextOf(one) };
+  const content = { command: one, deployment: null };
+  return { ...common(one), kind: 'command', name: '', content, where: one.server_name };
 }
 
 function fromDeployment(one: Deployment): Work {
-  return { id: one.id, kind: 'deployment', title: one.kind, where: one.server_name, status: one.status, since: one.created_at, next: nextOf(one) };
+  const content = { command: null, deployment: one };
+  return { ...common(one), kind: 'deployment', name: '', content, where: one.server_name };
 }
 
 function fromJob(one: Job): Work {
-  const title = one.name || (one.work.command ? titleOfCommand(one.work.command) : (one.work.deployment?.kind ?? ''));
   const done = one.target_count - (one.counts.waiting ?? 0) - (one.counts.running ?? 0);
-  return { id: one.id, kind: 'job', title, where: `${done} / ${one.target_count}`, status: one.status, since: one.created_at, next: nextOf(one) };
-}
-
-
-/** `sh -c 'uptime'` is known by its script. */
-function titleOfCommand({ command, args }: { command: string; args: string[] }): string {
-  const script = args.length === 2 && args[0] === '-c' ? args[1] : undefined;
-  return (script ?? [command, ...args].join(' ')).trim().split('\n', 1)[0] ?? command;
+  return { ...common(one), kind: 'job', name: one.name, content: one.work, where: `${done} / ${one.target_count}` };
 }

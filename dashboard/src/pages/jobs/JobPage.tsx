@@ -53,7 +53,7 @@ function JobView({ id }: { id: string }) {
   const kind = job.work.command ? 'commands' : 'deployments';
   return (
     <Page
-      title={job.name || shortened(titleOf(job.work), 48)}
+      title={job.name || shortened(titleOf(t, job.work), 48)}
       aside={
         <StateBadge {...standingOf(job)} />
       }

@@ -59,7 +59,7 @@ function useColumns(): Column<Job>[] {
       width: 'minmax(8rem, 2fr)',
       render: (job) => (
         <TextLink to="/jobs/$jobId" params={{ jobId: job.id }} size="sm">
-          {job.name || titleOf(job.work)}
+          {job.name || titleOf(t, job.work)}
         </TextLink>
       ),
     },

@@ -2,7 +2,7 @@ import { Button, Group, Paper, Skeleton, Stack, Text, Title } from '@mantine/cor
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { request } from '@/api/client';
+import { allPages, request } from '@/api/client';
 import type { components } from '@/api/schema';
 import { useMay } from '@/api/session';
 import { Confirm } from '@/ui/Confirm';
@@ -42,9 +42,9 @@ export function PlaybooksPage() {
   const { t } = useTranslation('work');
   const query = useQuery({
     queryKey: ['playbooks'],
-    queryFn: ({ signal }) => request<{ items: Project[] }>('GET', '/playbooks', { signal }),
+    queryFn: ({ signal }) => allPages<Project>('/playbooks', {}, signal),
   });
-  const items = query.data?.items ?? [];
+  const items = query.data ?? [];
   const foreign = items.filter((project) => project.name !== OWN);
   return (
     <Page title={t('playbooks.title')} description={t('playbooks.about')}>

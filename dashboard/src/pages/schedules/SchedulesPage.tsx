@@ -54,7 +54,7 @@ export function SchedulesPage() {
       ),
     },
     { key: 'zone', header: t('schedule.zone'), width: 'minmax(6rem, 0.8fr)', wide: true, render: (row) => row.time_zone || 'UTC' },
-    { key: 'what', header: t('run.what'), width: 'minmax(8rem, 2fr)', wide: true, render: (row) => scheduledTitle(row.work) },
+    { key: 'what', header: t('run.what'), width: 'minmax(8rem, 2fr)', wide: true, render: (row) => scheduledTitle(t, row.work) },
     { key: 'where', header: t('run.where'), width: 'minmax(8rem, 1.4fr)', wide: true, render: (row) => <span title={scheduledPlace(row.work)}>{scheduledPlace(row.work)}</span> },
     { key: 'owner', header: t('schedule.owner'), width: 'minmax(6rem, 0.8fr)', wide: true, render: (row) => row.owner },
   ];

@@ -1,7 +1,7 @@
 /** What a schedule starts, in a few words. */
 import type { components } from '@/api/schema';
 import type { Schedule } from '@/api/types';
-import { type AnyWork, titleOf } from '../work/describe';
+import { type AnyWork, type Say, titleOf } from '../work/describe';
 
 type Work = Schedule['work'];
 export type Fire = components['schemas']['ScheduleFire'];
@@ -12,8 +12,8 @@ export function contentOf(work: Work): AnyWork {
   return { command: work.command, deployment: work.deployment };
 }
 
-export function scheduledTitle(work: Work): string {
-  return work.job?.name || titleOf(contentOf(work));
+export function scheduledTitle(t: Say, work: Work): string {
+  return work.job?.name || titleOf(t, contentOf(work));
 }
 
 export function scheduledPlace(work: Work): string {

@@ -12,6 +12,7 @@ import { ButtonLink, TextLink } from '@/ui/Link';
 import { StateBadge } from '@/ui/StateBadge';
 import { standingOf } from '@/ui/states';
 import { Duration, Time } from '@/ui/Time';
+import { deploymentName, type Say } from '../work/describe';
 
 const AT_ONCE = 50;
 
@@ -68,8 +69,6 @@ export function Work({ server }: { server: Server }) {
   );
 }
 
-type Say = (key: string) => string;
-
 function common<T extends Command | Deployment>(t: Say): Column<T>[] {
   return [
     {
@@ -114,7 +113,7 @@ function deploymentColumns(t: Say): Column<Deployment>[] {
       width: 'minmax(9rem, 2fr)',
       render: (one) => (
         <TextLink to="/deployments/$deploymentId" params={{ deploymentId: one.id }} size="sm">
-          {one.kind === 'playbook' ? `${one.project || 'myx'}: ${one.playbook}` : one.kind}
+          {deploymentName(t, one)}
         </TextLink>
       ),
     },

@@ -21,6 +21,7 @@ export function HostKeyStep({ server, onStarted }: { server: Server; onStarted: 
     queryKey: ['host-key', server.name],
     retry: false,
     staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 0, // whoever comes back here sees the key that the host shows then
     queryFn: ({ signal }) => request<HostKeyState>('GET', path, { query: { scan: true }, signal }),
   });
   const shown = scan.data?.shown;

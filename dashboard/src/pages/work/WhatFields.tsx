@@ -2,7 +2,7 @@ import { Collapse, Select, SegmentedControl, SimpleGrid, Stack, UnstyledButton }
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { request } from '@/api/client';
+import { allPages } from '@/api/client';
 import type { components } from '@/api/schema';
 import { type Bound, Choice, Field, Flagged } from './fields';
 import type { WorkForm } from './form';
@@ -68,11 +68,11 @@ function DeploymentFields(bound: Bound) {
   const { form, wrong, set } = bound;
   const projects = useQuery({
     queryKey: ['playbooks'],
-    queryFn: ({ signal }) => request<{ items: Project[] }>('GET', '/playbooks', { signal }),
+    queryFn: ({ signal }) => allPages<Project>('/playbooks', {}, signal),
   });
   const artifacts = useQuery({
     queryKey: ['artifacts'],
-    queryFn: ({ signal }) => request<{ items: Artifact[] }>('GET', '/artifacts', { signal }),
+    queryFn: ({ signal }) => allPages<Artifact>('/artifacts', {}, signal),
   });
   return (
     <>
@@ -80,7 +80,7 @@ function DeploymentFields(bound: Bound) {
         <Select
           label={t('form.playbook')}
           description={t('form_hint.playbook')}
-          data={(projects.data?.items ?? []).map((project) => ({
+          data={(projects.data ?? []).map((project) => ({
             group: project.name,
             items: project.playbooks.map((file) => ({ value: `${project.name}/${file}`, label: `${project.name}/${file}` })),
           }))}
@@ -106,7 +106,7 @@ function DeploymentFields(bound: Bound) {
           <Select
             label={t('form.artifact')}
             description={t('form_hint.artifact')}
-            data={(artifacts.data?.items ?? []).map(({ sha256, name }) => ({ value: sha256, label: `${name} ${sha256.slice(0, 12)}` }))}
+            data={(artifacts.data ?? []).map(({ sha256, name }) => ({ value: sha256, label: `${name} ${sha256.slice(0, 12)}` }))}
             value={form.artifact === '' ? null : form.artifact}
             onChange={(value) => set({ artifact: value ?? '' })}
             clearable

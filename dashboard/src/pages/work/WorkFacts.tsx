@@ -53,7 +53,7 @@ export function DeploymentFacts({ deployment }: { deployment: DeploymentContent 
   return (
     <FactList
       items={[
-        [t('field.kind'), deploymentName(deployment)],
+        [t('field.kind'), deploymentName(t, deployment)],
         [t('field.method'), t(`method.${deployment.method}`)],
         [
           t('field.extra_vars'),

@@ -10,6 +10,12 @@ export interface AnyWork {
   deployment: DeploymentContent | null;
 }
 
+type Line = Pick<CommandContent, 'command' | 'args'>;
+type Task = Pick<DeploymentContent, 'kind' | 'project' | 'playbook'>;
+
+/** The `t` of any namespace. */
+export type Say = (key: string, options?: { ns: string; defaultValue: string }) => string;
+
 const PLAIN = /^[\w@%+=:,./-]+$/;
 const LONGEST = 80;
 
@@ -41,15 +47,16 @@ export function repeatOf(command: CommandContent, server: string): Record<string
   };
 }
 
-export function deploymentName(work: Pick<DeploymentContent, 'kind' | 'project' | 'playbook'>): string {
-  if (work.kind !== 'playbook') return work.kind;
+/** What a deployment does in the reader's language, or which playbook it runs. */
+export function deploymentName(t: Say, work: Task): string {
+  if (work.kind !== 'playbook') return t(`kind.${work.kind}`, { ns: 'work', defaultValue: work.kind });
   return [work.project, work.playbook].filter((one) => one !== '').join('/');
 }
 
 /** Short enough for a heading. */
-export function titleOf(work: AnyWork): string {
+export function titleOf(t: Say, work: { command: Line | null; deployment: Task | null }): string {
   const text = work.command ? commandLine(work.command.command, work.command.args) : '';
-  return shortened(work.deployment ? deploymentName(work.deployment) : text);
+  return shortened(work.deployment ? deploymentName(t, work.deployment) : text);
 }
 
 /** The first line, or as much of it as a heading holds. */
