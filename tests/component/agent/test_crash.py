@@ -1,5 +1,6 @@
 """Commands outlive agent and supervisor, and what cannot be known is said to be unknown."""
 
+import contextlib
 import json
 import os
 import signal
@@ -175,7 +176,9 @@ async def test_secrets_stay_masked_under_the_next_supervisor(own, own_agent):
     assert log.stdout == b"<***>\n", (log.gaps, log.result)
 
 
-async def test_background_children_are_drained_under_the_next_supervisor_too(own, own_agent):
+@pytest.fixture
+async def talkative(own, own_agent):
+    """(id, mark) of a command that has ended and left a child, which touches mark once 5 MB of its output are read."""
     mark = own_agent.folder / "mark"
     command_id = await own.start(
         "sh",
@@ -184,11 +187,38 @@ async def test_background_children_are_drained_under_the_next_supervisor_too(own
         cwd=str(own_agent.folder),
     )
     await own.follow(command_id)
+    return command_id, mark
+
+
+async def test_background_children_are_drained_under_the_next_supervisor_too(own, own_agent, talkative):
+    _command_id, mark = talkative
     own.supervisor.kill()
     await own("heartbeat")  # answered by the next supervisor
     (own_agent.folder / "go").touch()
 
     await until(mark.exists, 10)
+
+
+@pytest.mark.parametrize("is_released", [False, True], ids=["kept", "released"])
+async def test_background_children_are_drained_after_a_replacement_too(own, own_agent, talkative, is_released):
+    command_id, mark = talkative
+    if is_released:
+        await own("release_command", command_id=command_id)
+    for code in ("another", "a third"):
+        await replace(own, code)
+    (own_agent.folder / "go").touch()
+
+    await until(mark.exists, 10)
+    await until(lambda: not pipes_of(own.supervisor), 10)
+
+
+def pipes_of(supervisor):
+    """The FIFOs of commands that a supervisor holds."""
+    found = []
+    for entry in Path(f"/proc/{supervisor.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(entry.readlink()))
+    return [path for path in found if "/commands/" in path]
 
 
 class TestReboot:
@@ -362,15 +392,20 @@ async def test_an_exit_code_that_was_known_survives_the_supervisor(own, own_agen
     assert (log.stdout, log.result["return_code"], log.result["reason"]) == (b"1\n", 3, "exited")
 
 
-async def test_an_exit_code_that_was_known_survives_a_replacement(own):
+async def replace(own, code="another"):
+    """Have another supervisor executed in the process of this one, as an upgrade of the agent does."""
     supervisor = own.supervisor
     *argv, options = supervisor.cmdline()
-    replaced = json.loads(options) | {"code": "another"}
+    replaced = json.loads(options) | {"code": code}
     replaced.pop("ready_fd", None)
-    command_id = await gone_before_its_pipes(own)
     with client.connect(Path(own.spool)) as connection:
         client.send(connection, {"op": "replace", "argv": [*argv, json.dumps(replaced)]})
-        await until(lambda: '"another"' in " ".join(supervisor.cmdline()), 10)
+        await until(lambda: f'"{code}"' in " ".join(supervisor.cmdline()), 10)
+
+
+async def test_an_exit_code_that_was_known_survives_a_replacement(own):
+    command_id = await gone_before_its_pipes(own)
+    await replace(own)
 
     log = await own.follow(command_id)
     assert (log.result["return_code"], log.result["reason"]) == (3, "exited")

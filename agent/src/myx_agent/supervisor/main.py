@@ -54,8 +54,8 @@ def main(argv: list[str]) -> int:
     listener = socket.socket(fileno=handover["listener"]) if handover else listen(spool)
     listener.setblocking(False)
     adopt_all(service, {name: decode_handover(document) for name, document in commands.items()})
-    for fd in handover["pipes"] if handover else ():
-        os.close(fd)
+    if handover is not None:
+        _take_pipes(service, handover)
     service.reap()
 
     def replace(new_argv: list[str]) -> None:
@@ -111,14 +111,16 @@ def _short_name(spool: str) -> str:
 
 def _replace(argv: list[str], service: Service, listener: socket.socket, lock: int) -> None:
     """Execute a new supervisor in this process: children, pipes, socket and lock stay with it."""
+    lingering = {name: drain.readers for name, drain in service.lingering.items()}
     pipes = [fd for command in service.running.values() for fd in command.pipe_fds]
-    pipes += [fd for drain in service.lingering.values() for fd in drain.fds]
+    pipes += [fd for readers in lingering.values() for fd in readers.values()]
     handovers = {command.id: handover_of(command) for command in service.running.values()}
     handovers |= {name: pending.handover for name, pending in service.pending.items() if pending.handover is not None}
     document = {
         "lock": lock,
         "listener": listener.fileno(),
         "pipes": pipes,
+        "lingering": lingering,
         "commands": {name: encode_handover(handover) for name, handover in handovers.items()},
     }
     memory = os.memfd_create("handover", 0)
@@ -134,6 +136,20 @@ def _replace(argv: list[str], service: Service, listener: socket.socket, lock: i
         for fd in kept:
             os.set_inheritable(fd, False)
         os.close(memory)
+
+
+def _take_pipes(service: Service, handover: dict[str, Any]) -> None:
+    """Close what was opened again by its name; the pipes of a released command have none any more."""
+    kept = set()
+    for name, readers in handover.get("lingering", {}).items():  # a supervisor of an earlier release hands over none
+        if name not in service.lingering:
+            service.drain(name, layout.command_dir(service.spool, name), {int(key): fd for key, fd in readers.items()})
+            kept |= set(readers.values())
+    for fd in handover["pipes"]:
+        if fd in kept:
+            os.set_inheritable(fd, False)
+        else:
+            os.close(fd)
 
 
 def _take_handover(options: dict[str, Any]) -> dict[str, Any] | None:

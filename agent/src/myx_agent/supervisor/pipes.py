@@ -62,17 +62,13 @@ class Drain:
     def __init__(self, loop: Loop, folder: str, readers: dict[int, int], on_done: Callable[[], None]) -> None:
         self._loop = loop
         self._folder = folder
-        self._readers = readers
+        self.readers = readers
         self._on_done = on_done
         for stream, fd in readers.items():
             loop.add(fd, functools.partial(self._read, stream))
 
-    @property
-    def fds(self) -> list[int]:
-        return list(self._readers.values())
-
     def _read(self, stream: int, _events: int) -> None:
-        fd = self._readers[stream]
+        fd = self.readers[stream]
         try:
             if os.readv(fd, [buffer]):
                 return
@@ -80,7 +76,7 @@ class Drain:
             return
         self._loop.remove(fd)
         os.close(fd)
-        del self._readers[stream]
+        del self.readers[stream]
         remove(self._folder, stream)
-        if not self._readers:
+        if not self.readers:
             self._on_done()
