@@ -11,6 +11,9 @@ class FakeRegistry:
         self.taken = []
         self.poison = {}
         self.error = None
+        # What is added while the first batch is on its way, and to what.
+        self.meanwhile = []
+        self.waiting = None
 
     async def report(self, reports):
         if self.error is not None:
@@ -18,6 +21,8 @@ class FakeRegistry:
         for one in reports:
             if one.agent_id in self.poison:
                 raise self.poison[one.agent_id]
+        while self.meanwhile:
+            self.waiting.add(self.meanwhile.pop())
         self.taken.extend(one.agent_id for one in reports)
         ids = [one.agent_id for one in reports]
         return Taken(
@@ -47,6 +52,21 @@ async def test_all_that_waits_is_handed_over(registry, reports, quarantined, rep
     assert await HandOver(registry, reports, quarantined.extend).run_once()
 
     assert (len(registry.taken), len(reports)) == (700, 0)
+
+
+@pytest.mark.parametrize(("cause", "sent"), [("", ["id-a"]), ("refused", ["id-a", "id-c", "id-b"])])
+async def test_plain_reports_that_come_meanwhile_are_gathered_and_changes_are_not(
+    registry, reports, quarantined, report, cause, sent
+):
+    registry.meanwhile = [report("b"), report("c", cause)]
+    registry.waiting = reports
+    reports.add(report("a"))
+
+    assert await HandOver(registry, reports, quarantined.extend).run_once()
+
+    assert registry.taken == sent
+    assert len(reports) == 3 - len(sent)
+    assert reports.waiting.is_set() == (len(sent) < 3)
 
 
 async def test_nothing_is_lost_while_the_registry_is_away(registry, reports, quarantined, report):

@@ -7,7 +7,7 @@ from prometheus_client import Gauge
 
 from myx_heartbeat.domain import Report
 from myx_heartbeat.usecases.ports import Registry, Taken
-from myx_heartbeat.usecases.reports import Reports
+from myx_heartbeat.usecases.reports import MAX_BATCH, Reports
 from myx_kit.errors import Internal, InvalidArgument, MyxError
 from myx_kit.logging import get_logger
 
@@ -26,7 +26,10 @@ class HandOver:
         self.hurry = asyncio.Event()
 
     async def run_once(self) -> bool:
-        """Hand over all that waits; False: the registry is away and the rest is kept."""
+        """Hand over all that waits; False: the registry is away and the rest is kept.
+
+        Plain reports that come while the last batch is on its way are gathered for the next turn.
+        """
         self.hurry.clear()
         while batch := self._reports.take():
             try:
@@ -42,6 +45,8 @@ class HandOver:
             self._reports.forget(taken.unknown)
             if taken.quarantined:
                 self._on_quarantined(taken.quarantined)
+            if len(batch) < MAX_BATCH and not self._reports.has_changes:
+                break
         return True
 
     async def _send(self, batch: Sequence[Report]) -> Taken:
