@@ -1,5 +1,7 @@
 """A registry that is made here, and the times by which replicas go that are processes."""
 
+from collections.abc import Callable
+
 from myx.registry.v1 import agent_pb2, agent_service_pb2
 from myx.registry.v1.agent_service_pb2_grpc import AgentServiceServicer
 from myx_kit.errors import NotFound, Unavailable
@@ -9,7 +11,7 @@ from myx_testkit.agent import RealAgent
 # Of checks.
 MIN_INTERVAL_S, MAX_INTERVAL_S = 0.5, 2.0
 # Of membership: the defaults.
-LEASE_S, RENEW_S = 10.0, 2.0
+LEASE_S, RENEW_S = 8.0, 2.0
 
 
 class FakeRegistry(AgentServiceServicer):
@@ -22,6 +24,8 @@ class FakeRegistry(AgentServiceServicer):
         self.list_calls = 0
         self.away = False
         self.address = ""
+        # Called after the whole list was read.
+        self.on_listed: Callable[[], None] = lambda: None
 
     def add(self, name: str, agent: RealAgent | None = None, **changes: object) -> agent_pb2.AgentEndpoint:
         values: dict[str, object] = {
@@ -56,7 +60,10 @@ class FakeRegistry(AgentServiceServicer):
         start = int(request.page_token or 0)
         page = ordered[start : start + 2]
         token = str(start + 2) if start + 2 < len(ordered) else ""
-        return agent_service_pb2.ListAgentEndpointsResponse(endpoints=page, next_page_token=token)
+        response = agent_service_pb2.ListAgentEndpointsResponse(endpoints=page, next_page_token=token)
+        if not token:
+            self.on_listed()
+        return response
 
     async def ReportHeartbeats(self, request, context):
         self._check_here()

@@ -36,6 +36,15 @@ async def holds(replica, count):
     return await agents_of(replica) == count
 
 
+async def members_of(replica):
+    return (await replica.stub.GetStatus(STATUS)).members
+
+
+async def divided(one, two):
+    counts = await agents_of(one), await agents_of(two)
+    return sum(counts) == AGENTS and min(counts) > 0
+
+
 async def test_the_schema_is_that_of_the_models(postgres):
     migrations.upgrade(postgres.url)
     assert migrations.drift(postgres.url) == []
@@ -51,13 +60,8 @@ async def test_replicas_share_and_take_over_what_a_silent_one_had(registry, shar
     await until(lambda: holds(one, AGENTS))
     two = await shared()
 
-    async def divided():
-        counts = await agents_of(one), await agents_of(two)
-        return sum(counts) == AGENTS and min(counts) > 0
-
-    await until(divided)
-    members = (await one.stub.GetStatus(STATUS)).members
-    assert sorted(member.address for member in members) == sorted([one.address, two.address])
+    await until(lambda: divided(one, two))
+    assert sorted(member.address for member in await members_of(one)) == sorted([one.address, two.address])
 
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         # One that was killed right after a renewal.
@@ -69,7 +73,33 @@ async def test_replicas_share_and_take_over_what_a_silent_one_had(registry, shar
         return await agents_of(one) + await agents_of(two) < AGENTS
 
     await until(missing)
-    await until(divided)
+    await until(lambda: divided(one, two))
+
+
+async def test_a_replica_that_does_not_know_the_fleet_takes_no_share(registry, shared):
+    for number in range(AGENTS):
+        registry.add(f"host-{number}")
+    one = await shared()
+    await until(lambda: holds(one, AGENTS))
+    registry.away = True
+    two = await shared()
+
+    async def lease():
+        leases = {member.address: member.lease_until.ToNanoseconds() for member in await members_of(one)}
+        return leases[one.address]
+
+    for _ in range(5):
+        before = await lease()
+
+        async def is_renewed(before=before):
+            return await lease() > before
+
+        await until(is_renewed)
+    assert [member.address for member in await members_of(one)] == [one.address]
+    assert await agents_of(one) == AGENTS
+
+    registry.away = False
+    await until(lambda: divided(one, two))
 
 
 async def test_a_lease_from_before_the_clock_was_set_back_does_not_hold(registry, shared, postgres):

@@ -56,6 +56,19 @@ async def test_a_refused_token_is_offline_at_once(registry, start, module_agent)
     assert (report.status, report.cause, len(report.attempts)) == (AGENT_STATUS_OFFLINE, "unauthorized", 1)
 
 
+async def test_an_agent_that_was_rotated_before_we_heard_of_it_stays_online(registry, start, module_agent):
+    endpoint = registry.add("rotated", module_agent, agent_token="its-token-before-that")
+
+    def rotate():
+        endpoint.agent_token = module_agent.agent_token
+
+    registry.on_listed = rotate
+    await start(refresh_interval_s=3600)
+
+    await until(lambda: len(registry.of("rotated")) >= 2)
+    assert set(registry.statuses("rotated")) == {AGENT_STATUS_ONLINE}
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "cause", "calls"),
     [

@@ -1,6 +1,7 @@
 """Checks with a probe that answers as the test says, on a clock that stands still."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -64,8 +65,25 @@ def doubt(clock, network):
     return Doubt(clock, max_s=300, calm_s=120, recent_s=60, is_cut_off=lambda: network.is_broken)
 
 
+class FakeRegistry:
+    """What it says of agents, and how often it was asked."""
+
+    def __init__(self):
+        self.endpoints = {}
+        self.asked = []
+
+    async def newest(self, agent_id):
+        self.asked.append(agent_id)
+        return self.endpoints.get(agent_id)
+
+
 @pytest.fixture
-async def checks(fleet, schedule, reports, probe, watch, clock, doubt):
+def registry():
+    return FakeRegistry()
+
+
+@pytest.fixture
+async def checks(fleet, schedule, reports, probe, watch, clock, doubt, registry):
     owner = TaskOwner("test")
     yield Checks(
         fleet,
@@ -73,6 +91,7 @@ async def checks(fleet, schedule, reports, probe, watch, clock, doubt):
         reports,
         probe,
         watch,
+        newest=registry.newest,
         doubt=doubt,
         concurrency=8,
         slow_after_s=2,
@@ -254,6 +273,49 @@ async def test_an_outcome_of_an_old_address_is_asked_again(checks, fleet, endpoi
     assert probe.asked == ["a", "a"]
     (report,) = reports.take()
     assert report.status is Status.ONLINE
+
+
+def knows_its_new_token(asked):
+    return Outcome(cause="" if asked.agent_token == "new" else "unauthorized")
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+async def test_an_agent_whose_identity_was_changed_before_we_heard_of_it_is_asked_again(
+    checks, fleet, endpoint, probe, reports, registry, is_ours
+):
+    probe.outcomes["a"] = knows_its_new_token
+    registry.endpoints["id-a"] = replace(endpoint("a"), agent_token="new")
+    fleet.replace([endpoint("a")] if is_ours else [], checks.is_running)
+    told = await checks.check_now(fleet.get("id-a") or Agent(endpoint("a"), Status.ONLINE))
+
+    assert (told.status, probe.asked, registry.asked) == (Status.ONLINE, ["a", "a"], ["id-a"])
+    assert reports.take() == [told]
+
+
+@pytest.mark.parametrize("cause", ["unauthorized", "wrong_path", "pin_mismatch"])
+@pytest.mark.parametrize("change", [None, {}, {"agent_token": "new", "quarantined": True}])
+async def test_an_agent_that_refuses_us_and_is_called_as_before_is_offline_at_once(
+    checks, fleet, endpoint, probe, registry, cause, change
+):
+    probe.outcomes["a"] = Outcome(cause=cause)
+    if change is not None:
+        registry.endpoints["id-a"] = replace(endpoint("a"), **change)
+    fleet.replace([endpoint("a")], checks.is_running)
+    told = await checks.check_now(fleet.get("id-a"))
+
+    assert (told.status, told.outcome.cause) == (Status.OFFLINE, cause)
+    assert (probe.asked, registry.asked) == (["a"], ["id-a"])
+
+
+@pytest.mark.parametrize(("status", "cause"), [(Status.OFFLINE, "unauthorized"), (Status.ONLINE, "bad_request")])
+async def test_the_registry_is_not_asked_about_who_was_offline_or_fails_otherwise(
+    checks, fleet, endpoint, probe, registry, status, cause
+):
+    probe.outcomes["a"] = Outcome(cause=cause)
+    fleet.replace([endpoint("a", status)], checks.is_running)
+    await checks.check_now(fleet.get("id-a"))
+
+    assert (probe.asked, registry.asked) == (["a"], [])
 
 
 async def test_an_outcome_counts_though_the_registry_has_another_status_meanwhile(

@@ -26,6 +26,9 @@ async def run(fleet, schedule, clock):
         clock.now += 1
         return outcomes.get(endpoint.server_name, Outcome())
 
+    async def newest(agent_id):
+        return None
+
     async with TaskOwner("test") as owner:
         checks = Checks(
             fleet,
@@ -33,6 +36,7 @@ async def run(fleet, schedule, clock):
             Reports(100),
             probe,
             PauseWatch(clock),
+            newest=newest,
             doubt=Doubt(clock, max_s=300, calm_s=120, recent_s=60),
             concurrency=100,
             slow_after_s=2,

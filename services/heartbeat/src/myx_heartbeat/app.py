@@ -50,6 +50,8 @@ NAME: Final = "heartbeat"
 REGISTRY: Final = "registry"
 # A burst of events is answered by one refresh after each other, this far apart.
 _REFRESH_GAP_S = 0.5
+# How much later than its pause ends an agent is checked again, at most.
+_RESUME_S = 1.0
 # One renews the lease, one is for the moment of stopping.
 _DATABASE_CONNECTIONS = 2
 
@@ -90,6 +92,7 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
         reports,
         probe,
         watch,
+        newest=lambda agent_id: refresh.newest(agent_id),  # noqa: PLW0108 - it is made below
         doubt=doubt,
         concurrency=settings.concurrency,
         slow_after_s=settings.slow_after_s,
@@ -118,6 +121,7 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     owner.start(Dispatcher(checks).run(), name="dispatch", critical=True)
     owner.start(HandOverLoop(hand_over, reports, settings.report_interval_s).run(), name="hand-over", critical=True)
     owner.start(Loop("doubt", settings.doubt_interval_s, opinion.run_once).run(), name="doubt", critical=True)
+    owner.start(Loop("resume", _RESUME_S, refresh.resume).run(), name="resume", critical=True)
     owner.start(PauseLoop(watch, fleet, checks).run(), name="pauses", critical=True)
 
     OVERDUE.set_function(lambda: len(schedule.overdue(clock())))
@@ -129,7 +133,7 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     # Others have no use for it: it costs calls to agents and tells nothing that a report does not.
     server.allow({f"/{HEARTBEAT_SERVICE}/ProbeAgents": {NAME}})
     server.admit(settings.clients(), [f"/{HEARTBEAT_SERVICE}/GetStatus"])
-    http = await serve_http(settings.http_listen, lambda: server.ready and refresh.known)
+    http = await serve_http(settings.http_listen, lambda: server.ready and refresh.known.is_set())
     if http is not None:
         stack.push_async_callback(http.close)
     address = await server.start()
@@ -156,6 +160,8 @@ def _membership(settings: HeartbeatSettings, stack: AsyncExitStack) -> Membershi
 
 def _renewing(membership: Membership, address: str, fleet: Fleet, refresh: Refresh) -> Callable[[], Awaitable[None]]:
     async def run_once() -> None:
+        # Who does not know the fleet takes no share: nobody would check it.
+        await refresh.known.wait()
         if await membership.renew_once(address, len(fleet)):
             refresh.share()
 

@@ -22,7 +22,7 @@ class HeartbeatSettings(RpcServerSettings, NatsSettings):
     # host:port under which other replicas reach this one's gRPC server; empty: the one that it listens on.
     advertise: OptionalHostPort = ""
     # A replica that is silent for this long has left, and the others take its agents over within another renewal.
-    member_lease_s: float = Field(default=10, ge=1, le=300)
+    member_lease_s: float = Field(default=8, ge=1, le=300)
     # Seconds between two renewals, which also tell who else is there.
     member_renew_s: float = Field(default=2, gt=0, le=100)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -35,6 +35,8 @@ LAG_S = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 
+# Whoever answers so may be called in a way that is not the agent's any more.
+_WRONG_WAY = frozenset({"unauthorized", "pin_mismatch", "wrong_path"})
 # An outcome that our own pause or a changed address made void is asked for again, but not for ever.
 _MAX_ROUNDS = 3
 # Of each lane; the rest waits for the next look, which comes when the loop has time again. On a starved machine more
@@ -62,17 +64,20 @@ class Checks:
         probe: Probe,
         watch: PauseWatch,
         *,
+        newest: Callable[[str], Awaitable[Endpoint | None]],
         doubt: Doubt,
         concurrency: int,
         slow_after_s: float,
         clock: Callable[[], float],
         owner: TaskOwner,
     ) -> None:
+        """`newest`: connection data of an agent as the registry has it now."""
         self._fleet = fleet
         self._schedule = schedule
         self._reports = reports
         self._probe = probe
         self._watch = watch
+        self._newest = newest
         self._doubt = doubt
         self._clock = clock
         self._owner = owner
@@ -213,12 +218,20 @@ class Checks:
         task.add_done_callback(ended)
         return task
 
+    async def _look_up(self, agent: Agent) -> None:
+        newest = await self._newest(agent.endpoint.agent_id)
+        if newest is not None and not newest.quarantined:
+            agent.endpoint = newest
+
     async def _check(self, agent: Agent, is_asked: bool) -> Report:
         began = self._clock()
         for _ in range(_MAX_ROUNDS):
             started = self._clock()
             endpoint = agent.endpoint
             outcome = await self._probe(endpoint, retry=started >= agent.starting_until)
+            # One that was alive: its identity was changed, and the news of that may not have come yet.
+            if outcome.cause in _WRONG_WAY and agent.status is Status.ONLINE:
+                await self._look_up(agent)
             if agent.endpoint.way == endpoint.way and not (outcome.cause and self._watch.paused_since(started)):
                 break
         before = agent.status

@@ -13,6 +13,7 @@ from myx_heartbeat.usecases.doubt import Doubt
 from myx_heartbeat.usecases.fleet import Fleet
 from myx_heartbeat.usecases.ports import Registry
 from myx_heartbeat.usecases.reports import Reports
+from myx_kit.errors import MyxError
 from myx_kit.logging import get_logger
 
 log = get_logger()
@@ -42,29 +43,58 @@ class Refresh:
         self._is_mine = is_mine
         self._now = now
         self._lock = asyncio.Lock()
+        # Readings that have begun.
+        self._begun = 0
         # The whole list, so that a share can be taken over while the registry is away.
         self._endpoints: dict[str, Endpoint] = {}
-        # False until the registry was reached for the first time.
-        self.known = False
+        # When the next pause of an agent ends.
+        self._resumes_at: datetime | None = None
+        # Set once the registry was reached for the first time.
+        self.known = asyncio.Event()
 
     async def run_once(self) -> None:
         """Bring the fleet up to date. Raises MyxError when the registry is away; the fleet stays as it was."""
         async with self._lock:
-            endpoints = {one.agent_id: one for one in await self._registry.list_endpoints()}
-            self._reports.forget([agent_id for agent_id in self._endpoints if agent_id not in endpoints])
-            self._endpoints = endpoints
-            self.share()
-        if not self.known:
-            self.known = True
+            await self._read()
+
+    async def newest(self, agent_id: str) -> Endpoint | None:
+        """Connection data of an agent by a reading that begins now; while the registry is away, what was known.
+
+        All who ask while another reading runs share the next one, also when it fails.
+        """
+        begun = self._begun
+        async with self._lock:
+            if self._begun == begun:
+                try:
+                    await self._read()
+                except MyxError as error:
+                    log.warning("fleet_not_read", reason=error.reason)
+        return self._endpoints.get(agent_id)
+
+    async def _read(self) -> None:
+        self._begun += 1
+        endpoints = {one.agent_id: one for one in await self._registry.list_endpoints()}
+        self._reports.forget([agent_id for agent_id in self._endpoints if agent_id not in endpoints])
+        self._endpoints = endpoints
+        self.share()
+        if not self.known.is_set():
+            self.known.set()
             log.info("fleet_known", agents=len(self._endpoints), ours=len(self._fleet))
 
     def share(self) -> None:
         """Check what is ours now and nothing else. What was found out about the others still goes to the registry."""
         now = self._now()
+        pauses = (one.paused_until for one in self._endpoints.values())
+        self._resumes_at = min((until for until in pauses if until is not None and until > now), default=None)
         ours = [one for agent_id, one in self._endpoints.items() if is_checked(one, now) and self._is_mine(agent_id)]
         self._doubt.forget(self._fleet.replace(ours, self._checks.is_running))
         AGENTS.set(len(self._fleet))
         self._checks.changed.set()
+
+    async def resume(self) -> None:
+        """Check agents again whose pause is over, also while the registry is away."""
+        if self._resumes_at is not None and self._resumes_at <= self._now():
+            self.share()
 
     def quarantine(self, agent_ids: Iterable[str]) -> None:
         """Another machine answers for these agents: nothing more is sent to them."""
