@@ -1,9 +1,11 @@
 """What a job has stored for its hosts and never sent, when the job is stopped, paused or cancelled meanwhile."""
 
+from contextlib import aclosing
+
 import psycopg
 import pytest
 from executor_deployments import Deployments
-from executor_jobs import RUNNING, Fleet, JobClient, counts, options, shell, status
+from executor_jobs import RUNNING, Fleet, JobClient, Seen, counts, options, shell, status
 from executor_tool import make_tool
 from test_job_deployments import play
 from test_job_faults import FAST, database, mark, marks  # noqa: F401 - a fixture
@@ -82,6 +84,25 @@ async def test_past_the_threshold_a_host_that_comes_back_is_not_started(replica,
         assert taken_back.message == "its job was stopped before it was begun: max_failed"
         assert not taken_back.HasField("started_at")
     assert ran(marks) == 1
+
+
+async def test_who_follows_the_output_sees_the_end_of_a_job_that_took_a_host_back(replica, hosts, marks):  # noqa: F811
+    one = replica("one", **FAST)
+    async with JobClient(one) as jobs:
+        (script, open_it), opened = open_gate(marks, "echo out; exit 1"), False
+        job = await jobs.create(hosts.there.selector, shell(script, **QUEUE), opts=options(max_failed=0))
+        seen = Seen()
+        async with aclosing(jobs.follow(job.id, output=True, timeout_s=60)) as responses:
+            async for response in responses:
+                seen.take(response)
+                if not opened and {one.status for one in seen.targets.values()} == {RUNNING}:
+                    # Both are followed by now.
+                    await waits(jobs, job.id, "agent_unreachable")
+                    opened = True
+                    open_it()
+    assert (status(seen.job), counts(seen.job)) == ("stopped", {"failed": 1, "not_started": 1})
+    assert list(seen.output.values()) == [b"out\n"]
+    assert [one.command_id for one in seen.targets.values() if one.reason == "max_failed"] == [""]
 
 
 async def test_past_the_threshold_a_host_that_is_just_being_tried_is_not_started(replica, hosts, marks):  # noqa: F811

@@ -45,6 +45,7 @@ class World:
         self.logs = {command_id: Log() for command_id in self.ids.values()}
         self.hub = Hub()
         self.final = set()
+        self.taken_back = set()
         self.rung = 0
         self.tail = JobTail(self, self, self.hub, offsets or {}, self.ring)
         self.seen = dict.fromkeys(self.ids, b"")
@@ -74,6 +75,8 @@ class World:
                 cursor.offer(piece)
 
     def target(self, number):
+        if number in self.taken_back:
+            return JobTarget(number, "", "", "", 1, TargetStatus.NOT_STARTED)
         log = self.logs[self.ids[number]]
         status = TargetStatus.SUCCESS if number in self.final else TargetStatus.RUNNING
         size = len(log.data) if number in self.final else 0
@@ -107,6 +110,17 @@ async def test_what_is_stored_comes_first_then_what_is_written():
     assert world.seen[1] == b"before live"
     world.final = {1, 2, 3}
     await world.look()
+    assert world.tail.done
+    assert not world.hub.cursors
+
+
+async def test_what_was_taken_back_before_it_was_sent_is_not_waited_for():
+    world = World(count=2)
+    await world.look()
+    world.taken_back = {1}
+    world.final = {2}
+    await world.look()
+    await world.drain()
     assert world.tail.done
     assert not world.hub.cursors
 

@@ -127,9 +127,13 @@ class JobTail:
         """Targets as they are now: those that were started are followed, those that are final to their end."""
         joins: list[_Log] = []
         for target in targets:
-            if target.command_id is None:
-                continue
             log = self._logs.get(target.number)
+            if target.command_id is None:
+                if log is not None:
+                    # Taken back before it was sent: nothing was written, and nothing will be.
+                    log.size = log.position
+                    await self._leave(log)
+                continue
             if log is None:
                 log = _Log(target.number, target.command_id, max(self._offsets.get(target.number, 0), 0))
                 self._logs[target.number] = log
