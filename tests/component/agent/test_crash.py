@@ -204,12 +204,16 @@ async def test_background_children_are_drained_after_a_replacement_too(own, own_
     command_id, mark = talkative
     if is_released:
         await own("release_command", command_id=command_id)
-    for code in ("another", "a third"):
-        await replace(own, code)
+    supervisor = own.supervisor
+    for limit in (12345678, 12345679):
+        own_agent.stop()
+        own_agent.configuration["command_log_bytes"] = limit
+        own_agent.restart()
+        assert json.loads(supervisor.cmdline()[-1])["limits"]["command_bytes"] == limit
     (own_agent.folder / "go").touch()
 
     await until(mark.exists, 10)
-    await until(lambda: not pipes_of(own.supervisor), 10)
+    await until(lambda: not pipes_of(supervisor), 10)
 
 
 def pipes_of(supervisor):
@@ -392,20 +396,15 @@ async def test_an_exit_code_that_was_known_survives_the_supervisor(own, own_agen
     assert (log.stdout, log.result["return_code"], log.result["reason"]) == (b"1\n", 3, "exited")
 
 
-async def replace(own, code="another"):
-    """Have another supervisor executed in the process of this one, as an upgrade of the agent does."""
+async def test_an_exit_code_that_was_known_survives_a_replacement(own):
     supervisor = own.supervisor
     *argv, options = supervisor.cmdline()
-    replaced = json.loads(options) | {"code": code}
+    replaced = json.loads(options) | {"code": "another"}
     replaced.pop("ready_fd", None)
+    command_id = await gone_before_its_pipes(own)
     with client.connect(Path(own.spool)) as connection:
         client.send(connection, {"op": "replace", "argv": [*argv, json.dumps(replaced)]})
-        await until(lambda: f'"{code}"' in " ".join(supervisor.cmdline()), 10)
-
-
-async def test_an_exit_code_that_was_known_survives_a_replacement(own):
-    command_id = await gone_before_its_pipes(own)
-    await replace(own)
+        await until(lambda: '"another"' in " ".join(supervisor.cmdline()), 10)
 
     log = await own.follow(command_id)
     assert (log.result["return_code"], log.result["reason"]) == (3, "exited")
