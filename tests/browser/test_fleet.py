@@ -65,6 +65,17 @@ def test_a_state_in_a_table_tells_its_story_to_mouse_and_keyboard(
         expect(card).to_have_count(0)
 
 
+def test_the_page_of_a_server_with_dots_in_its_name_can_be_opened_anew(page: Any, rest: Rest) -> None:
+    rest.post("/servers", {"name": "db1.example.com", "address": "127.0.0.9"})
+    try:
+        page.goto("/servers/db1.example.com")
+        expect(page.get_by_role("heading", name="db1.example.com")).to_be_visible()
+        page.reload()
+        expect(page.get_by_role("heading", name="db1.example.com")).to_be_visible()
+    finally:
+        rest.delete("/servers/db1.example.com")
+
+
 def test_the_versions_of_the_agents_lead_to_their_servers(page: Any, rest: Rest) -> None:
     version = rest.get("/servers/web-1")["agent"]["version"]
     page.goto("/upgrades")
