@@ -1,11 +1,15 @@
 """A registry that is made here, and the times by which replicas go that are processes."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from myx.registry.v1 import agent_pb2, agent_service_pb2
 from myx.registry.v1.agent_service_pb2_grpc import AgentServiceServicer
 from myx_kit.errors import NotFound, Unavailable
 from myx_kit.ids import new_id
+from myx_kit.wire_time import timestamp
 from myx_testkit.agent import RealAgent
 
 # Of checks.
@@ -23,6 +27,8 @@ class FakeRegistry(AgentServiceServicer):
         self.batches: list[int] = []
         self.list_calls = 0
         self.away = False
+        # How much its clock is ahead of ours; None: it does not tell its time, as an older one.
+        self.ahead_s: float | None = None
         self.address = ""
         # Called after the whole list was read.
         self.on_listed: Callable[[], None] = lambda: None
@@ -60,7 +66,7 @@ class FakeRegistry(AgentServiceServicer):
         start = int(request.page_token or 0)
         page = ordered[start : start + 2]
         token = str(start + 2) if start + 2 < len(ordered) else ""
-        response = agent_service_pb2.ListAgentEndpointsResponse(endpoints=page, next_page_token=token)
+        response = agent_service_pb2.ListAgentEndpointsResponse(endpoints=page, next_page_token=token, now=self._now())
         if not token:
             self.on_listed()
         return response
@@ -71,7 +77,7 @@ class FakeRegistry(AgentServiceServicer):
         self.reports.extend(request.reports)
         self.batches.append(len(request.reports))
         unknown = [one.agent_id for one in request.reports if one.agent_id not in known]
-        return agent_service_pb2.ReportHeartbeatsResponse(unknown_agent_ids=unknown)
+        return agent_service_pb2.ReportHeartbeatsResponse(unknown_agent_ids=unknown, now=self._now())
 
     async def GetAgent(self, request, context):
         self._check_here()
@@ -79,6 +85,9 @@ class FakeRegistry(AgentServiceServicer):
             if request.server in (one.server_id, one.server_name):
                 return agent_service_pb2.GetAgentResponse(agent=agent_pb2.Agent(id=one.agent_id))
         raise NotFound("SERVER_NOT_FOUND", f"no server {request.server}", server=request.server)
+
+    def _now(self) -> Timestamp | None:
+        return None if self.ahead_s is None else timestamp(datetime.now(UTC) + timedelta(seconds=self.ahead_s))
 
     def _check_here(self) -> None:
         if self.away:

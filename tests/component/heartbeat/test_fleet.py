@@ -1,6 +1,7 @@
 """The fleet follows the registry; reports reach it, sooner or later."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -95,6 +96,21 @@ async def test_the_service_starts_without_the_registry_and_finds_it(registry, st
     registry.away = False
 
     await until(lambda: registry.statuses("local")[:1] == [AGENT_STATUS_ONLINE])
+
+
+@pytest.mark.parametrize("ahead_s", [-600, 600])
+async def test_reports_are_dated_by_the_registrys_clock(registry, start, module_agent, ahead_s):
+    registry.ahead_s = ahead_s
+    registry.add("local", module_agent)
+    registry.add("dead", rpc_port=free_port())
+    await start()
+    await until(lambda: registry.of("local") and registry.of("dead"))
+
+    its_now = datetime.now(UTC) + timedelta(seconds=ahead_s)
+    times = [one.checked_at for one in registry.reports] + [
+        one.at for report in registry.reports for one in report.attempts
+    ]
+    assert all(abs(at.ToDatetime(UTC) - its_now) < timedelta(minutes=2) for at in times)
 
 
 async def test_a_change_of_status_outlasts_an_outage_of_the_registry(registry, start, real_agent):

@@ -219,3 +219,12 @@ async def test_a_question_that_cannot_be_answered_names_its_field(registry):
         await host.series(metrics=[99])
     with pytest.raises(InvalidArgument, match="RANGE_INVALID"), translate_errors():
         await host.series(step=Duration(nanos=1))
+
+
+async def test_whoever_reports_is_told_the_time_to_report_by(registry):
+    host = await new_host(registry)
+    client = registry.client("heartbeat").agents
+    before = datetime.now(UTC)
+    answers = await client.ListAgentEndpoints(pb.ListAgentEndpointsRequest()), await host.report(before)
+    times = [one.now.ToDatetime(UTC) for one in answers]
+    assert before <= times[0] <= times[1] <= datetime.now(UTC)

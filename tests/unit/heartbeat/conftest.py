@@ -1,6 +1,8 @@
 import datetime as dt
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,11 @@ def clock() -> FakeClock:
 @pytest.fixture
 def chance() -> Chance:
     return Chance()
+
+
+@pytest.fixture
+def calendar() -> Callable[[], dt.datetime]:
+    return partial(dt.datetime.now, dt.UTC)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 
 from myx_heartbeat.domain import Endpoint, Outcome, Status
 from myx_heartbeat.usecases.checks import Checks
@@ -87,6 +88,7 @@ class Replica:
             concurrency=4096,
             slow_after_s=2,
             clock=self.clock,
+            now=lambda: datetime.fromtimestamp(self.clock.now, UTC),
             owner=owner,
         )
         network.replicas.append(self)

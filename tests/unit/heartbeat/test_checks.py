@@ -83,7 +83,7 @@ def registry():
 
 
 @pytest.fixture
-async def checks(fleet, schedule, reports, probe, watch, clock, doubt, registry):
+async def checks(fleet, schedule, reports, probe, watch, clock, calendar, doubt, registry):
     owner = TaskOwner("test")
     yield Checks(
         fleet,
@@ -96,6 +96,7 @@ async def checks(fleet, schedule, reports, probe, watch, clock, doubt, registry)
         concurrency=8,
         slow_after_s=2,
         clock=clock,
+        now=calendar,
         owner=owner,
     )
     await owner.close()

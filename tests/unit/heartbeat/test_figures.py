@@ -18,7 +18,7 @@ def value(name: str, **labels: str) -> float:
 
 
 @pytest.fixture
-async def run(fleet, schedule, clock):
+async def run(fleet, schedule, clock, calendar):
     """Checks whose probe answers what the dictionary says, a second late each."""
     outcomes: dict[str, Outcome] = {}
 
@@ -41,6 +41,7 @@ async def run(fleet, schedule, clock):
             concurrency=100,
             slow_after_s=2,
             clock=clock,
+            now=calendar,
             owner=owner,
         )
 

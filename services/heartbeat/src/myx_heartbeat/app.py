@@ -30,6 +30,7 @@ from myx_heartbeat.usecases.membership import Alone, Membership
 from myx_heartbeat.usecases.pauses import PauseWatch
 from myx_heartbeat.usecases.probe_agents import ProbeAgents
 from myx_heartbeat.usecases.refresh import Refresh
+from myx_heartbeat.usecases.registry_clock import RegistryClock
 from myx_heartbeat.usecases.reports import Reports
 from myx_heartbeat.usecases.schedule import Schedule
 from myx_heartbeat.usecases.second_opinion import SecondOpinion
@@ -74,11 +75,12 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     stack.push_async_callback(owner.close)
 
     clock = asyncio.get_running_loop().time
+    time = RegistryClock(partial(datetime.now, UTC), clock)
     schedule = Schedule()
     fleet = Fleet(_intervals(settings), schedule, clock, random.random)
     reports = Reports(settings.report_buffer)
     watch = PauseWatch(clock)
-    probe = AgentProbe(client)
+    probe = AgentProbe(client, time)
     doubt = Doubt(
         clock,
         max_s=settings.doubt_max_s,
@@ -97,13 +99,12 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
         concurrency=settings.concurrency,
         slow_after_s=settings.slow_after_s,
         clock=clock,
+        now=time,
         owner=owner,
     )
     server = RpcServer(settings.listen, settings.tls_dir, NAME)
-    registry = RegistryClient(channel)
-    refresh = Refresh(
-        registry, fleet, checks, reports, doubt, is_mine=membership.is_mine, now=partial(datetime.now, UTC)
-    )
+    registry = RegistryClient(channel, time)
+    refresh = Refresh(registry, fleet, checks, reports, doubt, is_mine=membership.is_mine, now=time)
     hand_over = HandOver(registry, reports, refresh.quarantine)
     opinion = SecondOpinion(
         doubt,

@@ -3,6 +3,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import grpc.aio
@@ -11,6 +12,7 @@ from myx.registry.v1 import agent_service_pb2 as agent_pb
 from myx.registry.v1 import agent_service_pb2_grpc, credential_service_pb2_grpc, server_service_pb2_grpc
 from myx.registry.v1 import credential_service_pb2 as credential_pb
 from myx.registry.v1 import server_service_pb2 as server_pb
+from myx_kit.wire_time import timestamp
 from myx_registry.convert.agents import (
     agent_message,
     allocation_message,
@@ -237,7 +239,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         page = await self._cases.agents.endpoints(request.page_size, request.page_token)
         messages = [endpoint_message(endpoint) for endpoint in page.items]
         token = page.token_after(len(messages))
-        return agent_pb.ListAgentEndpointsResponse(endpoints=messages, next_page_token=token)
+        now = timestamp(datetime.now(UTC))
+        return agent_pb.ListAgentEndpointsResponse(endpoints=messages, next_page_token=token, now=now)
 
     async def BeginRotation(self, request: agent_pb.BeginRotationRequest, _: Context) -> agent_pb.BeginRotationResponse:
         return rotation_message(await self._cases.rotations.begin(request.server))
@@ -284,7 +287,9 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> agent_pb.ReportHeartbeatsResponse:
         taken = await self._cases.heartbeats.report(heartbeat_reports(request.reports))
         return agent_pb.ReportHeartbeatsResponse(
-            unknown_agent_ids=map(str, taken.unknown), quarantined_agent_ids=map(str, taken.quarantined)
+            unknown_agent_ids=map(str, taken.unknown),
+            quarantined_agent_ids=map(str, taken.quarantined),
+            now=timestamp(datetime.now(UTC)),
         )
 
     async def ListAgentTransitions(

@@ -69,9 +69,10 @@ class Checks:
         concurrency: int,
         slow_after_s: float,
         clock: Callable[[], float],
+        now: Callable[[], datetime],
         owner: TaskOwner,
     ) -> None:
-        """`newest`: connection data of an agent as the registry has it now."""
+        """`newest`: connection data of an agent as the registry has it now; `now` is what reports are dated by."""
         self._fleet = fleet
         self._schedule = schedule
         self._reports = reports
@@ -80,6 +81,7 @@ class Checks:
         self._newest = newest
         self._doubt = doubt
         self._clock = clock
+        self._now = now
         self._owner = owner
         self._slow_after_s = slow_after_s
         living = max(1, concurrency // 4)
@@ -149,7 +151,7 @@ class Checks:
         for report in reports:
             agent = self._fleet.get(report.agent_id)
             if agent is not None:
-                self._last_stamp = stamp(datetime.now(UTC), self._last_stamp)
+                self._last_stamp = stamp(self._now(), self._last_stamp)
                 self._fleet.mark(agent, report)
                 self._reports.add(replace(report, checked_at=self._last_stamp, is_transition=True, checks=0))
 
@@ -235,7 +237,7 @@ class Checks:
             if agent.endpoint.way == endpoint.way and not (outcome.cause and self._watch.paused_since(started)):
                 break
         before = agent.status
-        checked_at = self._last_stamp = stamp(datetime.now(UTC), self._last_stamp)
+        checked_at = self._last_stamp = stamp(self._now(), self._last_stamp)
         report = judge(endpoint.agent_id, outcome, checked_at, (agent.status, agent.cause))
         if self._fleet.get(endpoint.agent_id) is agent:
             report = self._doubt.consider(report, before=before, started=started)
