@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import glob
 import hashlib
 import hmac
 import http.client
 import json
 import os
+import platform
 import secrets
 import socket
 import ssl
@@ -50,7 +52,8 @@ def run(
             check=False,
         )
     except OSError as error:
-        raise Failure(f"{argv[0]} cannot be run: {error.strerror}") from None
+        why = f"it is not made for {platform.machine()}" if error.errno == errno.ENOEXEC else error.strerror
+        raise Failure(f"{argv[0]} cannot be run: {why}") from None
     except subprocess.TimeoutExpired:
         raise Failure(f"{name} did not end within {timeout_s:.0f} s") from None
     text = done.stdout.decode("utf-8", "replace").strip()
