@@ -81,7 +81,7 @@ def managed(enrolled: Managed, offer) -> Iterator[Managed]:
     offer.put(agent_bundle())
     fleet.wait_online(enrolled.name)
     fleet.rest.post(f"/servers/{enrolled.name}/check")
-    assert fleet.agent(enrolled.name)["version"] == OLD
+    until_sync(lambda: fleet.agent(enrolled.name)["version"] == OLD, interval_s=0.2, what="the old version is seen")
     assert enrolled.current() == enrolled.release
     assert fleet.run(enrolled.name, "echo sound") == "sound\n"
     until_sync(lambda: fleet.rest.get(f"/commands/{command}")["status"] in FINAL, 60, interval_s=0.2)
