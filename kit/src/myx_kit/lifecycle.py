@@ -22,6 +22,11 @@ _CLOSE_MARGIN_S = 4.0
 _COLLECT_AFTER = (20_000, 20, 20)
 
 
+# Threads in which libuv looks names up, of which it gives that half: of its 4, two names that nobody resolves keep the
+# database's and the broker's waiting. Read at its first use (docs.libuv.org/en/v1.x/threadpool.html).
+_UV_THREADS = "32"
+
+
 class Ready(Protocol):
     """What can be told to stop looking ready before anything is closed (RpcServer is one)."""
 
@@ -65,6 +70,7 @@ def serve(start: Start, *, drain_s: float) -> int:
     async def run_and_leave() -> int:
         _leave(await run_until_signal(start_and_settle, drain_s=drain_s))
 
+    os.environ.setdefault("UV_THREADPOOL_SIZE", _UV_THREADS)
     try:
         return uvloop.run(run_and_leave())
     except MyxError as error:

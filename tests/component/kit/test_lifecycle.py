@@ -63,6 +63,18 @@ def ended(program):
     until_sync(lambda: not program.is_running(), 20)
 
 
+def test_names_that_nobody_resolves_leave_threads_for_others(tmp_path):
+    looks_up = """
+async def start(stack):
+    before = len(os.listdir("/proc/self/task"))
+    await asyncio.get_running_loop().getaddrinfo("localhost", 1)
+    print("threads", len(os.listdir("/proc/self/task")) - before, flush=True)
+"""
+    with running(tmp_path, looks_up) as program:
+        ready(program)
+        assert printed(program) == ["threads 32"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_makes_it_unready_then_closes_in_reverse_order(tmp_path, number):
     with running(tmp_path, GOOD) as program:

@@ -16,6 +16,7 @@ import aiohttp
 from yarl import URL
 
 from myx_kit.agent_rpc.errors import Cause
+from myx_kit.agent_rpc.resolver import Resolver
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -122,12 +123,16 @@ class Pool:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._resolver: Resolver | None = None
         # Every TLS connection that may still be open: aiohttp forgets those that it has begun to close.
         self._transports: set[asyncio.Transport] = set()
         self._purge_above = 64
 
     async def __aenter__(self) -> Self:
-        connector = _Connector(limit=0, keepalive_timeout=KEEPALIVE_S, socket_factory=_open_socket)
+        self._resolver = Resolver()
+        connector = _Connector(
+            limit=0, keepalive_timeout=KEEPALIVE_S, socket_factory=_open_socket, resolver=self._resolver
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -147,6 +152,8 @@ class Pool:
                 transport.abort()
             self._transports.clear()
             await asyncio.sleep(0)
+        if self._resolver is not None:
+            await self._resolver.close()
 
     async def post(
         self,
