@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy.exc import DBAPIError
 
 from myx.registry.v1 import agent_pb2, server_service_pb2
 from myx.registry.v1 import agent_service_pb2 as pb
@@ -14,6 +16,8 @@ from myx_kit.db.engine import create_engine
 from myx_kit.db.unit_of_work import UnitOfWork
 from myx_kit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from myx_kit.rpc.client import translate_errors
+from myx_registry.domain.series import RESOLUTIONS, floor
+from myx_registry.store import samples
 from myx_registry.usecases.watching import Housekeeping
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -211,6 +215,77 @@ async def test_samples_are_measured_summed_up_and_removed(registry):
                 assert left == (0,), table
     finally:
         await engine.dispose()
+
+
+@pytest.fixture
+async def keeping(registry):
+    """Makes a housekeeper, with a clock that is so far ahead."""
+    engine = create_engine(registry.database.url, 2)
+
+    def make(ahead=timedelta(), rows=50):
+        now = lambda: datetime.now(UTC) + ahead  # noqa: E731
+        return Housekeeping(UnitOfWork(engine), now, history_days=30, history_rows=rows)
+
+    yield make
+    await engine.dispose()
+
+
+def count(registry, table, agent_id):
+    with psycopg.connect(registry.database.url) as connection:
+        query = f"select count(*) from registry.{table} where agent_id = %s"
+        return connection.execute(query, [agent_id]).fetchone()[0]
+
+
+async def test_what_is_too_old_is_removed_though_nothing_can_be_summed_up(registry, keeping):
+    host = await new_host(registry)
+    await host.report(datetime.now(UTC), facts=facts())
+    with psycopg.connect(registry.database.url, autocommit=True) as connection:
+        connection.execute("delete from registry.sample_progress")
+        connection.execute(
+            "alter table registry.sample_five_minutes add constraint nothing check (checks < 0) not valid"
+        )
+        try:
+            with pytest.raises(DBAPIError, match="nothing"):
+                await keeping(timedelta(hours=4)).run_once()
+        finally:
+            connection.execute("alter table registry.sample_five_minutes drop constraint nothing")
+    assert count(registry, "sample_minute", host.agent_id) == 0
+
+
+async def test_histories_that_are_too_long_are_cut_now_and_then_and_alone(registry, keeping):
+    host = await new_host(registry)
+    now = datetime.now(UTC)
+    for second in range(6):
+        await host.report(now + timedelta(seconds=second), (ONLINE, OFFLINE)[second % 2])
+    keeper = keeping(rows=4)
+    await keeper.run_once()
+    assert count(registry, "agent_transition", host.agent_id) == 4
+    listed = await host.agents.ListAgentTransitions(pb.ListAgentTransitionsRequest(server=host.name))
+    assert [one.to for one in listed.transitions] == [OFFLINE, ONLINE, OFFLINE, ONLINE], "the newest ones stay"
+
+    await host.report(now + timedelta(seconds=6))
+    await keeper.run_once()
+    assert count(registry, "agent_transition", host.agent_id) == 5, "not again within the hour"
+
+
+async def test_a_table_without_anything_new_is_not_read(registry):
+    engine = create_engine(registry.database.url, 1)
+    minute, five = RESOLUTIONS[:2]
+    until = floor(datetime.now(UTC), five.step)
+    try:
+        async with UnitOfWork(engine).begin() as connection:
+            await samples.sum_up(connection, minute, five, until)
+            before = await scans(connection, minute.table)
+            await samples.sum_up(connection, minute, five, until)
+            assert await scans(connection, minute.table) == before
+    finally:
+        await engine.dispose()
+
+
+async def scans(connection, table):
+    """How often this transaction has read a table or one of its indexes."""
+    query = "select sum(seq_scan + coalesce(idx_scan, 0)) from pg_stat_xact_user_tables where relname = :table"
+    return (await connection.execute(sa.text(query), {"table": table})).scalar()
 
 
 async def test_a_question_that_cannot_be_answered_names_its_field(registry):

@@ -16,6 +16,8 @@ from myx_registry.store.documents import attempts_document, attempts_of
 
 # Rows that one turn removes of each table: a moment's work.
 _PRUNE_ROWS = 5000
+# The same of what is too much, which is looked for less often.
+_SURPLUS_ROWS = 50_000
 
 
 async def add_status_changes(connection: AsyncConnection, changes: Iterable[StatusChange]) -> None:
@@ -82,16 +84,25 @@ async def fact_changes(
     return [(row[0], FactChange(agent_id, *row[1:])) for row in (await connection.execute(query)).all()]
 
 
-async def prune_history(connection: AsyncConnection, before: datetime, keep_rows: int) -> int:
-    """Removes a batch of what is older than `before`, and of what an agent has beyond `keep_rows`; how many rows."""
+async def prune_expired(connection: AsyncConnection, before: datetime) -> int:
+    """Removes a batch of what was stored before that time; how many rows."""
+    first = UUID(int=int(before.timestamp() * 1000) << 80)
     removed = 0
     for table in (agent_transition, fact_change):
-        old = sa.select(table.c.id).where(table.c.at < before).limit(_PRUNE_ROWS)
+        # Ids are UUIDv7: they begin with the time.
+        old = sa.select(table.c.id).where(table.c.id < first).order_by(table.c.id).limit(_PRUNE_ROWS)
+        removed += (await connection.execute(sa.delete(table).where(table.c.id.in_(old)))).rowcount
+    return removed
+
+
+async def prune_surplus(connection: AsyncConnection, keep_rows: int) -> int:
+    """Removes a batch of what agents have beyond their newest `keep_rows`; how many rows. Reads a whole index."""
+    removed = 0
+    for table in (agent_transition, fact_change):
         place = sa.func.row_number().over(partition_by=table.c.agent_id, order_by=table.c.id.desc()).label("place")
         ranked = sa.select(table.c.id, place).subquery()
-        surplus = sa.select(ranked.c.id).where(ranked.c.place > keep_rows).limit(_PRUNE_ROWS)
-        for chosen in (old, surplus):
-            removed += (await connection.execute(sa.delete(table).where(table.c.id.in_(chosen)))).rowcount
+        surplus = sa.select(ranked.c.id).where(ranked.c.place > keep_rows).limit(_SURPLUS_ROWS)
+        removed += (await connection.execute(sa.delete(table).where(table.c.id.in_(surplus)))).rowcount
     return removed
 
 

@@ -102,12 +102,14 @@ async def points(connection: AsyncConnection, agent_id: UUID, metric: Metric, as
     return [Point(*row) for row in rows]
 
 
+# The table is read while there is no progress only.
 _FIRST_PROGRESS = {
     one.table: sa.text(
         f"""
         insert into registry.sample_progress (source, until)
         select cast(:source as text), coalesce(date_bin(:step, min(at), timestamptz 'epoch'), :until)
-        from registry.{one.table} on conflict do nothing"""
+        from registry.{one.table} where not exists (select from registry.sample_progress where source = :source)
+        on conflict do nothing"""
     )
     for one in RESOLUTIONS
 }

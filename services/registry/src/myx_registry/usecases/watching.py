@@ -1,7 +1,8 @@
 """What is known of agents over time, and when they are not watched."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from uuid import UUID
 
@@ -25,6 +26,8 @@ _TRANSITIONS = "agent-transitions"
 _FACTS = "fact-changes"
 # Reports of the last moments may still come; what comes later than this is missing in the coarser steps.
 _LAG = timedelta(minutes=3)
+# How often agents with too long a history are looked for.
+_SURPLUS_EVERY = timedelta(hours=1)
 
 
 class Histories:
@@ -138,23 +141,37 @@ class Housekeeping:
         self._now = now
         self._history_days = history_days
         self._history_rows = history_rows
+        self._surplus_at = datetime.min.replace(tzinfo=UTC)
 
     async def run_once(self) -> None:
-        """One turn. Raises MyxError when the database is away."""
-        now = self._now()
+        """One turn: a step that fails does not keep the others. Raises MyxError, as when the database is away."""
+        failures: list[Exception] = []
+        for step in self._steps(self._now()):
+            try:
+                async with self._uow.begin() as connection:
+                    if await samples.take_turn(connection):
+                        await step(connection)
+            except Exception as error:  # noqa: BLE001 - what cannot be summed up must not stay for ever
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _steps(self, now: datetime) -> list[Callable[[Connection], Awaitable[object]]]:
+        """Each has a transaction of its own."""
+        steps: list[Callable[[Connection], Awaitable[object]]] = []
         for source, target in pairwise(RESOLUTIONS):
-            async with self._uow.begin() as connection:
-                if await samples.take_turn(connection):
-                    await samples.sum_up(connection, source, target, floor(now - _LAG, target.step))
-        for resolution in RESOLUTIONS:
-            async with self._uow.begin() as connection:
-                if await samples.take_turn(connection):
-                    await samples.prune(connection, resolution, now)
-        async with self._uow.begin() as connection:
-            if await samples.take_turn(connection):
-                before = now - timedelta(days=self._history_days)
-                await history.prune_history(connection, before, self._history_rows)
-                await pauses.forget_ended(connection, now)
+            until = floor(now - _LAG, target.step)
+            steps.append(partial(samples.sum_up, source=source, target=target, until=until))
+        steps += [partial(samples.prune, resolution=one, now=now) for one in RESOLUTIONS]
+        steps.append(partial(history.prune_expired, before=now - timedelta(days=self._history_days)))
+        steps.append(partial(pauses.forget_ended, now=now))
+        if now >= self._surplus_at:
+            steps.append(self._prune_surplus)
+        return steps
+
+    async def _prune_surplus(self, connection: Connection) -> None:
+        self._surplus_at = self._now() + _SURPLUS_EVERY
+        await history.prune_surplus(connection, self._history_rows)
 
 
 async def _the_agent(connection: Connection, reference: str) -> Agent:
