@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import threading
@@ -9,7 +10,10 @@ import time
 from collections.abc import Callable
 
 _PR_SET_CHILD_SUBREAPER = 36
-_TERM_GRACE_S = 5.0
+# Whoever sends TERM ends us at a grace of their own, by INT and KILL: none is longer than this.
+_LONGEST_GRACE_S = 3600.0
+_CLOCK_GRACE_S = 30.0  # within the minute that a control plane grants beyond the time limit
+_INT_GRACE_S = 1.0
 _PAUSE_S = 0.05
 _PASSES_AFTER_KILL = 60
 
@@ -37,11 +41,10 @@ def descendants() -> list[int]:
     return found
 
 
-def end_descendants() -> None:
-    """TERM, a grace, then KILL until nobody is left."""
+def end_descendants(kill_at: Callable[[], float]) -> None:
+    """TERM, then from a moment on, which may come nearer, KILL until nobody is left."""
     _signal_all(signal.SIGTERM)
-    deadline = time.monotonic() + _TERM_GRACE_S
-    while descendants() and time.monotonic() < deadline:
+    while descendants() and time.monotonic() < kill_at():
         time.sleep(_PAUSE_S)
     for _ in range(_PASSES_AFTER_KILL):
         if not descendants():
@@ -57,11 +60,15 @@ def _signal_all(number: int) -> None:
 
 
 class Stop:
-    """One request to end the play, from a signal or the clock; `exit_code` is 0 while there is none."""
+    """One request to end the play, from a signal or the clock; `exit_code` is 0 while there is none.
+
+    INT means: very soon, also after TERM.
+    """
 
     def __init__(self) -> None:
         self.exit_code = 0
         self.reason = ""
+        self._kill_at = math.inf
         self._wanted = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="stop", daemon=True)
@@ -85,11 +92,16 @@ class Stop:
     def _on_signal(self, number: int, _frame: object) -> None:
         if not self.exit_code:
             self.exit_code, self.reason = 128 + number, f"ended by {signal.Signals(number).name}"
+        self._kill_after(_INT_GRACE_S if number == signal.SIGINT else _LONGEST_GRACE_S)
         self._wanted.set()
+
+    def _kill_after(self, grace_s: float) -> None:
+        self._kill_at = min(self._kill_at, time.monotonic() + grace_s)
 
     def _watch(self) -> None:
         wait_s = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
         if not self._wanted.wait(wait_s) and not self._over.is_set() and not self.exit_code:
             self.exit_code, self.reason = 124, "the time limit was reached"
+            self._kill_after(_CLOCK_GRACE_S)
         if self.exit_code:
-            end_descendants()
+            end_descendants(lambda: self._kill_at)

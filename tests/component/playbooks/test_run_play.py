@@ -240,6 +240,10 @@ def test_refusals_have_codes_and_one_line(project):
     assert project.run(python=("-S",)).code == 69
 
 
+def is_alive(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
 def test_term_ends_the_play_with_all_its_children_and_leaves_nothing(project, tmp_path):
     flag = tmp_path / "flag"
     script = f"trap '' TERM; touch {flag}; setsid sh -c \"trap '' TERM; sleep 1000.25\" & sleep 1000.25"
@@ -248,11 +252,26 @@ def test_term_ends_the_play_with_all_its_children_and_leaves_nothing(project, tm
     until(flag.exists, timeout_s=60)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
+    until(lambda: not is_alive(children[0]), timeout_s=60)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)  # how long it may take is up to whoever sent TERM: now the grace is over
     run = project.finish(process)
     assert run.code == 143
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert not [child for child in children if is_alive(child)]
     assert not subprocess.run(["pgrep", "-f", "sleep 1000.25"], capture_output=True, check=False).stdout
     assert run.events[-1]["rc"] == 143
+    assert not project.left_behind()
+
+
+def test_what_takes_its_time_to_clean_up_after_term_is_not_killed_by_the_play(project, tmp_path):
+    began, cleaned = tmp_path / "began", tmp_path / "cleaned"
+    script = f"exec 2>/dev/null; trap 'sleep 7; touch {cleaned}; exit' TERM; touch {began}; while :; do sleep 0.1; done"
+    project.play(play("{name: Nap, ansible.builtin.shell: '{{ script }}'}"))
+    process = project.start(extra_vars={"script": script})
+    until(began.exists, timeout_s=60)
+    process.send_signal(signal.SIGTERM)
+    assert project.finish(process).code == 143
+    assert cleaned.exists()
     assert not project.left_behind()
 
 
