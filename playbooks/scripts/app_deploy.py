@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from app_artifact import BadArtifact
-from app_host import MARK, NOBODY, Account, Host, HostError, lock, remove_tree
+from app_host import MARK, NOBODY, Account, Host, HostError, lock, remove_tree, sync, sync_tree
 from app_place import Generation, Place, digest, now, write_json
 from app_release import App, Candidate, Run
 from app_report import config_diff
@@ -32,12 +32,14 @@ from app_switch import (
     Switch,
     cancel_by_signal,
     erase,
+    erase_first,
     listen_targets,
     make,
     must_be_free,
     must_not_be_foreign,
     probe_of,
     recover,
+    uninterruptible,
 )
 from app_variables import BadVariable, Variables, mask
 from check_service import Probe, run_probe
@@ -90,6 +92,7 @@ def deploy(app: App, document: Any, secrets: set[str]) -> dict[str, Any]:
     with lock(place.lock_file, place.name):
         _recover(run)
         run.current = place.current()
+        run.secrets |= _secrets_of(run.current)
         outcome = {"deploy": _deploy, "rollback": _rollback, "remove": _remove}[action](run)
     return {"failed": False, "warnings": run.warnings, **outcome}
 
@@ -104,16 +107,19 @@ def _recover(run: Run) -> None:
 def _deploy(run: Run) -> dict[str, Any]:
     must_not_be_foreign(run.place, run.given.flag("takeover"), run.app.prefix)
     request = _request(run)
-    made = False if run.check else run.place.create()
+    made = not run.check and not run.place.exists()
     first = made or run.current is None
     try:
+        if not run.check:
+            run.place.create()
         with run.place.workspace(run.check) as workspace:
             candidate = _stage(run, request, workspace)
             return _apply(run, candidate, first)
     except BaseException:
+        uninterruptible()
         run.app.abandon(run)
         if made and run.place.exists() and not run.place.attempt.exists():
-            erase(run.place, run.place.new_data_folders(), account=True)
+            erase_first(run.place)
         raise
 
 
@@ -125,8 +131,6 @@ def _request(run: Run) -> Request:
         if entries:
             together[name] = {**(Variables(together, app.prefix, app.known).mapping(name) or {}), **entries}
     merged = Variables(together, app.prefix, app.known)
-    if run.current is not None:
-        run.secrets |= _remembered_values(remembered, "config_values") | _remembered_values(remembered, "environment")
     request = read_request(merged, app.remembered)
     run.secrets |= request.secrets()
     request.config()
@@ -134,10 +138,11 @@ def _request(run: Run) -> Request:
     return request
 
 
-def _remembered_values(variables: dict[str, Any], name: str) -> set[str]:
-    """The values of a remembered mapping."""
-    value = variables.get(name)
-    return {str(entry) for entry in value.values()} if isinstance(value, dict) else set()
+def _secrets_of(generation: Generation | None) -> set[str]:
+    """What must not be shown of a deployed state."""
+    variables = generation.variables() if generation else {}
+    mappings = [variables.get(name) for name in ("config_values", "environment")]
+    return {str(value) for mapping in mappings if isinstance(mapping, dict) for value in mapping.values()}
 
 
 def _account(run: Run) -> Account:
@@ -200,8 +205,9 @@ def env_file(environment: dict[str, str]) -> str:
 
 def _is_current(run: Run, candidate: Candidate) -> bool:
     """Whether exactly this is in force already and nobody has touched it."""
-    current = run.current
-    return current is not None and current.record["content"] == candidate.content() and current.is_intact()
+    current, release = run.current, candidate.release
+    same = current is not None and current.record["content"] == candidate.content() and current.is_intact()
+    return same and not release.fresh  # a program that must be brought anew under its name was touched
 
 
 def plan(run: Run, candidate: Candidate) -> str:
@@ -218,6 +224,7 @@ def plan(run: Run, candidate: Candidate) -> str:
     same = (
         current.record["release"] == candidate.release.name and current.unit() == candidate.unit and current.is_intact()
     )
+    same = same and not candidate.release.fresh
     same = same and (current.path / "env").read_bytes() == (candidate.folder / "env").read_bytes()
     return "reload" if same and run.app.can_reload(current, candidate) else "restart"
 
@@ -236,14 +243,17 @@ def _apply(run: Run, candidate: Candidate, first: bool) -> dict[str, Any]:
         generation, fresh, release = run.current, False, ""
     else:
         (generation, release), fresh = _settle(run, candidate, facts), True
-    switch = Switch(generation, run.current, how, fresh, release, first, candidate.account, candidate.request.probing)
+    request = candidate.request
+    switch = Switch(
+        generation, run.current, how, fresh, release, first, candidate.account, request.probing, request.hide_config
+    )
     try:
         _remember_foreign_unit(run.place)
         make(run.app, run.place, switch)
     except BaseException:
         _drop_unused(run, switch)
         raise
-    run.app.forget(run.place, run.place.prune(candidate.request.keep))
+    run.app.forget(run.place, run.place.prune(request.keep))
     done = {"start": "started", "reload": "reloaded", "restart": "restarted"}[how]
     words = f"{run.app.title} {candidate.release.version} was {done} and passes its probe"
     return {**outcome, "generation": generation.path.name, "message": words}
@@ -301,13 +311,6 @@ def _outcome(run: Run, candidate: Candidate, how: str) -> dict[str, Any]:
 def _settle(run: Run, candidate: Candidate, facts: dict[str, Any]) -> tuple[Generation, str]:
     """Move the staged state to its place, not yet in force; (generation, name of a release that came with it)."""
     place, release = run.place, candidate.release
-    fresh = ""
-    if release.folder is not None and release.fresh:
-        target = place.releases / release.name
-        if target.exists():
-            shutil.rmtree(target)
-        release.folder.rename(target)
-        fresh = release.name
     if release.folder is not None:
         (candidate.folder / "bin").symlink_to(f"../../releases/{release.name}")
     content = candidate.content()
@@ -324,9 +327,24 @@ def _settle(run: Run, candidate: Candidate, facts: dict[str, Any]) -> tuple[Gene
         **facts,
     }
     write_json(candidate.folder / "GENERATION.json", record)
+    sync_tree(candidate.folder)
+    fresh = _settle_release(place, release.name, release.folder) if release.folder is not None and release.fresh else ""
     target = place.generations / place.next_name(content)
     candidate.folder.rename(target)
+    for folder in (place.releases, place.generations, place.base):
+        sync(folder)
     return Generation(target, record), fresh
+
+
+def _settle_release(place: Place, name: str, folder: Path) -> str:
+    """Move the new program to its place; its name unless it was there, damaged: deployed states may lead to it."""
+    sync_tree(folder)
+    target = place.releases / name
+    is_new = not target.exists()
+    if not is_new:
+        target.rename(folder.with_name("damaged"))
+    folder.rename(target)
+    return name if is_new else ""
 
 
 def _rollback(run: Run) -> dict[str, Any]:
@@ -346,27 +364,35 @@ def _rollback(run: Run) -> dict[str, Any]:
     if run.check:
         return outcome
     account = _account(run)
+    run.secrets |= _secrets_of(wanted)
     must_be_free(run.app, run.place, listen_targets(wanted))
     request = read_request(Variables(wanted.variables(), run.app.prefix, run.app.known), run.app.remembered)
-    make(run.app, run.place, Switch(wanted, current, "restart", False, "", False, account, request.probing))
+    hide = request.hide_config or Variables(current.variables(), run.app.prefix, run.app.known).flag("hide_config")
+    make(run.app, run.place, Switch(wanted, current, "restart", False, "", False, account, request.probing, hide))
     return {**outcome, "message": f"went back to {wanted.words()}; it passes its probe"}
 
 
 def _remove(run: Run) -> dict[str, Any]:
-    """Take the service away; its data stay unless they are to be purged."""
-    purge = run.given.flag("purge")
+    """Take the service away; its data stay unless they are to be purged, now or later."""
+    place, purge = run.place, run.given.flag("purge")
     outcome = {"changed": True, "action": "remove", "release": None, "generation": None, "previous": None}
-    if not run.place.exists():
-        return {**outcome, "changed": False, "message": f"{run.place.name} is not deployed here"}
-    data = str(run.place.home)
-    kept = (
-        ""
-        if purge or not run.place.home.exists()
-        else f"; its data in {data} stay ({run.app.prefix}purge removes them)"
-    )
+    stays = place.home.exists() and not purge and (place.exists() or place.left is not None)
+    kept = f"; its data in {place.home} stay ({run.app.prefix}purge removes them)" if stays else ""
+    if not place.exists() and not (purge and place.left is not None):
+        return {**outcome, "changed": False, "message": f"{place.name} is not deployed here{kept}"}
+    what = place.name if place.exists() else f"what {place.name} had left"
     if run.check:
-        return {**outcome, "message": f"would remove {run.place.name}{kept}"}
-    generations = run.place.all()
-    erase(run.place, run.place.data_folders if purge else [], account=purge)
-    run.app.forget(run.place, generations)
-    return {**outcome, "message": f"{run.place.name} was removed{kept}"}
+        return {**outcome, "message": f"would remove {what}{kept}"}
+    uninterruptible()
+    ours = bool(place.facts.get("account_made") or (place.left or {}).get("account"))
+    left = {"account": ours}
+    with suppress(OSError):  # a full disk; should this be cut off, a next deployment that fails takes no data away
+        place.note(left=left, account_made=False, data_before=[str(folder) for folder in place.data_folders])
+    generations = place.all()
+    if purge:
+        erase(place, place.data_folders, account=ours, left=None)
+    else:
+        rest = ours or any(folder.exists() for folder in place.data_folders)
+        erase(place, [], account=False, left=left if rest else None)
+    run.app.forget(place, generations)
+    return {**outcome, "message": f"{what} was removed{kept}"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import grp
 import json
+import math
 import os
 import pwd
 import re
@@ -139,9 +140,10 @@ class Host:
     def is_enabled(self, unit: str) -> bool:
         return self.systemctl("is-enabled", "--quiet", unit).ok
 
-    def journal(self, unit: str, since: float) -> str:
-        """What the unit wrote since that time (its last lines); empty where there is no journal."""
-        argv = ["journalctl", "--no-pager", "--quiet", "-o", "cat", "-n", "60", f"--since=@{int(since)}", "-u", unit]
+    def journal(self, unit: str, since: float, until: float) -> str:
+        """What the unit wrote between these times (its last lines); empty where there is no journal."""
+        span = [f"--since=@{int(since)}", f"--until=@{math.ceil(until)}"]
+        argv = ["journalctl", "--no-pager", "--quiet", "-o", "cat", "-n", "60", *span, "-u", unit]
         done = self.run(argv, timeout_s=10)
         return done.tail() if done.ok else ""
 
@@ -231,12 +233,21 @@ def point(link: Path, target: str) -> None:
     sync(link.parent)
 
 
-def sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """The folder and all files below it are on the disk, whatever becomes of the power; links are not followed."""
+    for path, _, names in os.walk(folder):
+        for entry in (Path(path, name) for name in names):
+            if not entry.is_symlink():
+                sync(entry)
+        sync(Path(path))
 
 
 def existing_parent(path: Path) -> Path:

@@ -1,6 +1,6 @@
 """What lies on a host for one deployed service: releases, generations, and which generation runs.
 
-/opt/NAME/myx.json                        whose folder this is
+/opt/NAME/myx.json                        whose folder this is; alone it tells whose data a removed service left
 /opt/NAME/releases/<version>-<sha12>/     the program and RELEASE.json
 /opt/NAME/generations/<number>-<digest>/  one deployed state: `bin` (link to a release), the configuration, `env`,
                                           `unit`, variables.json (root only), GENERATION.json
@@ -21,7 +21,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from app_host import Host, HostError, existing_parent, point, remove_tree, write
+from app_host import Host, HostError, existing_parent, point, remove_tree, sync, write
 
 
 def now() -> str:
@@ -78,6 +78,11 @@ class Generation:
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    folder.chmod(0o755)
 
 
 @dataclass(frozen=True)
@@ -144,33 +149,53 @@ class Place:
         return self.host.path(f"/run/myx.deploy/{self.name}.lock")
 
     def exists(self) -> bool:
-        return self.marker.exists()
+        """A service is deployed here, or was in part; that a removed one left data is not enough."""
+        return "created_at" in self.facts
 
     def must_be_ours(self, prefix: str) -> None:
         """Raises when the folder belongs to something else."""
         kind = self.facts.get("kind")
-        if kind is not None and kind != self.kind:
+        if kind is not None and kind != self.kind and self.exists():
             raise HostError(f"/opt/{self.name} holds a deployment of {kind}; choose another {prefix}name")
-        if kind is None and self.base.exists() and any(self.base.iterdir()):
+        if kind is None and self.base.exists() and any(self._strangers()):
             raise HostError(
                 f"/opt/{self.name} is there already and is not MyX's; move it away or choose another {prefix}name"
             )
 
-    def create(self) -> bool:
-        """Make the folders; whether they were missing."""
-        missing = not self.exists()
-        for folder in (self.base, self.releases, self.generations):
-            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-            folder.chmod(0o755)
-        if missing:
+    def _strangers(self) -> Iterator[Path]:
+        """All but a marker that was being written when its run was killed."""
+        return (entry for entry in self.base.iterdir() if not entry.name.startswith(f".{self.marker.name}."))
+
+    def create(self) -> None:
+        """Make the folders where they are missing, the marker first: without it they are nobody's."""
+        _make_folder(self.base)
+        if not self.exists():
             facts = {
                 "kind": self.kind,
                 "created_at": now(),
                 "account_made": False,
                 "data_before": [str(folder) for folder in self.data_folders if folder.exists()],
+                "left": self.left,
             }
             write_json(self.marker, facts)
-        return missing
+            sync(self.base.parent)
+        for folder in (self.releases, self.generations):
+            _make_folder(folder)
+
+    @property
+    def left(self) -> dict[str, Any] | None:
+        """{"account"}: whether MyX made the user of the data that a removed service left; None: it left none."""
+        found = self.facts.get("left")
+        return found if isinstance(found, dict) else None
+
+    def clear(self) -> None:
+        """Remove all but the marker: as long as that is there, what was cut off can be done again."""
+        for entry in list(self.base.iterdir()):
+            if entry.is_dir() and not entry.is_symlink():
+                remove_tree(entry)
+            elif entry != self.marker:
+                entry.unlink()
+        sync(self.base)
 
     def note(self, **facts: Any) -> None:
         write_json(self.marker, {**self.facts, **facts})

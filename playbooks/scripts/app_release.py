@@ -12,11 +12,10 @@ import app_artifact
 from app_artifact import BadArtifact
 from app_host import Account, Done, Host, HostError, unit_of
 from app_place import Generation, Place, digest, now, read_json, write_json
-from app_request import ONE_RUN, REMEMBERED, Request, Source, read_source
+from app_request import HIDDEN, ONE_RUN, REMEMBERED, Request, Source, read_source
 from app_variables import VERSION, BadVariable, Variables
 
 VERSION_TIMEOUT_S = 20
-HIDDEN = "(its words are not shown: hide_config is set)"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from app_artifact import architecture, readable
 from app_variables import MAX_CONFIG_BYTES, SHA256, VERSION, BadVariable, Variables, fill
 from check_service import BadProbe, HttpCheck, address, http_check
 
+HIDDEN = "(its words are not shown: hide_config is set)"
 ACTIONS = ("deploy", "rollback", "remove")
 ARTIFACT = ("version", "url", "sha256", "artifact_path")
 ONE_RUN = ("name", "action", "config_file", "config_path", "keep", "takeover", "purge")

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from app_host import MARK, Account, HostError, listeners, remove_tree, unit_of, write
+from app_host import MARK, Account, HostError, listeners, remove_tree, sync, unit_of, write
 from app_place import Generation, Place, now, read_json, write_json
-from app_request import Probing
+from app_request import HIDDEN, Probing
 from app_variables import reachable
 from check_service import Health, Probe, run_probe
 
@@ -56,6 +56,7 @@ class Switch:
     first: bool
     account: Account
     probing: Probing
+    hide_config: bool
 
 
 def cancel_by_signal() -> None:
@@ -148,13 +149,19 @@ def make(service: Service, place: Place, switch: Switch) -> None:
     try:
         _act(service, place, switch)
         _prove(service, place, switch)
+        uninterruptible()  # what is proved stays, and is told
     except (Exception, Cancelled) as error:  # whatever it is: what was not proved does not stay
         uninterruptible()
-        reason = _words_of(error)
-        said = place.host.journal(place.unit, began)
-        message = f"{reason}\n{put_back(service, place, attempt)}"
+        failed = time.time()
+        message = f"{_words_of(error)}\n{put_back(service, place, attempt)}"
+        said = HIDDEN if switch.hide_config else place.host.journal(place.unit, began, failed)
         raise HostError(f"{message}\nWhat {place.unit} said:\n{said}" if said else message) from error
-    place.attempt.unlink()
+    _attempt_is_over(place)
+
+
+def _attempt_is_over(place: Place) -> None:
+    place.attempt.unlink(missing_ok=True)
+    sync(place.base)
 
 
 def _words_of(error: BaseException) -> str:
@@ -186,7 +193,12 @@ def _act(service: Service, place: Place, switch: Switch) -> None:
     _set_unit(place, switch.new.unit())
     place.put_in_force(switch.new)
     if switch.how == "reload" and switch.previous is not None:
-        service.reload(place, switch.account, switch.previous, switch.new)
+        try:
+            service.reload(place, switch.account, switch.previous, switch.new)
+        except HostError as error:
+            if switch.hide_config:
+                raise HostError(f"{service.title} does not take the new configuration: {HIDDEN}") from error
+            raise
     else:
         host.systemctl("reset-failed", place.unit)
         done = host.systemctl("restart", place.unit)
@@ -234,9 +246,9 @@ def put_back(service: Service, place: Place, attempt: dict[str, Any]) -> str:
         service.forget(place, [new])
     if attempt["fresh_release"]:
         remove_tree(place.releases / attempt["fresh_release"])
-    place.attempt.unlink(missing_ok=True)
+    _attempt_is_over(place)
     if attempt["first"]:
-        erase(place, place.new_data_folders(), account=True)
+        erase_first(place)
     return words
 
 
@@ -288,15 +300,27 @@ def recover(service: Service, place: Place) -> str:
     return f"A deployment begun at {attempt['started_at']} was cut off. {words}"
 
 
-def erase(place: Place, data: list[Path], account: bool) -> None:
-    """Nothing of the service is left but its data other than `data`, and without `account` their owner."""
+def erase_first(place: Place) -> None:
+    """Nothing is left of a first deployment; what was there before it stays."""
+    erase(place, place.new_data_folders(), bool(place.facts.get("account_made")), place.left)
+
+
+def erase(place: Place, data: list[Path], account: bool, left: dict[str, Any] | None) -> None:
+    """Nothing of the service is left but its data other than `data`, without `account` their owner, and a note `left`.
+
+    Safe to repeat: the marker is the last to go.
+    """
     host, facts = place.host, place.facts
     if place.unit_file.is_file() and MARK in place.unit_file.read_text(errors="replace"):
         host.systemctl("disable", "--now", place.unit)
         _set_unit(place, facts.get("unit_before"))
         host.systemctl("reset-failed", place.unit)
-    remove_tree(place.base)
+    place.clear()
     for folder in data:
         remove_tree(folder)
-    if account and facts.get("account_made"):
+    if account:
         host.remove_account(place.name)
+    if left is None:
+        remove_tree(place.base)
+    else:
+        write_json(place.marker, {"kind": place.kind, "left": left})

@@ -100,6 +100,18 @@ def test_a_reload_whose_page_is_wrong_is_taken_back_in_the_running_process(host,
     assert host.pid("caddy.service") == pid
 
 
+@pytest.mark.parametrize("hide", [False, True])
+def test_what_a_reload_says_is_shown_unless_the_configuration_is_hidden(host, caddy, port, hide):
+    deploy(host, caddy, config=site(port), hide_config=hide)
+    elsewhere = f"{{\n\tauto_https off\n}}\nhttp://:{port} {{\n\tbind 192.0.2.7\n}}\n"
+
+    answer = deploy(host, caddy, config=elsewhere)
+
+    assert answer["failed"]
+    assert "does not take the new configuration" in answer["message"]
+    assert ("192.0.2.7" in answer["message"], "hide_config is set" in answer["message"]) == (not hide, hide)
+
+
 def test_a_program_that_cannot_serve_is_put_back(host, caddy, port):
     deploy(host, caddy, config=site(port))
     broken = host.root / "broken"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from myx_testkit.apps import answer_of, xray_standin
+from myx_testkit.apps import SCRIPTS, answer_of, xray_standin
 from myx_testkit.ports import free_port
 from myx_testkit.wait import until_sync
 
@@ -35,6 +35,22 @@ def artifact(host, name="xray", **standin):
 
 def deployed(host, port, tag="one", **more):
     return host.run("deploy_xray", {"artifact_path": artifact(host), "config": config(port, tag), **QUICK, **more})
+
+
+FAULTY = """
+import json, os, shutil, signal, sys
+sys.path.insert(0, {scripts!r})
+import app_deploy, app_place, app_switch, deploy_xray
+{fault}
+sys.exit(deploy_xray.main(json.load(sys.stdin)))
+"""
+
+
+def faulty(tmp_path, fault):
+    """A deployment script to which something happens; for `host.run`."""
+    path = tmp_path / "faulty"
+    path.with_suffix(".py").write_text(FAULTY.format(scripts=str(SCRIPTS), fault=fault))
+    return str(path)
 
 
 def greeting(port):
@@ -224,6 +240,32 @@ def test_a_hidden_configuration_is_not_in_the_diff_nor_in_the_errors(host, port)
     assert refused["failed"]
 
 
+def test_the_journal_of_a_hidden_configuration_is_not_shown(host, port):
+    deployed(host, port, hide_config=True)
+
+    answer = host.run("deploy_xray", {"config": config(port, "bad", log={"standin": "crash"}), "probe_stay_s": 3})
+
+    assert "The old one was put back and serves" in answer["message"]
+    assert "hide_config is set" in answer["message"]
+    assert "panic" not in answer["message"]
+
+
+def test_a_rollback_that_fails_shows_no_secret_of_either_state(host, port):
+    template = config(port, "@@SECRET@@")
+    deployed(host, port, config=template, config_values={"SECRET": "first-secret"})
+    deployed(host, port, config=template, config_values={"SECRET": "second-secret"})
+    (remembered,) = (host.root / "opt/xray/generations").glob("0001-*/variables.json")
+    remembered.write_text(json.dumps({**json.loads(remembered.read_text()), "probe_ports": [1], "probe_timeout_s": 1}))
+    with (host.root / "run/xray.service.log").open("a") as log:
+        log.write("I know first-secret and second-secret\n")
+
+    answer = host.run("deploy_xray", {"action": "rollback"})
+
+    assert answer["failed"]
+    assert "I know ******** and ********" in answer["message"]
+    assert greeting(port) == "1.8.24 second-secret"
+
+
 def test_only_the_newest_three_states_and_their_programs_are_kept(host, port):
     for number in range(5):
         path = artifact(host, version=f"1.8.{number}")
@@ -268,6 +310,150 @@ def test_data_stay_when_they_are_not_purged(host, port):
 
     assert "stay" in answer["message"]
     assert (host.root / "var/lib/xray/kept").read_text() == "mine"
+
+
+def test_data_that_stayed_are_purged_later(host, port):
+    path = artifact(host)
+    tree = host.tree()
+    host.run("deploy_xray", {"artifact_path": path, "config": config(port), **QUICK})
+    host.run("deploy_xray", {"action": "remove"})
+
+    again = host.run("deploy_xray", {"action": "remove"})
+    would = host.run("deploy_xray", {"action": "remove", "purge": True}, check=True)
+    purged = host.run("deploy_xray", {"action": "remove", "purge": True})
+
+    assert (again["changed"], "not deployed here" in again["message"]) == (False, True)
+    assert "xray_purge removes them" in again["message"]
+    assert would["message"] == "would remove what xray had left"
+    assert purged["changed"], purged
+    assert host.tree() == tree
+
+
+def test_data_that_stayed_outlive_a_deployment_that_fails_and_can_still_be_purged(host, port):
+    path = artifact(host)
+    tree = host.tree()
+    wanted = {"artifact_path": path, "config": config(port), **QUICK}
+    host.run("deploy_xray", wanted)
+    (host.root / "var/lib/xray/kept").write_text("mine")
+    host.run("deploy_xray", {"action": "remove"})
+
+    refused = host.run("deploy_xray", {**wanted, "config": {"inbounds": [{"protocol": "x", "port": 1}]}})
+    unproved = host.run("deploy_xray", {**wanted, "probe_ports": [1], "probe_timeout_s": 1})
+    assert (refused["failed"], unproved["failed"]) == (True, True)
+    assert (host.root / "var/lib/xray/kept").read_text() == "mine"
+
+    assert host.run("deploy_xray", {"action": "remove", "purge": True})["changed"]
+    assert host.tree() == tree
+
+
+def test_another_kind_of_service_may_take_the_name_of_a_removed_one(host, port):
+    deployed(host, port)
+    host.run("deploy_xray", {"action": "remove"})
+
+    answer = host.run("deploy_caddy", {"name": "xray", "config": ":80"})
+
+    assert "Caddy is not deployed on this host yet" in answer["message"]
+
+
+def test_a_cancel_does_not_cut_off_a_removal(host, port):
+    path = artifact(host)
+    tree = host.tree()
+    host.run("deploy_xray", {"artifact_path": path, "config": config(port), **QUICK})
+    systemctl = host.root / "usr/bin/systemctl"
+    real = systemctl.read_text()
+    systemctl.write_text(real.replace("\n", '\n[ "$1" != disable ] || kill -TERM $PPID\n', 1))
+
+    answer = host.run("deploy_xray", {"action": "remove", "purge": True})
+    systemctl.write_text(real)
+
+    assert (answer["failed"], answer["changed"]) == (False, True)
+    assert host.tree() == tree
+
+
+KILLED_AT_ITS_FIRST_FOLDER = """
+real = shutil.rmtree
+def rmtree(path, **more):
+    real(path, **more)
+    os.kill(os.getpid(), signal.SIGKILL)
+shutil.rmtree = rmtree
+"""
+
+
+def test_a_removal_that_was_killed_is_done_again(host, port, tmp_path):
+    path = artifact(host)
+    tree = host.tree()
+    host.run("deploy_xray", {"artifact_path": path, "config": config(port), **QUICK})
+    killed = host.start(faulty(tmp_path, KILLED_AT_ITS_FIRST_FOLDER), {"action": "remove", "purge": True})
+    killed.communicate()
+
+    again = host.run("deploy_xray", {"action": "remove", "purge": True})
+
+    assert killed.returncode == -signal.SIGKILL
+    assert (again["failed"], again["changed"]) == (False, True), again
+    assert host.tree() == tree
+
+
+CANCELLED_AFTER_THE_PROOF = """
+real = app_place.Place.prune
+def prune(self, keep):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return real(self, keep)
+app_place.Place.prune = prune
+"""
+
+
+def test_a_cancel_after_the_proof_changes_nothing_and_denies_nothing(host, port, tmp_path):
+    deployed(host, port)
+
+    answer = host.run(faulty(tmp_path, CANCELLED_AFTER_THE_PROOF), {"config": config(port, "two"), **QUICK})
+
+    assert (answer["failed"], answer["changed"]) == (False, True)
+    assert greeting(port) == "1.8.24 two"
+    assert not (host.root / "opt/xray/attempt.json").exists()
+
+
+CANCELLED_WHILE_IT_CLEARS_AWAY = """
+real = app_deploy.erase_first
+def erase_first(place):
+    os.kill(os.getpid(), signal.SIGTERM)
+    real(place)
+app_deploy.erase_first = erase_first
+"""
+
+
+def test_a_cancel_does_not_keep_a_failed_first_deployment_from_clearing_away(host, port, tmp_path):
+    path = artifact(host)
+    tree = host.tree()
+    wanted = {"artifact_path": path, "config": {"inbounds": [{"protocol": "x", "port": 1}]}}
+
+    answer = host.run(faulty(tmp_path, CANCELLED_WHILE_IT_CLEARS_AWAY), wanted)
+
+    assert "unknown config id: x" in answer["message"]
+    assert host.tree() == tree
+
+
+WATCHED = """
+synced, fsync, make = set(), os.fsync, app_deploy.make
+def watched_fsync(descriptor):
+    fsync(descriptor)
+    synced.add(os.fstat(descriptor).st_ino)
+def watched_make(service, place, switch):
+    paths = [place.base, place.releases, place.generations, *place.base.rglob("*")]
+    files = [path for path in paths if not path.is_symlink() and ".stage-" not in str(path)]
+    with open({out!r}, "w") as file:
+        json.dump([str(path) for path in files if path.stat().st_ino not in synced], file)
+    make(service, place, switch)
+os.fsync, app_deploy.make = watched_fsync, watched_make
+"""
+
+
+def test_all_of_a_state_is_on_the_disk_before_it_is_put_in_force(host, port, tmp_path):
+    fault = WATCHED.replace("{out!r}", repr(str(tmp_path / "unsynced")))
+
+    answer = host.run(faulty(tmp_path, fault), {"artifact_path": artifact(host), "config": config(port), **QUICK})
+
+    assert answer["changed"], answer
+    assert json.loads((tmp_path / "unsynced").read_text()) == []
 
 
 def test_a_deployment_killed_while_it_is_proved_is_put_back_by_the_next_run(host, port):
@@ -421,6 +607,19 @@ def test_a_configuration_changed_by_hand_is_put_right(host, port):
 
     assert answer["changed"]
     assert json.loads((host.root / "opt/xray/current/config.json").read_text()) == config(port)
+
+
+@pytest.mark.parametrize(("tag", "probe", "failed"), [("one", {}, False), ("two", {"probe_ports": [1]}, True)])
+def test_a_program_changed_by_hand_is_put_right_and_stays_when_the_rest_is_not_proved(host, port, tag, probe, failed):
+    deployed(host, port)
+    program = host.root / "opt/xray/current/bin/xray"
+    program.write_bytes(xray_standin(broken="run"))
+
+    answer = deployed(host, port, tag, **probe)
+
+    assert answer["failed"] is failed, answer
+    assert program.read_bytes() == xray_standin()
+    assert greeting(port) == "1.8.24 one"
 
 
 def test_a_stopped_service_is_started_again(host, port):

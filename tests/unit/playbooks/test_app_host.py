@@ -62,6 +62,16 @@ def test_a_link_in_place_of_the_lock_is_not_followed(place, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_folder_whose_maker_was_killed_before_it_was_marked_is_ours_still(place):
+    place.base.mkdir(parents=True)
+    (place.base / ".myx.json.x1y2z3").touch()
+    place.must_be_ours("caddy_")
+
+    (place.base / "mine").touch()
+    with pytest.raises(HostError, match="is not MyX's"):
+        place.must_be_ours("caddy_")
+
+
 @contextmanager
 def listening(port):
     with socket.socket() as taken:
