@@ -27,6 +27,7 @@ from myx_agent.roots import UPLOADS, opened, parts_of, roots_of
 from myx_agent.spool import layout
 
 STAGING_AGE_S = 7 * 86400
+ARTIFACTS = "artifacts"  # below the root "files": the control plane puts there, by SHA-256, what a play deploys
 IDLE_S = 600
 _PIECE = 1 << 20
 
@@ -73,7 +74,7 @@ class FileMethods:
         parts_of(path)
         if size > self._config.max_upload_bytes:
             raise invalid_param("size", f"must not be more than {self._config.max_upload_bytes}")
-        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        if not _is_sha256(sha256):
             raise invalid_param("sha256", "must be 64 hexadecimal digits")
         try:
             piece = base64.b64decode(data, validate=True)
@@ -87,7 +88,7 @@ class FileMethods:
                 return await asyncio.to_thread(self._put, upload_id, wish, offset, piece, final)
 
     def sweep(self) -> None:
-        """Remove abandoned uploads, and what lies in the staging root for a week."""
+        """Remove abandoned uploads, and what lies in the staging root or among the artifacts for a week."""
         now = time.time()
         for root in self._roots.values():
             for left in _entries(root / UPLOADS):
@@ -96,8 +97,10 @@ class FileMethods:
         for part in self._unfinished():
             if now - _changed_at(part) > self._config.upload_age_s:
                 _forget(part)
-        for left in _entries(self._roots["agent-staging"]):
-            if left.name != UPLOADS and now - _changed_at(left) > STAGING_AGE_S:
+        staged = [left for left in _entries(self._roots["agent-staging"]) if left.name != UPLOADS]
+        artifacts = [left for left in _entries(self._roots["files"] / ARTIFACTS) if _is_sha256(left.name)]
+        for left in staged + artifacts:
+            if now - _changed_at(left) > STAGING_AGE_S:
                 shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
     def _put(self, upload_id: str, wish: Wish, offset: int, piece: bytes, final: bool) -> dict[str, Any]:
@@ -215,6 +218,10 @@ class FileMethods:
         return [part for root in self._roots.values() for part in _entries(root / UPLOADS) if part.suffix == ".part"]
 
 
+def _is_sha256(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
 def _is_file_of(wish: Wish, name: str, folder: int) -> bool:
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
@@ -228,6 +235,7 @@ def _is_file_of(wish: Wish, name: str, folder: int) -> bool:
             if _digest(file) != wish.sha256:
                 return False
         os.fchmod(fd, wish.mode)
+        os.utime(fd)  # it is wanted now: not to be swept
         return True
     finally:
         os.close(fd)

@@ -280,6 +280,21 @@ class TestLimits:
 
         await until(lambda: [path.name for path in staging.iterdir()] == ["upgrade-2"], 10)
 
+    async def test_artifacts_of_a_week_ago_are_swept_but_not_one_that_is_wanted_again(self, own, own_agent, files, put):
+        folder, names = files / "artifacts", {}
+        for word in (b"old", b"wanted", b"young"):
+            names[word] = sha256(word)
+            await put(own, word, path=f"artifacts/{names[word]}", final=True)
+        (folder / "mine").touch()
+        for path in (folder / names[b"old"], folder / names[b"wanted"], folder / "mine"):
+            os.utime(path, (time.time() - 8 * 86400,) * 2)
+        await put(own, b"", whole=b"wanted", path=f"artifacts/{names[b'wanted']}")
+        own_agent.stop()
+        own_agent.restart()
+
+        left = {names[b"wanted"], names[b"young"], "mine"}
+        await until(lambda: {path.name for path in folder.iterdir()} == left, 10)
+
     async def test_a_disk_that_has_too_little_room_is_said_at_once(self, own_agent, put, tools):
         own_agent.configuration["max_upload_bytes"] = 1 << 60
         own_agent.start()
