@@ -1,5 +1,6 @@
 """Replicas share the fleet by leases in PostgreSQL."""
 
+import aiohttp
 import psycopg
 import pytest
 
@@ -11,6 +12,7 @@ from myx_heartbeat.models import SCHEMA, metadata
 from myx_kit.db import migrate
 from myx_kit.errors import PermissionDenied
 from myx_kit.rpc.client import open_channel, translate_errors
+from myx_testkit.ports import free_port
 from myx_testkit.wait import until
 
 STATUS = heartbeat_service_pb2.GetStatusRequest()
@@ -100,6 +102,27 @@ async def test_a_replica_that_does_not_know_the_fleet_takes_no_share(registry, s
 
     registry.away = False
     await until(lambda: divided(one, two))
+
+
+async def test_a_replica_is_ready_once_it_has_its_share(registry, start, postgres):
+    registry.add("host")
+    probes = f"127.0.0.1:{free_port()}"
+    replica = await start(database_url_file=postgres.url_file, member_lease_s=1, member_renew_s=0.2, http_listen=probes)
+
+    async def readiness():
+        async with aiohttp.ClientSession() as client, client.get(f"http://{probes}/readyz") as answer:
+            return answer.status
+
+    seen = registry.list_calls
+    await until(lambda: registry.list_calls > seen)
+    assert await readiness() == 503, "there is no table of members"
+    migrations.upgrade(postgres.url)
+
+    async def is_ready():
+        return await readiness() == 200
+
+    await until(is_ready)
+    assert await agents_of(replica) == 1
 
 
 async def test_a_lease_from_before_the_clock_was_set_back_does_not_hold(registry, shared, postgres):

@@ -63,7 +63,9 @@ async def test_nothing_is_ours_before_the_first_renewal_and_all_when_we_are_alon
     store = FakeStore()
     us = Membership(store, "us", 10)
     assert not any(map(us.is_mine, IDS))
+    assert not us.has_joined
     assert await us.renew_once("127.0.0.1:1", 0)
+    assert us.has_joined
     assert all(map(us.is_mine, IDS))
     assert not await us.renew_once("127.0.0.1:1", 600)
     assert all(map(Alone().is_mine, IDS))

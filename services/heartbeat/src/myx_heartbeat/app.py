@@ -134,7 +134,10 @@ async def start(settings: HeartbeatSettings, stack: AsyncExitStack) -> RpcServer
     # Others have no use for it: it costs calls to agents and tells nothing that a report does not.
     server.allow({f"/{HEARTBEAT_SERVICE}/ProbeAgents": {NAME}})
     server.admit(settings.clients(), [f"/{HEARTBEAT_SERVICE}/GetStatus"])
-    http = await serve_http(settings.http_listen, lambda: server.ready and refresh.known.is_set())
+    # A rollout goes on with who is ready: not with one that checks nobody yet.
+    http = await serve_http(
+        settings.http_listen, lambda: server.ready and refresh.known.is_set() and membership.has_joined
+    )
     if http is not None:
         stack.push_async_callback(http.close)
     address = await server.start()

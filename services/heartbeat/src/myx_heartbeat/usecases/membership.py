@@ -37,6 +37,7 @@ class Alone:
 
     others: Sequence[Member] = ()
     is_suspended = False
+    has_joined = True
 
     def is_mine(self, agent_id: str) -> bool:
         """Yes."""
@@ -63,6 +64,11 @@ class Membership:
     def others(self) -> Sequence[Member]:
         """The members beside this one."""
         return [one for one in self.members if one.member_id != self.member_id]
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether it is known who shares the fleet."""
+        return bool(self._ids)
 
     def is_mine(self, agent_id: str) -> bool:
         """Whether this replica checks the agent."""
