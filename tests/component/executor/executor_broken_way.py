@@ -12,7 +12,7 @@ class BrokenWay:
 
     def __init__(self, agent):
         self._agent = agent
-        self._to_swallow = 0
+        self._to_swallow, self._of = 0, b"POST"
         self.swallowed = 0
         self.refuse_streams = False
         self.refused_streams = 0
@@ -34,9 +34,9 @@ class BrokenWay:
                 writer.transport.abort()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
-    def swallow_replies(self, count):
-        """The next `count` calls reach the agent, and their answers nobody."""
-        self._to_swallow = count
+    def swallow_replies(self, count, of=b"POST"):
+        """The next `count` calls (those whose request says `of`) reach the agent, and their answers nobody."""
+        self._to_swallow, self._of = count, of
 
     async def _serve(self, reader, writer):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -58,7 +58,7 @@ class BrokenWay:
 
     async def _requests(self, reader, back, writer, state):
         while chunk := await reader.read(CHUNK):
-            if chunk.startswith(b"POST") and self._to_swallow:
+            if self._to_swallow and self._of in chunk:
                 self._to_swallow -= 1
                 state["swallow"] = True
             if chunk.startswith(b"GET") and self.refuse_streams:
@@ -76,3 +76,23 @@ class BrokenWay:
                 return
             writer.write(chunk)
             await writer.drain()
+
+
+class Silent:
+    """`port` takes connections and says nothing: a try lasts until its time is over. `tried` counts them."""
+
+    async def __aenter__(self):
+        self.tried = 0
+        self._open = []
+        self._server = await asyncio.start_server(self._hold, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _hold(self, _, writer):
+        self.tried += 1
+        self._open.append(writer)

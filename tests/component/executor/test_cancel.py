@@ -3,11 +3,14 @@
 import asyncio
 import socket
 import sys
+import time
 
 import pytest
+from executor_broken_way import BrokenWay
 
 from myx.executor.v1 import command_pb2 as pb
 from myx_kit.errors import InvalidArgument
+from myx_testkit.wait import until
 
 PYTHON = sys.executable
 
@@ -86,3 +89,41 @@ async def test_a_waiting_command_is_cancelled_without_being_sent(replica, agent,
         await client.cancel(first.id)
         assert (await client.log(next_one.id)).data == b"next\n"
     assert not (tmp_path / "ran").exists()
+
+
+async def test_the_end_of_what_perhaps_arrived_is_asked_for_past_its_connect_limit_by_any_replica(
+    replica, own_agent, registry
+):
+    settings = {"agent_calm_retry_s": 0.3, "agent_rpc_retry_base_delay_s": 0.05, "lease_s": 2, "lease_renew_s": 0.5}
+    one = replica("one", **settings)
+    async with BrokenWay(own_agent) as way:
+        registry.put(own_agent.endpoint(rpc_port=way.port))
+        async with one.client() as owner:
+            way.swallow_replies(1000)
+            command = await owner.run(own_agent.name, "sleep", "60", connect_timeout={"seconds": 2})
+            await until(lambda: way.swallowed)
+            asked = await owner.cancel(command.id, grace_s=1)
+            assert asked.deadline_at.seconds > asked.cancel_requested_at.seconds + 86_400
+            await until(lambda: past_limit(owner, command))
+        one.program.kill9()
+        other = replica("other", **settings)
+        async with other.client() as client:
+            await until(lambda: taken_over(client, command, asked), 20)
+            way.swallow_replies(0)
+            final = await client.final(command.id)
+    assert (final.status, final.reason) == (pb.COMMAND_STATUS_CANCELLED, "cancelled")
+    assert final.HasField("started_at")
+
+
+async def past_limit(client, command):
+    """Its agent was tried after the connect limit, and it is still asked for."""
+    now = await client.get(command.id)
+    assert now.status == pb.COMMAND_STATUS_CANCELLING
+    assert now.message.startswith("cancel not delivered: ") or not now.message
+    return time.time() > command.created_at.seconds + 4
+
+
+async def taken_over(client, command, before):
+    now = await client.get(command.id)
+    assert (now.status, now.deadline_at) == (pb.COMMAND_STATUS_CANCELLING, before.deadline_at)
+    return now.owner not in ("", before.owner)

@@ -185,6 +185,47 @@ async def test_what_a_paused_job_never_sent_waits_until_it_is_resumed_and_is_in_
     assert ran(marks) == 2
 
 
+@pytest.mark.parametrize("policy", [QUEUE, {}, EXCLUSIVE])
+async def test_what_a_paused_job_was_just_trying_to_send_is_not_sent_by_the_next_replica(
+    replica,
+    hosts,
+    marks,  # noqa: F811
+    policy,
+):
+    # After the first try there is time for the pause, and for the end of the replica.
+    one = replica("one", **FAST | {"agent_rpc_retry_base_delay_s": 30})
+    async with JobClient(one) as jobs:
+        job = await jobs.create(hosts.there.selector, shell(mark(marks), **policy))
+        await until(lambda: not_sent(one, job.id))
+        await jobs.ask("PauseJob", job.id)
+        one.program.kill9()
+    hosts.back()
+    other = replica("other", **FAST)
+    async with JobClient(other) as jobs:
+        await until(lambda: not_sent(other, job.id, left=True))
+        # Taken from the same queue, behind it; no lock is left behind.
+        later = await jobs.create("", shell("true", **EXCLUSIVE), servers=[hosts.far])
+        assert counts(await jobs.final(later.id)) == {"success": 1}
+        paused = await jobs.get(job.id)
+        assert (status(paused), counts(paused), ran(marks)) == ("paused", {"success": 1, "running": 1}, 1)
+        await jobs.ask("ResumeJob", job.id)
+        assert counts(await jobs.final(job.id)) == {"success": 2}
+    assert ran(marks) == 2
+
+
+def not_sent(executor, job_id, *, left=False):
+    """Of the job's commands one has ended, the other is tried and known not to have been sent; `left`: it was."""
+    with psycopg.connect(database(executor)) as db:
+        rows = db.execute(
+            "select dispatch_at is null and fence > 0, ended_at is not null, status = 'queued' or lease_until < now()"
+            " from executor.command where job_id = %s",
+            [job_id],
+        ).fetchall()
+    return sorted(ended for _, ended, _ in rows) == [False, True] and any(
+        unsent and not ended and (late or not left) for unsent, ended, late in rows
+    )
+
+
 # With the longer one the host is still being tried when the job stops.
 @pytest.mark.parametrize("retry_s", [0.05, pytest.param(4, marks=pytest.mark.long)])
 async def test_past_the_threshold_a_deployment_that_waits_is_not_begun(replica, tmp_path, tls_dir, hosts, retry_s):

@@ -7,16 +7,20 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 import pytest_asyncio
-from executor_broken_way import BrokenWay
+from executor_broken_way import BrokenWay, Silent
 
 from myx.events.v1.events_pb2 import AgentOnline, Event
 from myx.executor.v1 import command_pb2 as pb
 from myx.registry.v1 import agent_pb2
 from myx_kit.events.bus import Bus
+from myx_testkit.ports import free_port
 from myx_testkit.wait import until
 
 QUEUE, SKIP = pb.OFFLINE_POLICY_QUEUE, pb.OFFLINE_POLICY_SKIP
 FAST = {"agent_rpc_retry_base_delay_s": 0.05}
+SHORT_LEASE = {"lease_s": 2, "lease_renew_s": 0.5}
+# What says that a command is handed over; before it the agent is only looked for.
+HANDED = b"execute_command"
 
 
 @pytest_asyncio.fixture
@@ -172,7 +176,7 @@ async def test_work_whose_reply_was_lost_is_adopted_not_queued(replica, own_agen
         registry.put(own_agent.endpoint(rpc_port=way.port))
         one = replica("one", agent_calm_retry_s=0.3, **FAST)
         async with one.client() as client:
-            way.swallow_replies(1000)
+            way.swallow_replies(1000, HANDED)
             command = await client.shell(own_agent.name, f"echo ran >> {tmp_path}/marks; echo out", offline=QUEUE)
             await until(lambda: way.swallowed > 6)
             doubtful = await client.get(command.id)
@@ -192,7 +196,7 @@ async def test_work_that_waited_and_may_have_been_sent_is_not_queued_again(
             command = await owner.shell(own_agent.name, f"echo ran >> {tmp_path}/marks; echo out", offline=QUEUE)
             await queued(owner, command.id)
         registry.put(own_agent.endpoint(rpc_port=way.port))
-        way.swallow_replies(1000)
+        way.swallow_replies(1000, HANDED)
         await until(lambda: looked_at(postgres, command.id, way))
         one.program.kill9()
         registry.mark(own_agent.server_id, status=agent_pb2.AGENT_STATUS_OFFLINE)
@@ -206,6 +210,48 @@ async def test_work_that_waited_and_may_have_been_sent_is_not_queued_again(
     assert (tmp_path / "marks").read_text() == "ran\n"
     assert (log.data, log.final.status) == (b"out\n", pb.COMMAND_STATUS_SUCCESS)
     assert [to for _, to, _ in causes(log.final)].count("queued") == 1
+
+
+@pytest.mark.parametrize("end", ["kill9", "stop"])
+@pytest.mark.parametrize("has_waited", [False, True])
+async def test_work_goes_on_waiting_when_its_replica_ends_while_it_tries_the_agent(
+    replica, own_agent, registry, postgres, tmp_path, end, has_waited
+):
+    one = replica("one", **FAST, **SHORT_LEASE)
+    async with Silent() as way:
+        registry.put(own_agent.endpoint(rpc_port=free_port() if has_waited else way.port))
+        async with one.client() as owner:
+            command = await owner.shell(own_agent.name, f"echo ran >> {tmp_path}/marks; echo out", offline=QUEUE)
+            if has_waited:
+                await queued(owner, command.id)
+                registry.put(own_agent.endpoint(rpc_port=way.port))
+                await look_now(postgres, command.id)
+            await until(lambda: way.tried)
+        await asyncio.to_thread(getattr(one.program, end))
+    registry.put(own_agent.endpoint(rpc_port=free_port()))
+    other = replica("other", **FAST, **SHORT_LEASE)
+    async with other.client() as client:
+        waits = await queued(client, command.id)
+        assert waits.reason == "agent_unreachable"
+        assert waits.deadline_at.seconds == waits.created_at.seconds + 3600
+        registry.put(own_agent.endpoint())
+        await look_now(postgres, command.id)
+        log = await client.log(command.id)
+    assert (tmp_path / "marks").read_text() == "ran\n"
+    assert (log.data, log.final.status) == (b"out\n", pb.COMMAND_STATUS_SUCCESS)
+
+
+async def test_work_that_waits_and_is_just_being_tried_is_cancelled_at_once(replica, own_agent, registry):
+    one, other = replica("one", "other", **FAST)
+    async with Silent() as way, one.client() as owner, other.client() as stranger:
+        registry.put(own_agent.endpoint(rpc_port=way.port))
+        command = await owner.run(own_agent.name, "true", offline=QUEUE)
+        await until(lambda: way.tried)
+        ended = await stranger.cancel(command.id)
+        assert (ended.status, ended.message) == (
+            pb.COMMAND_STATUS_CANCELLED,
+            "cancelled before it was sent to the agent",
+        )
 
 
 async def looked_at(postgres, command_id, way):
@@ -290,10 +336,12 @@ async def test_a_command_has_its_own_connect_limit(replica, own_agent, registry,
         registry.put(own_agent.endpoint(rpc_port=way.port))
         one = replica("one", agent_calm_retry_s=0.3, **FAST)
         async with one.client() as client:
-            way.swallow_replies(1000)
+            way.swallow_replies(1000, HANDED)
             command = await client.shell(
                 own_agent.name, f"echo ran >> {tmp_path}/marks", offline=QUEUE, connect_timeout={"seconds": 2}
             )
+            await until(lambda: way.swallowed)
+            way.swallow_replies(1000)
             final = await client.final(command.id)
     assert (final.status, final.reason) == (pb.COMMAND_STATUS_UNKNOWN, "delivery_unknown")
     assert (tmp_path / "marks").read_text() == "ran\n"

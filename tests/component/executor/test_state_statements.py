@@ -63,14 +63,18 @@ class World:
         )
         return command_id
 
-    async def unsent(self, status, *, due_s=60):
-        command_id = await self.row(status, owner=None)
+    async def unsent(self, status, *, due_s=60, fence=9, **columns):
+        command_id = await self.row(status, owner=None, fence=fence, **columns)
         await self._run(
-            "update executor.command set dispatch_at = null, lease_until = null, fence = 9,"
+            "update executor.command set dispatch_at = null, lease_until = null,"
             " deadline_at = now() + make_interval(secs => %(due)s) where id = %(id)s",
             {"id": command_id, "due": due_s},
         )
         return command_id
+
+    async def lease(self, command_id, left_s):
+        statement = "update executor.command set lease_until = now() + make_interval(secs => %(s)s) where id = %(id)s"
+        await self._run(statement, {"id": command_id, "s": left_s})
 
     async def read(self, command_id):
         return await self.commands.get(command_id)
@@ -112,6 +116,14 @@ async def append(world, one):
     await world.logs.append(Write(one, 3, 0))
 
 
+async def mark_sent(world, one):
+    await world.commands.mark_sent(one, 3)
+
+
+async def mark_unsent(world, one):
+    await world.commands.mark_unsent(one, 3)
+
+
 async def note(world, one):
     await world.logs.note(one, 3, "nothing comes", [])
 
@@ -129,7 +141,8 @@ def finish(status):
     return finish_it
 
 
-CHANGES = [confirm, cancel, queue, claim, expire, append, note, touch, *map(finish, sorted(FINAL))]
+CHANGES = [confirm, cancel, queue, claim, expire, append, mark_sent, mark_unsent, note, touch]
+CHANGES += map(finish, sorted(FINAL))
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
@@ -216,10 +229,57 @@ async def test_what_waits_too_long_is_expired_and_never_claimed(world):
         assert (await world.read(late)).reason == "queue_timeout"
 
 
+async def test_what_is_just_being_tried_is_not_expired_under_its_owner(world):
+    one = await world.unsent(Status.PENDING, due_s=-1)
+    await world.lease(one, 60)
+    await expire(world, one)
+    assert await world.commands.expired(10) == []
+    assert (await world.read(one)).status is Status.PENDING
+    await world.lease(one, -1)
+    assert [command.id for command in await world.commands.expired(10)] == [one]
+
+
 async def test_what_an_owner_had_may_have_been_sent(world):
     one = await world.row(Status.PENDING)
     (owned,) = await world.commands.claim("another", 10, 100, [])
     assert (owned.command.id, owned.maybe_sent) == (one, True)
+
+
+async def test_what_is_sent_at_once_is_marked_when_it_is_claimed_and_what_may_wait_is_not(world):
+    for changes, is_marked in (
+        ({"fence": 0}, True),
+        ({"fence": 0, "offline_policy": "skip"}, True),
+        ({"fence": 0, "offline_policy": "queue"}, False),
+        ({"fence": 2}, False),
+        ({"fence": 2, "kind": "deployment"}, True),
+    ):
+        one = await world.unsent(Status.PENDING, **changes)
+        before = await world.read(one)
+        (owned,) = await world.commands.claim("another", 60, 100, [])
+        assert not owned.maybe_sent
+        assert (owned.command.dispatch_at is not None) == is_marked
+        # 300 s from now on, or what it was.
+        assert (owned.command.deadline_at == before.deadline_at) == (not is_marked)
+
+
+async def test_nothing_is_marked_as_sent_that_its_owner_may_not_send(world):
+    one = await world.unsent(Status.PENDING)
+    assert not await world.commands.mark_sent(one, 8)
+    before = await world.read(one)
+    for _ in range(2):
+        assert await world.commands.mark_sent(one, 9)
+    marked = await world.read(one)
+    assert marked.dispatch_at is not None
+    assert (marked.deadline_at - marked.dispatch_at).total_seconds() == marked.connect_timeout_s
+    await world.commands.mark_unsent(one, 8)
+    assert await world.read(one) == marked
+    await world.commands.mark_unsent(one, 9)
+    unmarked = await world.read(one)
+    assert unmarked.dispatch_at is None
+    assert (unmarked.deadline_at - unmarked.created_at).total_seconds() == before.queue_timeout_s
+    await cancel(world, one)
+    assert not await world.commands.mark_sent(one, 9)
+    assert (await world.read(one)).status is Status.CANCELLED
 
 
 async def test_looks_that_change_nothing_leave_no_trace_in_the_history(world):

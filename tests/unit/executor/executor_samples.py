@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from myx_executor.domain.command import Command, CommandSpec, Completeness
+from myx_executor.domain.command import Command, CommandSpec, Completeness, Head
 from myx_executor.domain.cron import Cron
 from myx_executor.domain.schedules import Missed, Overlap, Schedule, Work, WorkKind
 from myx_executor.domain.states import Status
@@ -68,9 +68,10 @@ def schedule(**changes) -> Schedule:
 class OneRow:
     """What a Runner has of the database: gives one row once; notes when its lease is to be renewed, and may do it."""
 
-    def __init__(self, owned, *, renews):
+    def __init__(self, owned, *, renews, taken_by_another=True):
         self.free = [owned]
         self.renews = renews
+        self.fence = owned.command.fence + taken_by_another
         self.renewed_at = []
 
     async def claim(self, owner, lease_s, limit, held):
@@ -83,6 +84,9 @@ class OneRow:
     async def renew(self, owner, lease_s, held):
         self.renewed_at.append(asyncio.get_running_loop().time())
         return {command_id for command_id, _ in held} if self.renews else set()
+
+    async def head(self, command_id):
+        return Head(self.fence, Status.PENDING, 0)
 
     async def give_up(self, held):
         return len(held)

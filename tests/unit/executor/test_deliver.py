@@ -71,12 +71,33 @@ class FakeAgents:
         return found != way
 
 
+class FakeMark:
+    """Notes what is stored, beside the agent's calls; the first `refused` times it is not."""
+
+    def __init__(self, agents, *, is_set, refused=0):
+        self.is_set = is_set
+        self._calls = agents.calls
+        self._refused = refused
+
+    async def set(self):
+        self._refused -= 1
+        self.is_set = self._refused < 0
+        self._calls.append("set" if self.is_set else "not set")
+        return self.is_set
+
+    async def clear(self):
+        self.is_set = False
+        self._calls.append("clear")
+
+
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     monkeypatch.setattr(deliver, "_LOOK_AGAIN_S", 0.001)
 
 
-def delivery(agents, *, fence=1, cancel=None, deadline_s=300, valid_until=1e18, age_s=0, held=None):
+def delivery(
+    agents, *, fence=1, cancel=None, deadline_s=300, valid_until=1e18, age_s=0, held=None, mark=None, **limits
+):
     """A delivery with millisecond pauses, and its attempts."""
     one = command(
         status=Status.PENDING, started_at=None, fence=fence, dispatch_at=datetime.now(UTC) - timedelta(seconds=age_s)
@@ -91,6 +112,7 @@ def delivery(agents, *, fence=1, cancel=None, deadline_s=300, valid_until=1e18, 
             send=lambda: agents.execute(one.server_id, one.id, one.spec, None, wait_s=0),
             maybe_sent=fence > 1,
             since=one.dispatch_at,
+            mark=mark or FakeMark(agents, is_set=True),
             held=held,
         ),
         cancel or CancelWish(),
@@ -98,6 +120,7 @@ def delivery(agents, *, fence=1, cancel=None, deadline_s=300, valid_until=1e18, 
         retry=RetryPolicy(3, 0.001),
         deadline_s=deadline_s,
         calm_s=0.001,
+        **{"lost_after_s": 300} | limits,
     )
     return made, attempts
 
@@ -113,7 +136,7 @@ async def test_an_agent_that_is_never_reached_fails_the_command_after_all_tries(
     made, attempts = delivery(agents)
     outcome = await made.run()
     assert (outcome.status, outcome.reason) == (Status.FAILED, "agent_unreachable")
-    assert agents.calls == ["execute"] * 4
+    assert agents.calls == ["execute", "clear", *["locate"] * 3]
     assert agents.forgotten == 4
     assert [attempt.wait_s for attempt in attempts.all] == [0.001, 0.002, 0.004, None]
 
@@ -126,7 +149,50 @@ async def test_what_its_job_does_not_start_any_more_is_not_tried_again():
     agents = FakeAgents(refused(), [])
     made, _ = delivery(agents, held=held)
     outcome = await made.run()
-    assert (outcome.status, outcome.reason, agents.calls) == (Status.FAILED, "job_held", ["execute"])
+    assert (outcome.status, outcome.reason, agents.calls) == (Status.FAILED, "job_held", ["execute", "clear"])
+
+
+MISSING = answered(COMMAND_NOT_FOUND, "COMMAND_NOT_FOUND")
+
+
+async def test_what_is_not_marked_is_marked_once_its_agent_is_there_and_then_sent():
+    agents = FakeAgents(hung(), refused(), MISSING, [])
+    made, attempts = delivery(agents, mark=FakeMark(agents, is_set=False))
+    assert await made.run() == []
+    assert agents.calls == ["locate", "locate", "locate", "set", "execute"]
+    assert [attempt.cause for attempt in attempts.all] == ["hung", "refused", ""]
+
+
+async def test_what_was_never_sent_is_not_unknown_whatever_became_of_the_looks_for_its_agent():
+    agents = FakeAgents(hung())
+    outcome = await delivery(agents, mark=FakeMark(agents, is_set=False))[0].run()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "agent_unreachable")
+    assert agents.calls == ["locate"] * 4
+
+
+async def test_a_try_that_proves_that_nothing_was_sent_takes_the_mark_away():
+    agents = FakeAgents(Unavailable("SERVICE_UNAVAILABLE", "away"), refused(), MISSING, [])
+    assert await delivery(agents)[0].run() == []
+    assert agents.calls == ["execute", "clear", "locate", "locate", "set", "execute"]
+
+
+async def test_the_mark_of_what_may_have_been_sent_stays():
+    agents = FakeAgents(hung(), refused(), [])
+    assert await delivery(agents)[0].run() == []
+    assert agents.calls == ["execute"] * 3
+
+
+async def test_what_cannot_be_marked_is_not_sent():
+    agents = FakeAgents(MISSING)
+    made, _ = delivery(agents, held=held, mark=FakeMark(agents, is_set=False, refused=1))
+    outcome = await made.run()
+    assert (outcome.reason, agents.calls) == ("job_held", ["locate", "not set"])
+    wish = CancelWish()
+    mark = FakeMark(agents, is_set=False, refused=1)
+    made, _ = delivery(agents, cancel=wish, mark=mark)
+    agents.script = [lambda: wish.ask(1), []]
+    assert (await made.run()).status is Status.CANCELLED
+    assert "execute" not in agents.calls
 
 
 async def test_what_may_have_been_sent_is_followed_whatever_its_job_does():
@@ -243,7 +309,7 @@ async def test_cancel_between_two_tries_that_reached_nobody_is_immediate():
     made._delays = iter([60.0])
     outcome = await made.run()
     assert outcome.status is Status.CANCELLED
-    assert len(agents.calls) == 1
+    assert agents.calls == ["execute", "clear"]
 
 
 async def test_cancel_of_what_perhaps_arrived_has_the_agent_promise_not_to_start_it():
@@ -277,11 +343,55 @@ async def test_a_released_id_is_never_said_to_have_failed():
     assert outcome.status is Status.UNKNOWN
 
 
-async def test_a_registry_that_is_away_is_waited_for():
-    away = Unavailable("SERVICE_UNAVAILABLE", "away")
-    assert await delivery(FakeAgents(away, away, []))[0].run() == []
-    outcome = await delivery(FakeAgents(away))[0].run()
+AWAY = Unavailable("SERVICE_UNAVAILABLE", "away")
+
+
+async def test_a_registry_that_is_away_is_waited_for_until_the_connect_limit():
+    agents = FakeAgents(*[AWAY] * 10, MISSING, [])
+    assert await delivery(agents)[0].run() == []
+    assert agents.calls == ["execute", "clear", *["locate"] * 10, "set", "execute"]
+    outcome = await delivery(FakeAgents(AWAY), deadline_s=0.02)[0].run()
     assert (outcome.status, outcome.reason) == (Status.FAILED, "registry_unavailable")
+
+
+async def test_an_agent_is_tried_as_often_after_the_registry_was_away():
+    agents = FakeAgents(*[AWAY] * 10, refused())
+    outcome = await delivery(agents)[0].run()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "agent_unreachable")
+    assert agents.forgotten == 4
+
+
+async def test_what_can_wait_in_its_queue_steps_back_while_the_registry_is_away():
+    agents = FakeAgents(AWAY)
+    outcome = await delivery(agents, steps_back=True)[0].run()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "registry_unavailable")
+    assert len(agents.calls) == 5
+
+
+async def test_while_the_registry_is_away_what_its_job_holds_or_nobody_wants_any_more_ends():
+    outcome = await delivery(FakeAgents(AWAY), held=held)[0].run()
+    assert outcome.reason == "job_held"
+    wish = CancelWish()
+
+    def cancel():
+        wish.ask(1)
+        raise AWAY
+
+    assert (await delivery(FakeAgents(*[AWAY] * 10, cancel), cancel=wish)[0].run()).status is Status.CANCELLED
+
+
+async def test_the_agent_of_what_perhaps_arrived_is_asked_for_the_end_past_the_connect_limit():
+    agents = FakeAgents(*[refused()] * 10, MISSING, True)
+    outcome = await delivery(agents, fence=2, age_s=1000, cancel=asked())[0].run()
+    assert outcome.status is Status.CANCELLED
+    assert agents.calls == [*["locate"] * 11, "forbid"]
+
+
+async def test_at_the_limit_of_its_cancel_what_perhaps_arrived_is_unknown():
+    wish = CancelWish()
+    wish.ask(0)
+    outcome = await delivery(FakeAgents(refused()), fence=2, cancel=wish, lost_after_s=0.02)[0].run()
+    assert (outcome.status, outcome.reason) == (Status.UNKNOWN, "delivery_unknown")
 
 
 async def test_without_a_lease_nothing_is_sent():

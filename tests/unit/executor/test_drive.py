@@ -11,6 +11,7 @@ from myx_executor.domain.states import Status
 from myx_executor.usecases import drive as drive_module
 from myx_executor.usecases.deliver import CancelWish
 from myx_executor.usecases.drive import Drive
+from myx_kit.errors import Unavailable
 
 
 class Hub:
@@ -72,6 +73,23 @@ async def test_behind_its_deadline_it_ends_as_honestly_as_can_be(changes, maybe_
     await drive.run()
     assert [(one.status, one.reason) for one in drive.outcomes] == [(status, "internal")]
     assert drive._tools.hub.ended[0].is_final
+
+
+AWAY = Unavailable("DATABASE_UNAVAILABLE", "away")
+
+
+@pytest.mark.parametrize("error", [AWAY, ExceptionGroup("group", [AWAY, ExceptionGroup("within", [AWAY])])])
+async def test_behind_its_deadline_a_database_that_is_away_ends_nothing(error):
+    drive = BrokenDrive(row(-1), error)
+    with pytest.raises(type(error)):
+        await drive.run()
+    assert drive.outcomes == []
+
+
+async def test_behind_its_deadline_a_fault_beside_a_database_that_is_away_counts():
+    drive = BrokenDrive(row(-1), ExceptionGroup("group", [AWAY, ZeroDivisionError()]))
+    await drive.run()
+    assert [one.status for one in drive.outcomes] == [Status.LOST]
 
 
 async def test_a_lost_lease_is_no_fault():

@@ -53,7 +53,7 @@ class Deadline(StrEnum):
 
     # Acceptance + queue_timeout.
     QUEUE = "queue"
-    # First try + connect_timeout; before a replica has taken it: QUEUE.
+    # First try + connect_timeout; while it has certainly not been sent: QUEUE.
     CONNECT = "connect"
     # Start + run limit, + MYX_EXECUTOR_LOST_AFTER_S; without a run limit each contact with the agent moves it.
     RUN = "run"

@@ -41,7 +41,7 @@ command = sa.Table(
     sa.Column("exit_code", sa.Integer, nullable=True),
     sa.Column("signal", sa.Text, nullable=False, server_default=""),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    # When a replica took it for the first time; from then on it may have been sent.
+    # Since when it may have been sent; null: it certainly was not.
     sa.Column("dispatch_at", sa.DateTime(timezone=True), nullable=True),
     sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
     sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),

@@ -5,7 +5,7 @@
 from typing import LiteralString
 
 from myx_executor.store.changes import OWNER, entered, one_more
-from myx_executor.store.jobs_fragment import JOB_TARGET_DONE, UNSENT
+from myx_executor.store.jobs_fragment import JOB_TARGET_DONE, UNSENT, held
 from myx_executor.store.outbox import INSERT_EVENT
 from myx_executor.store.rows import COMMAND_COLUMNS
 
@@ -17,7 +17,7 @@ _CANCEL_DEADLINE: LiteralString = (
 # The row was queued for the same reason until the claim before this write.
 _SAME_WAIT: LiteralString = "(c.changes -> -1 ->> 'from' = 'queued' and c.changes -> -2 ->> 'cause' = %(reason)s::text)"
 
-# What was never sent ends here and now; whether it was is told by `dispatch_at`, which every owner's row has.
+# What was never sent ends here and now, also under its owner: nothing is sent unless MARK_SENT has landed before.
 CANCEL_SET: LiteralString = f"""
       status = {_CANCELLED_OR}, status_since = now(),
       changes = {one_more(_CANCELLED_OR, "%(actor)s::text", "'cancel_requested'", _CANCEL_EVIDENCE)},
@@ -41,9 +41,13 @@ c as (select * from m where status = 'cancelled'),
 o as ({INSERT_EVENT} from c){JOB_TARGET_DONE}
 select * from m"""
 
+# Certainly not sent, due, and nobody is just trying it: he gives it back to wait, with the cause.
+_IS_DUE: LiteralString = f"""{UNSENT} and c.deadline_at <= now()
+    and (c.status = 'queued' or c.lease_until is null or c.lease_until < now())"""
+
 EXPIRED: LiteralString = f"""
 select {COMMAND_COLUMNS} from executor.command c
-where c.status in ('pending', 'queued') and c.dispatch_at is null and c.deadline_at <= now()
+where {_IS_DUE}
 order by c.id limit %(limit)s"""
 
 # Rows whose queue deadline has passed; the guard is that still nothing was sent.
@@ -53,10 +57,25 @@ with c as (
   set {entered("'failed'", "'executor:' || %(actor)s::text", "'queue_timeout'", "%(message)s::text")},
       reason = 'queue_timeout', message = %(message)s, ended_at = now(), log_completeness = 'unverified', sealed = null,
       owner = null, lease_until = null, deadline_at = null, revision = c.revision + 2
-  where c.id = %(id)s and c.status in ('pending', 'queued') and c.dispatch_at is null and c.deadline_at <= now()
+  where c.id = %(id)s and {_IS_DUE}
   returning {COMMAND_COLUMNS}),
 o as ({INSERT_EVENT} from c){JOB_TARGET_DONE}
 select * from c"""
+
+# From now on it may have been sent; harmless to repeat. What its job holds is not marked.
+MARK_SENT: LiteralString = f"""
+update executor.command as c
+set dispatch_at = coalesce(c.dispatch_at, now()),
+    deadline_at = case when c.dispatch_at is null then now() + make_interval(secs => c.connect_timeout_s)
+      else c.deadline_at end
+where c.id = %(id)s and c.fence = %(fence)s and c.status = 'pending' and not {held("c")}"""
+
+# A try has proved that nothing was sent; whoever takes it over may have to wait for its agent.
+MARK_UNSENT: LiteralString = """
+update executor.command as c
+set dispatch_at = null,
+    deadline_at = greatest(c.deadline_at, c.created_at + make_interval(secs => c.queue_timeout_s))
+where c.id = %(id)s and c.fence = %(fence)s and c.status = 'pending'"""
 
 # The owner's last write under its fence: certainly nothing was sent. A look that changed nothing leaves no trace.
 QUEUE: LiteralString = f"""

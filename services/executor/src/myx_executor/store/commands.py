@@ -15,7 +15,7 @@ from myx_executor.domain.states import LOST_AFTER_S, OPEN, Status
 from myx_executor.models.base import MIGRATIONS, SCHEMA
 from myx_executor.models.commands import OPEN_STATUSES
 from myx_executor.store.changes import first_change, one_more
-from myx_executor.store.command_waits import CANCEL, EXPIRE, EXPIRED, QUEUE
+from myx_executor.store.command_waits import CANCEL, EXPIRE, EXPIRED, MARK_SENT, MARK_UNSENT, QUEUE
 from myx_executor.store.jobs_fragment import HOLDING, held
 from myx_executor.store.outbox import OutboxEvent
 from myx_executor.store.pool import Pool
@@ -39,7 +39,7 @@ class NewCommand:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A command that this replica leases, with what was sealed for it. `maybe_sent`: another had it before."""
+    """A command that this replica leases, with what was sealed for it. `maybe_sent`: by another that had it before."""
 
     command: Command
     sealed: bytes | None
@@ -54,6 +54,13 @@ class Progress:
     log_size: int
 
 
+# What its owner sends at once is marked as sent when it gets the owner, which saves a write. What may wait for its
+# agent is marked when the agent is there (MARK_SENT), so that it goes on waiting if its owner dies over a try.
+_SENT_BY_INSERT: LiteralString = "%(owner)s::text is not null and %(offline_policy)s::text <> 'queue'"
+_SENT_BY_CLAIM: LiteralString = (
+    "c.dispatch_at is null and (c.kind = 'deployment' or c.fence = 0 and c.offline_policy <> 'queue')"
+)
+
 _INSERT: LiteralString = f"""
 insert into executor.command as c (
   id, server_id, server_name, agent_id, command, args, env, secret_env_names, cwd, command_user, timeout_s,
@@ -65,9 +72,9 @@ values (
   %(sealed_request_digest)s, 'pending', %(owner)s::text,
   case when %(owner)s::text is not null then now() + make_interval(secs => %(lease_s)s::float8) end,
   case when %(owner)s::text is not null then 1 else 0 end,
-  case when %(owner)s::text is not null then now() end,
-  now() + make_interval(secs => case when %(owner)s::text is null then %(queue_timeout_s)s::float8
-    else %(connect_timeout_s)s::float8 end),
+  case when {_SENT_BY_INSERT} then now() end,
+  now() + make_interval(secs => case when {_SENT_BY_INSERT} then %(connect_timeout_s)s::float8
+    else %(queue_timeout_s)s::float8 end),
   {first_change("'pending'", "%(requested_by)s::text", "'accepted'")},
   %(offline_policy)s, %(queue_timeout_s)s, %(connect_timeout_s)s, %(lock_mode)s, %(job_id)s::uuid,
   %(schedule_id)s::uuid)
@@ -85,22 +92,24 @@ _HEAD: LiteralString = "select fence, status, log_size from executor.command whe
 _PROGRESS: LiteralString = "select id, status, log_size from executor.command where id = any(%(ids)s)"
 
 # Whether a row may have been sent before is told by `dispatch_at` as it was: every owner sets it before it sends.
+# What its job holds is left alone, unless it has a lock to give back.
 _CLAIM: LiteralString = f"""
 with free as (
-  select c.id, c.dispatch_at from executor.command as c
+  select c.id, c.dispatch_at, {_SENT_BY_CLAIM} as is_sent from executor.command as c
   where c.status in {OPEN_STATUSES} and (c.lease_until is null or c.lease_until < now())
-    and (c.dispatch_at is not null or c.deadline_at > now()) and c.id <> all(%(held)s) and not {held("c")}
+    and (c.dispatch_at is not null or c.deadline_at > now()) and c.id <> all(%(held)s)
+    and not ({held("c")} and c.lock_held_at is null)
   order by c.id limit %(limit)s
   for update skip locked)
 update executor.command as c
 set owner = %(owner)s, lease_until = now() + make_interval(secs => %(lease_s)s), fence = c.fence + 1,
-    dispatch_at = coalesce(c.dispatch_at, now()),
+    dispatch_at = case when free.is_sent then now() else c.dispatch_at end,
     status = case c.status when 'queued' then 'pending' else c.status end,
     status_since = case c.status when 'queued' then now() else c.status_since end,
     changes = case c.status when 'queued'
       then {one_more("'pending'", "'executor:' || %(owner)s::text", "'claimed'", "'it is tried again'")}
       else c.changes end,
-    deadline_at = case when c.dispatch_at is null then now() + make_interval(secs => c.connect_timeout_s)
+    deadline_at = case when free.is_sent then now() + make_interval(secs => c.connect_timeout_s)
       else c.deadline_at end
 from free where c.id = free.id
 returning {COMMAND_COLUMNS}, c.sealed, free.dispatch_at is not null"""
@@ -297,6 +306,14 @@ class CommandStore:
         }
         rows = await self._pool.rows(QUEUE, values)
         return command_from_row(rows[0]) if rows else None
+
+    async def mark_sent(self, command_id: UUID, fence: int) -> bool:
+        """An owned command may have been sent from now on; false when it is not ours, ends, or its job holds it."""
+        return await self._pool.count(MARK_SENT, {"id": command_id, "fence": fence}) > 0
+
+    async def mark_unsent(self, command_id: UUID, fence: int) -> None:
+        """It is proved that an owned command was not sent."""
+        await self._pool.count(MARK_UNSENT, {"id": command_id, "fence": fence})
 
     async def is_held(self, command: Command) -> bool:
         """Whether its job, if it has one, starts nothing now."""

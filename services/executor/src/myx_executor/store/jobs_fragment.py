@@ -9,15 +9,17 @@ from myx_executor.domain.job_states import UNREACHABLE_REASONS
 # The revision of a job's or a target's row: that of the transaction which changes it.
 REVISION: LiteralString = "pg_current_xact_id()::text::bigint"
 
-# Of row `c` of `command`: no replica has had it, or the last one gave it back; so it was certainly not sent.
+# Of row `c` of `command`: it was certainly not sent, even if a replica has it.
 UNSENT: LiteralString = "c.dispatch_at is null and c.status in ('pending', 'queued')"
 
 _UNREACHABLE: LiteralString = ", ".join(f"'{reason}'" for reason in sorted(UNREACHABLE_REASONS))
 
-# Failed without having run because nobody answered; it may have waited in line for an agent, and for that only. A
-# deployment's first step decides the way, or is the look for its host: who did more had reached it.
+# Failed without having run because nobody answered; it may have waited in line for an agent, and for that only, also if
+# whoever was just trying it died. A deployment's first step decides the way, or is the look for its host: who did more
+# had reached it.
 _UNREACHED: LiteralString = f"""c.status = 'failed' and c.exit_code is null and (c.reason in ({_UNREACHABLE})
-    or c.reason = 'queue_timeout' and c.changes -> -2 ->> 'cause' = 'agent_unreachable')
+    or c.reason = 'queue_timeout' and 'agent_unreachable' = (case c.changes -> -2 ->> 'cause'
+      when 'claimed' then c.changes -> -3 ->> 'cause' else c.changes -> -2 ->> 'cause' end))
   and not exists (
     select from executor.deployment as d
     where d.id = c.id and jsonb_path_exists(d.steps, '$[1 to last] ? (@.status == "success")'))"""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 from myx_executor.domain.command import Attempt, LeaseLost, Outcome
@@ -66,6 +67,20 @@ class Attempts:
             self.all.append(Attempt(datetime.now(UTC), "", ""))
 
 
+class Mark(Protocol):
+    """What is stored of whether an order may have been sent."""
+
+    is_set: bool
+
+    async def set(self) -> bool:
+        """Before it is sent. False: its job starts nothing now, or its end was asked for. LeaseLost."""
+        ...
+
+    async def clear(self) -> None:
+        """It was certainly not sent."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is handed to an agent."""
@@ -77,12 +92,20 @@ class Order:
     # It may have been sent before, at the earliest at `since`.
     maybe_sent: bool
     since: datetime
+    # None: whoever goes on with it knows by other means.
+    mark: Mark | None = None
     # Whether its job starts nothing now: asked before every try but the first.
     held: Callable[[], Awaitable[bool]] | None = None
+    # Until when its agent is asked for the end; None: nobody had asked for it.
+    cancel_due: datetime | None = None
 
 
 class Delivery:
-    """Gets one order to its agent and the first answer back."""
+    """Gets one order to its agent and the first answer back.
+
+    `lost_after_s`: how long, beyond the grace, the agent of what may have been sent is asked for its end. `steps_back`:
+    while the registry is away nothing is waited for here.
+    """
 
     def __init__(
         self,
@@ -95,6 +118,8 @@ class Delivery:
         retry: RetryPolicy,
         deadline_s: float,
         calm_s: float,
+        lost_after_s: float,
+        steps_back: bool = False,
         note: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._note = note
@@ -104,12 +129,17 @@ class Delivery:
         self._cancel = cancel
         self._attempts = attempts
         self._calm_s = calm_s
+        self._lost_after_s = lost_after_s
+        self._steps_back = steps_back
         self._delays: Iterator[float] = retry.delays()
+        # An agent is tried as often, however long nobody could say where it is.
+        self._registry_delays: Iterator[float] = retry.delays()
         self._tried = False
         self._missing = 0
         self._asked_anew = False
         self._maybe_sent = order.maybe_sent
         self._deadline = order.since + timedelta(seconds=deadline_s)
+        self._cancel_due = order.cancel_due
 
     async def run(self) -> list[LogItem] | Outcome:
         """The first items of the log (the agent has the command), or the end of a command that never got there."""
@@ -122,33 +152,66 @@ class Delivery:
             if not self._lease.holds():
                 raise LeaseLost
             self._tried = True
+            after: Outcome | float | None
             try:
-                items = await (self._locate() if locate else self._order.send())
+                items = await (self._locate() if locate else self._send())
+                if items is None:
+                    continue
                 self._attempts.succeeded()
                 return items
             except ServerGone as gone:
                 return self._given_up("server_not_found", gone.why)
             except AgentFailed as failure:
-                ended = self._judge(failure, located=locate)
-                if ended is not None and await self._is_other_way(failure):
-                    self._attempts.failed(failure, 0.0)
-                    continue
-                if ended is not None:
-                    self._attempts.failed(failure, None)
-                    return ended
-                wait_s = _LOOK_AGAIN_S if failure.code == COMMAND_NOT_FOUND else self._wait_s()
-                self._attempts.failed(failure, wait_s)
-                if wait_s is None and failure.code is not None:
-                    return self._given_up((failure.reason or "agent_refused").lower(), failure.message)
-                if wait_s is None:
-                    return self._given_up("agent_unreachable", f"the agent could not be reached: {failure.message}")
+                after = await self._after(failure, located=locate)
             except MyxError as error:
-                wait_s = self._wait_s()
-                self._attempts.failed(registry_failure(error), wait_s)
-                if wait_s is None:
+                after = self._wait_s(self._registry_delays, calmly=not self._steps_back)
+                self._attempts.failed(registry_failure(error), after)
+                if after is None:
                     return self._given_up("registry_unavailable", "the agent's address could not be looked up")
-            await self._tell_of_cancel()
-            await self._pause(wait_s)
+            if isinstance(after, Outcome):
+                return after
+            if after:
+                await self._pause(after)
+
+    async def _after(self, failure: AgentFailed, *, located: bool) -> Outcome | float:
+        """The end that follows from a failure, or how long to wait before the next try."""
+        ended = self._judge(failure, located=located)
+        if ended is not None and await self._is_other_way(failure):
+            self._attempts.failed(failure, 0.0)
+            return 0.0
+        if ended is not None:
+            self._attempts.failed(failure, None)
+            return ended
+        wait_s = _LOOK_AGAIN_S if failure.code == COMMAND_NOT_FOUND else self._wait_s(self._delays)
+        self._attempts.failed(failure, wait_s)
+        if wait_s is not None:
+            return wait_s
+        if failure.code is not None:
+            return self._given_up((failure.reason or "agent_refused").lower(), failure.message)
+        return self._given_up("agent_unreachable", f"the agent could not be reached: {failure.message}")
+
+    async def _send(self) -> list[LogItem] | None:
+        """The first items of the log; None: look again whether it is to be sent.
+
+        What is not marked yet is marked once its agent is there: who is killed while he tries has sent nothing.
+        """
+        mark = self._order.mark
+        if mark is not None and not mark.is_set:
+            await self._reach()
+            if not await mark.set():
+                return None
+            if not self._lease.holds():
+                raise LeaseLost
+        return await self._order.send()
+
+    async def _reach(self) -> None:
+        """Calls the agent without handing it anything."""
+        try:
+            await self._agents.read_log(self._order.server_id, self._order.command_id, 0, wait_s=0)
+        except AgentFailed as failure:
+            if failure.code != COMMAND_NOT_FOUND:
+                failure.maybe_delivered = False
+                raise
 
     async def _is_other_way(self, failure: AgentFailed) -> bool:
         """Whether the agent was called by what was known of it before, and there is another way now; asked once."""
@@ -198,11 +261,12 @@ class Delivery:
             return Outcome(Status.FAILED, failure.cause, failure.message)
         return None
 
-    def _wait_s(self) -> float | None:
+    def _wait_s(self, delays: Iterator[float], *, calmly: bool = False) -> float | None:
+        """None: it is given up. `calmly`: not before its limit, although it was certainly not sent."""
         if self._overdue() and not self._maybe_sent:
             return None
-        wait_s = next(self._delays, None)
-        if wait_s is None and self._maybe_sent and not self._overdue():
+        wait_s = next(delays, None)
+        if wait_s is None and (self._maybe_sent or calmly) and not self._overdue():
             wait_s = self._calm_s * (1 - 0.3 * random.random())  # noqa: S311 - spreads load, guards nothing
         return wait_s
 
@@ -212,9 +276,18 @@ class Delivery:
         return Outcome(Status.FAILED, reason, message)
 
     def _overdue(self) -> bool:
-        return datetime.now(UTC) >= self._deadline
+        now = datetime.now(UTC)
+        if not (self._maybe_sent and self._cancel.asked.is_set()):
+            return now >= self._deadline
+        if self._cancel_due is None:
+            self._cancel_due = now + timedelta(seconds=self._cancel.grace_s + self._lost_after_s)
+        return now >= self._cancel_due
 
     async def _pause(self, wait_s: float) -> None:
+        mark = self._order.mark
+        if mark is not None and mark.is_set and not self._maybe_sent:
+            await mark.clear()
+        await self._tell_of_cancel()
         if self._cancel.asked.is_set() and self._maybe_sent:
             await asyncio.sleep(wait_s)
         else:

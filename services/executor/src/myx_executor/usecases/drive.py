@@ -31,6 +31,7 @@ from myx_executor.usecases.metrics import DISPATCH_S, FINISHED
 from myx_executor.usecases.patience import UNTIL_LOST, patiently
 from myx_executor.usecases.ports import AgentFailed, Agents, Presence, ServerGone
 from myx_executor.usecases.sealing import open_secrets
+from myx_executor.usecases.sent_mark import SentMark
 from myx_executor.usecases.sink import LogSink, Pressure
 from myx_executor.usecases.vigil import Contact, Vigil
 from myx_kit.errors import Internal, MyxError, Unavailable
@@ -130,7 +131,7 @@ class Drive:
     async def _broken(self, error: Exception) -> Command:
         """A fault of ours is tried again by whoever has the lease next; it does not outlive the deadline."""
         command = self._ledger.command
-        if command.deadline_at is None or datetime.now(UTC) < command.deadline_at:
+        if command.deadline_at is None or datetime.now(UTC) < command.deadline_at or _is_absence(error):
             raise error
         log.error("drive_given_up", command_id=str(command.id), exc_info=error)
         message = "an unexpected fault of MyX until its deadline; the executor's log has the details"
@@ -162,6 +163,8 @@ class Drive:
             retry=RetryPolicy(0, 0.0) if self._waits_for_agent else tools.limits.retry,
             deadline_s=command.connect_timeout_s,
             calm_s=tools.limits.calm_retry_s,
+            lost_after_s=tools.limits.lost_after_s,
+            steps_back=command.offline_policy is OfflinePolicy.QUEUE,
             note=self._say,
         ).run()
         if isinstance(first, Outcome):
@@ -189,7 +192,9 @@ class Drive:
         def held() -> Awaitable[bool]:
             return patiently(lambda: self._tools.commands.is_held(command), UNTIL_LOST)
 
-        return Order(command.server_id, command.id, send, self._owned.maybe_sent, since, held)
+        mark = SentMark(command, self._tools.commands, lambda: self.cancel.ask(None))
+        cancel_due = command.deadline_at if command.cancel_requested_at is not None else None
+        return Order(command.server_id, command.id, send, self._owned.maybe_sent, since, mark, held, cancel_due)
 
     async def _wait_for_turn(self) -> Command | None:
         """The queued command when it is not its turn yet; None: it may be sent."""
@@ -335,6 +340,13 @@ class Drive:
         if message != self._said:
             self._said = message
             await self._ledger.note(message, self._attempts.all)
+
+
+def _is_absence(error: Exception) -> bool:
+    """Whether it is nothing but a database that is away: a result that is not stored yet can be had again."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(Unavailable)[1] is None
+    return isinstance(error, Unavailable)
 
 
 def split(items: Iterable[LogItem], offset: int) -> tuple[list[LogBytes | LogGap], LogEnd | None]:

@@ -29,7 +29,6 @@ _LAST_PIECES = 5
 _PAGE_BYTES = 1024 * 1024
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
-_READ_PATIENCE_S = 30.0
 
 
 @dataclass(slots=True)
@@ -220,7 +219,7 @@ class Ledger:
         stored, position = StreamHash(), 0
         while position < self.size:
             read_page = partial(self._logs.page, self.command.id, position, _PAGE_BYTES)
-            rows = await patiently(read_page, _READ_PATIENCE_S)
+            rows = await patiently(read_page, UNTIL_LOST)
             pieces = await asyncio.to_thread(_decoded, rows)
             if not pieces or pieces[0].offset != position:
                 return StreamHash()
@@ -260,7 +259,7 @@ class Ledger:
         return Write(self.command.id, self.command.fence, self.size, rows)
 
     async def _read(self) -> Command:
-        stored = await patiently(lambda: self._commands.get(self.command.id), _READ_PATIENCE_S)
+        stored = await patiently(lambda: self._commands.get(self.command.id), UNTIL_LOST)
         if stored is None or stored.fence != self.command.fence:
             raise LeaseLost
         return stored

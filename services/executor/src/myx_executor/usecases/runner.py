@@ -116,7 +116,7 @@ class Runner:
         return len(self._work)
 
     async def renew_once(self) -> None:
-        """Prolongs all leases; work whose lease another replica has is stopped."""
+        """Prolongs all leases; work whose lease another replica has, or whose row has ended, is stopped."""
         held = [(command_id, work.lease.command.fence) for command_id, work in self._work.items()]
         if not held:
             return
@@ -126,6 +126,7 @@ class Runner:
         except Unavailable as error:
             log.warning("leases_not_renewed", count=len(held), reason=error.reason)
             return
+        stopped = []
         for command_id, fence in held:
             work = self._work.get(command_id)
             if work is None or work.lease.command.fence != fence:
@@ -133,9 +134,11 @@ class Runner:
             if command_id in renewed:
                 work.lease.valid_until = asked_at + self.lease_s
             elif not work.lease.done and work.task is not None:
-                LEASES_LOST.inc()
-                log.warning("lease_lost", command_id=str(command_id), fence=fence)
                 work.task.cancel()
+                stopped.append((command_id, fence))
+        for command_id, fence in stopped:
+            if await self._is_taken(command_id, fence):
+                log.warning("lease_lost", command_id=str(command_id), fence=fence)
 
     async def sweep_once(self) -> None:
         """Takes over what nobody works on, as far as there is room, and hears of cancellations asked elsewhere."""
@@ -213,8 +216,8 @@ class Runner:
             with tracing.span(command.kind, myx__command_id=str(command_id), myx__server_id=command.server_id):
                 await work.drive.run()
         except LeaseLost:
-            LEASES_LOST.inc()
-            log.info("command_left_to_its_owner", command_id=str(command_id), fence=work.lease.command.fence)
+            if await self._is_taken(command_id, command.fence):
+                log.info("command_left_to_its_owner", command_id=str(command_id), fence=command.fence)
         finally:
             if self._work.get(command_id) is work:
                 del self._work[command_id]
@@ -222,6 +225,17 @@ class Runner:
             if self._more_waits:
                 self._more_waits = False
                 self.wake.set()
+
+    async def _is_taken(self, command_id: UUID, fence: int) -> bool:
+        """Whether another replica has it, which is counted; else it was ended before anything was sent."""
+        try:
+            head = await self._store.head(command_id)
+        except Unavailable:
+            head = None
+        if head is not None and head.fence == fence:
+            return False
+        LEASES_LOST.inc()
+        return True
 
     def _hear_cancel(self, command: Command) -> None:
         work = self._work.get(command.id)

@@ -181,13 +181,14 @@ async def _deliver(
     maybe_sent: bool,
 ) -> LogEnd | Outcome | None:
     """The end when the first answer had it; None: it runs."""
-    limits = run.tools.base.limits
+    limits, row = run.tools.base.limits, run.deployment.row
     order = Order(
         server_id=run.server_id,
         command_id=command_id,
         send=send,
         maybe_sent=maybe_sent,
         since=datetime.now(UTC),
+        cancel_due=row.deadline_at if row.cancel_requested_at is not None else None,
     )
     first = await Delivery(
         run.tools.fleet,
@@ -198,6 +199,7 @@ async def _deliver(
         retry=limits.retry,
         deadline_s=limits.delivery_deadline_s,
         calm_s=limits.calm_retry_s,
+        lost_after_s=limits.lost_after_s,
     ).run()
     if isinstance(first, Outcome):
         return first
