@@ -44,6 +44,8 @@ class EndpointCache:
         self._calls_out = EndpointCalls(stub)
         self._ttl_s = ttl_s
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        # Under which names and ids the entries of a server are: an event never looks through them all.
+        self._names: dict[str, set[str]] = {}
         self._calls: dict[str, asyncio.Future[Endpoint]] = {}
 
     async def resolve(self, server: str) -> ServerRef:
@@ -66,11 +68,9 @@ class EndpointCache:
     def expire(self, server: str) -> None:
         """The next use asks the registry, and falls back to what is known when it is away."""
         entry = self._entries.get(server)
-        if entry is None:
-            return
-        for other in self._entries.values():
-            if other.endpoint.server.server_id == entry.endpoint.server.server_id:
-                other.fresh_until = 0.0
+        server_id = server if entry is None else entry.endpoint.server.server_id
+        for name in self._names.get(server_id, ()):
+            self._entries[name].fresh_until = 0.0
 
     def expire_all(self) -> None:
         """Events may have been missed."""
@@ -83,17 +83,14 @@ class EndpointCache:
         if kind is None or kind.startswith("command_"):
             return
         fact = getattr(event, kind)
-        if kind == "server_deleted":
-            for name in [name for name, e in self._entries.items() if e.endpoint.server.server_id == fact.server_id]:
-                del self._entries[name]
-        elif kind == "server_updated":
+        if kind not in ("server_deleted", "server_updated"):
+            self.expire(fact.server_id)
+            return
+        if kind == "server_updated":
             # The name may now be another server's.
-            self._entries.pop(fact.name, None)
-            self.expire(fact.server_id)
-            for name in [name for name, e in self._entries.items() if e.endpoint.server.server_id == fact.server_id]:
-                del self._entries[name]
-        else:
-            self.expire(fact.server_id)
+            self._drop(fact.name)
+        for name in list(self._names.get(fact.server_id, ())):
+            self._drop(name)
 
     async def _asked(self, server: str) -> Endpoint:
         call = self._calls.get(server)
@@ -120,7 +117,7 @@ class EndpointCache:
         try:
             found = await self._calls_out.ask(server)
         except NotFound as error:
-            self._entries.pop(server, None)
+            self._drop(server)
             if error.reason == "AGENT_NOT_FOUND":
                 raise FailedPrecondition("AGENT_NOT_FOUND", f"server {server} has no agent", server=server) from None
             raise
@@ -141,8 +138,19 @@ class EndpointCache:
         # Once the machine is accepted work goes on at once: a quarantine is asked for anew each time.
         fresh_until = 0.0 if endpoint.quarantined else asyncio.get_running_loop().time() + self._ttl_s
         for name in {server, found.server_id, found.server_name}:
+            self._drop(name)
             self._entries[name] = _Entry(endpoint, fresh_until)
-            self._entries.move_to_end(name)
+            self._names.setdefault(found.server_id, set()).add(name)
         while len(self._entries) > _MAX_ENTRIES:
-            self._entries.popitem(last=False)
+            self._drop(next(iter(self._entries)))
         return endpoint
+
+    def _drop(self, name: str) -> None:
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            return
+        server_id = entry.endpoint.server.server_id
+        names = self._names[server_id]
+        names.discard(name)
+        if not names:
+            del self._names[server_id]
