@@ -20,6 +20,8 @@ from myx_kit.errors import FailedPrecondition, NotFound
 _STREAMS = {"stdout": STDOUT, "stderr": STDERR}
 # Beyond a wait that the agent was asked for.
 _MARGIN_S = 10.0
+# What can be done later does not wait long for a silent agent.
+_RELEASE_S = 5.0
 _MAX_BYTES = 256 * 1024
 # No log reaches so far, whatever an agent says.
 _FARTHEST = 1 << 62
@@ -94,7 +96,7 @@ class KitAgents:
     async def release(self, server_id: str, command_ids: Sequence[UUID]) -> list[UUID]:
         """`release_command` for many."""
         calls = [("release_command", {"command_id": str(command_id)}) for command_id in command_ids]
-        answers = await self._batch(server_id, calls)
+        answers = await self._batch(server_id, calls, timeout_s=_RELEASE_S)
         return [
             command_id
             for command_id, answer in zip(command_ids, answers, strict=True)

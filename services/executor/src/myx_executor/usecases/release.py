@@ -1,5 +1,6 @@
 """Letting agents drop what is stored here: in batches, in the background, and later again where it failed."""
 
+import asyncio
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from uuid import UUID
@@ -15,6 +16,8 @@ _BATCH = 200
 # What does not fit is found again in the database.
 _WAITING = 10_000
 _LATER_S = 60.0
+# A silent agent takes a place, and the time that a call may last (Agents.release).
+_AGENTS_AT_ONCE = 20
 
 
 class Releaser:
@@ -45,16 +48,23 @@ class Releaser:
         by_server: defaultdict[str, list[UUID]] = defaultdict(list)
         for command_id, server_id in due:
             by_server[server_id].append(command_id)
-        released: list[UUID] = []
-        for server_id, command_ids in by_server.items():
-            try:
-                released += await self._agents.release(server_id, command_ids)
-            except ServerGone:
-                released += command_ids
-            except AgentFailed as failure:
-                log.info("release_postponed", server_id=server_id, count=len(command_ids), cause=failure.cause)
-            except MyxError as error:
-                log.info("release_postponed", server_id=server_id, count=len(command_ids), cause=error.reason)
+        places = asyncio.Semaphore(_AGENTS_AT_ONCE)
+        let_go = await asyncio.gather(*(self._let_go(places, *of_server) for of_server in by_server.items()))
+        released = [command_id for command_ids in let_go for command_id in command_ids]
         if released:
             await self._store.mark_released(released)
         return len(released)
+
+    async def _let_go(self, places: asyncio.Semaphore, server_id: str, command_ids: Sequence[UUID]) -> Sequence[UUID]:
+        """Those that the agent of a server keeps no more."""
+        async with places:
+            try:
+                return await self._agents.release(server_id, command_ids)
+            except ServerGone:
+                return command_ids
+            except AgentFailed as failure:
+                cause = failure.cause
+            except MyxError as error:
+                cause = error.reason
+        log.info("release_postponed", server_id=server_id, count=len(command_ids), cause=cause)
+        return []
