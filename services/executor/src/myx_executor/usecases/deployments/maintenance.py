@@ -24,7 +24,9 @@ async def keep(run: Run) -> None:
             await acquire(run)
         except StepFailed as failed:
             log.warning("maintenance_lost", deployment_id=run.key, reason=failed.reason)
-            run.wish.ask(None)
+            if not run.wish.asked.is_set():
+                run.ended_by = failed
+                run.wish.ask(None)
             return
         except MyxError as error:
             log.warning("maintenance_not_renewed", deployment_id=run.key, reason=error.reason)

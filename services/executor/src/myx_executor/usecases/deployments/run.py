@@ -15,6 +15,7 @@ from myx_executor.domain.deployment import (
     Recap,
     Step,
     StepCancelled,
+    StepFailed,
     StepStatus,
 )
 from myx_executor.domain.log import STDOUT, LogBytes
@@ -89,6 +90,8 @@ class Run:
         self.log_is_whole = True
         # A play over SSH is under way: nobody else could go on with it.
         self.dies_with_us = False
+        # Why it is ended early, when nobody wished it.
+        self.ended_by: StepFailed | None = None
         self._stack = stack
         self._session: Session | None = None
         self._noted = ""
