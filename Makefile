@@ -14,8 +14,9 @@ PYTEST := $(BIN)/python -m pytest
 # Test processes side by side: most tests wait for processes, so that there may be more than cores.
 WORKERS ?= 3
 
-# A virtual environment knows its place: one of a checkout that was moved or copied does not work, and is made anew.
-MADE_FOR := $(shell sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)
+# A virtual environment knows its place: one of a checkout that was moved or copied does not work, and is made anew. So is
+# one that was only half made, or whose Python the distribution has replaced.
+MADE_FOR := $(shell $(VENV)/bin/python -c 'import pip' 2>/dev/null && sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help up install dev test test-long check protos bench agent-bundle dashboard screenshots images clean
@@ -66,11 +67,11 @@ images: agent-bundle dashboard ## Build the services' container images (podman o
 clean: ## Remove what was built (not the data in .myx)
 	rm -rf $(VENV) build dashboard/node_modules services/gateway/src/myx_gateway/dashboard_files protos/gen $(CLIENT) $(CLIENT:api.py=models.py) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-ifneq ($(MADE_FOR),)
+ifneq ($(wildcard $(VENV)/pyvenv.cfg),)
 ifneq ($(MADE_FOR),$(CURDIR)/$(VENV))
 .PHONY: made-elsewhere
 made-elsewhere:
-	@echo "This checkout was moved or copied: $(VENV) belongs to another place and is made anew"
+	@echo "$(VENV) is made anew: this checkout was moved or copied, or the Python of $(VENV) was replaced"
 
 $(VENV)/bin/python: made-elsewhere
 endif
@@ -84,7 +85,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' \
 	  || { echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed: $(VENV)/bin/python $(MANIFESTS)
 	@test -e $@ || echo "Installing MyX into $(VENV) (about 300 MB; half a minute when the network is good)"

@@ -16,10 +16,11 @@ from myx_kit.files import write_private
 
 CA_FILE = "ca.crt"
 _CA_KEY_FILE = "ca.key"
-_CA_DAYS = 3650
-_LEAF_DAYS = 365
+_CA_DAYS = 7300
+# Long: services read theirs at the start only, and may run for years.
+_LEAF_DAYS = 3650
 _AGENT_DAYS = 3650
-_RENEW_BEFORE = dt.timedelta(days=30)
+_RENEW_BEFORE = dt.timedelta(days=730)
 # Clocks of other machines may be a little behind.
 _BACKDATE = dt.timedelta(hours=1)
 
@@ -43,8 +44,8 @@ def ensure_tls(tls_dir: Path, names: Iterable[str]) -> None:
     """Make `tls_dir` hold a CA and, for each name, a certificate and key for both client and server use.
 
     The common name and a DNS name of each certificate are its service name; localhost and 127.0.0.1 are in it too. What
-    is there and good for 30 days more is kept, what is missing, damaged or about to expire is made anew; a new CA makes
-    all certificates new. Keys have mode 600. One caller at a time.
+    is there and good for two years more is kept, what is missing, damaged or about to expire is made anew; a new CA
+    makes all certificates new. Keys have mode 600. One caller at a time.
     """
     tls_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = _load_pair(tls_dir / CA_FILE, tls_dir / _CA_KEY_FILE)

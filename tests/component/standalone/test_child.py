@@ -143,3 +143,31 @@ async def test_a_stopped_one_stays_stopped(stage: Stage) -> None:
     last = pid(child)
     with pytest.raises(ProcessLookupError):
         os.kill(last, 0)
+
+
+async def test_one_that_runs_but_is_not_well_is_started_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "WELL_EVERY_S", 0.02)
+    answers = iter([False, False, True, False, False, False])
+    child = stage.child(READY + "signal.pause()")
+    child.service = replace(child.service, is_well=lambda: next(answers, True))
+    await child.start()
+    first = pid(child)
+    await wait.until(lambda: pid(child) != first)
+    assert [line.split(" (log")[0] for line in stage.said] == [
+        "it runs but does not work",
+        "it was ended by SIGTERM; it is started again",
+    ]
+    await child.stop()
+
+
+async def test_one_that_ends_while_it_is_asked_how_it_is_is_started_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_module, "WELL_EVERY_S", 0.02)
+    child = stage.child(READY + "signal.pause()")
+    child.service = replace(child.service, is_well=lambda: True)
+    await child.start()
+    first = pid(child)
+    os.kill(first, signal.SIGKILL)
+    await wait.until(lambda: pid(child) != first)
+    await child.stop()

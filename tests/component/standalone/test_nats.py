@@ -1,4 +1,9 @@
+import os
 import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import nats as nats_client
 import pytest
@@ -6,6 +11,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
 
+from myx_testkit.hosts.mounts import mount_small, unmount
 from myx_testkit.nats import NatsServer
 from myx_testkit.wait import until
 
@@ -71,3 +77,50 @@ async def test_a_stream_survives_kill_9(nats: NatsServer) -> None:
     found = await client.jetstream().get_last_msg("S", "myx.events.server.x")
     assert found.data == b"one"
     await client.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder with 64 MB, which only root can make."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    folder = tmp_path / "small"
+    mount_small(64, folder)
+    yield folder
+    unmount(folder)
+
+
+async def test_after_a_full_disk_it_is_not_well_and_a_new_start_is_the_cure(small_disk: Path, tls_dir: Path) -> None:
+    server = NatsServer(small_disk / "nats", tls_dir)
+    server.start()
+    stream = {"name": "MYX_EVENTS", "subjects": ["myx.events.>"]}
+    client = await connect(server, "registry")
+    await client.jetstream().add_stream(**stream)
+    await publish(client)
+    assert server.server.is_well(server.health_port)
+
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"0" * 4096) == 4096:
+            pass
+    with pytest.raises((NatsError, TimeoutError)):
+        await publish(client)
+    assert server.server.is_well(server.health_port), "there is no room: a new start would not help"
+    filler.unlink()
+    with pytest.raises((NatsError, TimeoutError)):
+        await publish(client)
+    assert not server.server.is_well(server.health_port)
+    await client.close()
+
+    server.stop()
+    server.start()
+    client = await connect(server, "registry")
+    await until(lambda: server.server.is_well(server.health_port))
+    ack = await publish(client)
+    assert ack.seq == 2
+    await client.close()
+    server.stop()
+
+
+async def publish(client: nats_client.NATS) -> Any:
+    return await client.jetstream().publish("myx.events.server.created.x", b"x" * 8192, timeout=1)

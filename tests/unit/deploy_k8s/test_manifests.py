@@ -256,12 +256,13 @@ def test_every_part_has_its_certificate_from_cert_manager(everything):
 
 def test_nats_allows_in_a_cluster_what_it_allows_on_one_machine(tmp_path):
     standalone = Nats(tmp_path / "nats", tmp_path)
-    standalone.configure(4222)
+    standalone.configure(4222, 8222)
     there = json.loads((tmp_path / "nats" / "nats.conf").read_text())
     here = json.loads((K8S / "components" / "nats" / "nats.conf").read_text())
     for part in ("authorization", "max_payload", "write_deadline", "ping_interval"):
         assert here[part] == there[part]
     assert here["tls"]["verify_and_map"] is True
+    assert here["jetstream"]["sync_interval"] == there["jetstream"]["sync_interval"] == "always"
 
 
 def test_policies_name_who_calls_whom(overlays):

@@ -84,7 +84,7 @@ def test_a_new_authority_makes_all_anew(folder):
 
 def test_what_is_about_to_expire_is_renewed(folder, monkeypatch):
     before = snapshot(folder)
-    monkeypatch.setattr(tls, "_RENEW_BEFORE", dt.timedelta(days=366))
+    monkeypatch.setattr(tls, "_RENEW_BEFORE", dt.timedelta(days=3651))
     ensure_tls(folder, ["registry"])
     after = snapshot(folder)
     assert after["ca.crt"] == before["ca.crt"]

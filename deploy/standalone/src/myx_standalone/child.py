@@ -19,6 +19,8 @@ POLL_S = 0.02
 BACK_OFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_AFTER_S = 30.0
 KILL_WAIT_S = 2.0
+WELL_EVERY_S = 10.0
+UNWELL_TIMES = 3
 
 Say = Callable[[str], None]
 
@@ -31,6 +33,7 @@ class Service:
     is_ready: asked until it says yes; None for a process that writes READY to the descriptor named by MYX_READY_FD.
     is_coming: asked while it is not ready; as long as it says yes it may take up to SLOW_WITHIN_S.
     before_start: clears what a killed predecessor left.
+    is_well: asked every WELL_EVERY_S; when it says no UNWELL_TIMES in a row, it is ended and started again.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Service:
     is_ready: Callable[[], bool] | None = None
     is_coming: Callable[[], bool] | None = None
     before_start: Callable[[], None] | None = None
+    is_well: Callable[[], bool] | None = None
     descriptors: tuple[int, ...] = field(default=())
 
 
@@ -66,9 +70,10 @@ class Child:
     async def stop(self) -> None:
         """Ask it to stop, and kill it when it does not in time."""
         await self._stop_watching()
-        process = self.process
-        if process is None or process.returncode is not None:
-            return
+        if self.process is not None and self.process.returncode is None:
+            await self._end(self.process)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
         _signal(process, self.service.stop_signal)
         try:
             async with asyncio.timeout(self.service.stop_within_s):
@@ -104,7 +109,7 @@ class Child:
         failures, started, name = 0, time.monotonic(), self.service.name
         ended: asyncio.subprocess.Process | None = None
         while self.process is not None:
-            status = await self.process.wait()
+            status = await self._ended(self.process)
             failures = 0 if time.monotonic() - started > STEADY_AFTER_S else failures + 1
             if self.process is not ended:  # otherwise there was no new one, which was said
                 self.say(f"{name} {_ending(status)}; it is started again{self._where()}")
@@ -121,6 +126,19 @@ class Child:
             except Exception as error:  # noqa: BLE001 (the edge of a task: without it nobody would start this again)
                 self.say(f"{name} cannot be started now, it is tried again: {error}")
                 await self._kill()
+
+    async def _ended(self, process: asyncio.subprocess.Process) -> int:
+        """Its exit status, once it has ended; it is ended when it has not been well for long."""
+        unwell, is_well = 0, self.service.is_well
+        while is_well is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WELL_EVERY_S):
+                    return await process.wait()
+            unwell = 0 if await asyncio.to_thread(is_well) else unwell + 1
+            if unwell == UNWELL_TIMES:
+                self.say(f"{self.service.name} runs but does not work{self._where()}")
+                await self._end(process)
+        return await process.wait()
 
     async def _spawn_until_ready(self) -> None:
         service, loop = self.service, asyncio.get_running_loop()

@@ -19,7 +19,7 @@ from myx_standalone.errors import StandaloneError
 from myx_standalone.files import private_folder, secret_in
 
 NAMES = ("registry", "heartbeat", "executor", "gateway", "standalone", "nats")
-INTERNAL_PORTS = ("postgres", "nats", "registry", "heartbeat", "executor", "access")
+INTERNAL_PORTS = ("postgres", "nats", "registry", "heartbeat", "executor", "access", "nats_health")
 PORT_TRIES = 200
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 

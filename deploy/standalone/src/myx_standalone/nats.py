@@ -1,12 +1,14 @@
 """nats-server from a wheel, on a folder of ours: loopback TCP, mutual TLS, JetStream on disk."""
 
+import http.client
 import json
+import secrets
 import shutil
 import signal
 import socket
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from myx_kit.files import write_private
@@ -18,6 +20,9 @@ STOP_SIGNAL = signal.SIGTERM
 MAX_PAYLOAD_BYTES = 1024 * 1024
 MAX_STORE_BYTES = 4 * 1024**3
 MAX_MEMORY_BYTES = 64 * 1024**2
+# With less room than this JetStream cannot work, and being started anew does not help.
+ROOM_BYTES = 16 * 1024**2
+HEALTH_WITHIN_S = 5.0
 
 # What each service may say and hear, by the name in its certificate; a certificate that is not named has no access.
 _JETSTREAM = ["$JS.API.STREAM.>"]
@@ -64,9 +69,11 @@ class Nats:
 
     folder: Path
     tls_dir: Path
+    # Others on this machine may reach the port of the health check: the address is a secret.
+    health_path: str = field(default_factory=lambda: f"/{secrets.token_hex(16)}", repr=False)
 
-    def configure(self, port: int) -> None:
-        """Write the configuration for this port: clients show a certificate and may do what its name allows."""
+    def configure(self, port: int, health_port: int) -> None:
+        """Write the configuration for these ports: clients show a certificate and may do what its name allows."""
         private_folder(self.folder)
         configuration = {
             "server_name": "myx",
@@ -74,6 +81,8 @@ class Nats:
             "max_payload": MAX_PAYLOAD_BYTES,
             "write_deadline": "5s",
             "ping_interval": "20s",
+            "http": f"127.0.0.1:{health_port}",
+            "http_base_path": self.health_path,
             "tls": {
                 "cert_file": str(self.tls_dir / "nats.crt"),
                 "key_file": str(self.tls_dir / "nats.key"),
@@ -88,6 +97,8 @@ class Nats:
                 "store_dir": str(self.folder / "store"),
                 "max_memory_store": MAX_MEMORY_BYTES,
                 "max_file_store": MAX_STORE_BYTES,
+                # What is confirmed is on the disk: the outbox forgets it.
+                "sync_interval": "always",
             },
         }
         text = json.dumps(configuration, indent=2, ensure_ascii=False)  # its language contains JSON, but not \u escapes
@@ -96,6 +107,19 @@ class Nats:
     def argv(self) -> list[str]:
         """The command line of the server; it stops when the process that starts it dies."""
         return bound_to_parent([str(binary()), "-c", str(self.folder / "nats.conf")], STOP_SIGNAL)
+
+    def is_well(self, health_port: int) -> bool:
+        """Whether it stores what it is given. After one failed write it never does so again (nats-server since 2.14);
+        while the disk is full it is as well as it can be."""
+        connection = http.client.HTTPConnection("127.0.0.1", health_port, timeout=HEALTH_WITHIN_S)
+        try:
+            connection.request("GET", f"{self.health_path}/healthz")
+            healthy = connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            healthy = False
+        finally:
+            connection.close()
+        return healthy or shutil.disk_usage(self.folder).free < ROOM_BYTES
 
 
 def is_listening(port: int, timeout_s: float = 1.0) -> bool:

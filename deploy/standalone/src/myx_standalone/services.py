@@ -49,7 +49,8 @@ class Services:
             self._environment("nats"),
             stop_signal=nats.STOP_SIGNAL,
             is_ready=lambda: nats.is_listening(self.ports["nats"]),
-            before_start=lambda: self.nats_server.configure(self.ports["nats"]),
+            before_start=lambda: self.nats_server.configure(self.ports["nats"], self.ports["nats_health"]),
+            is_well=lambda: self.nats_server.is_well(self.ports["nats_health"]),
         )
 
     def registry(self) -> Service:

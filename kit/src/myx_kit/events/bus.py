@@ -52,7 +52,8 @@ _STREAM = StreamConfig(
     max_age=7 * 86400,
     max_bytes=256 << 20,
     max_msg_size=512 << 10,
-    duplicate_window=120,
+    # Longer than a database needs to come back: what was published in the moment that it went is published again.
+    duplicate_window=3600,
     num_replicas=1,
 )
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Column, Integer, Table, Text
 from sqlalchemy.exc import ProgrammingError
 
+from myx_kit.db import revisions
 from myx_kit.db.base import metadata
 from myx_kit.db.migrate import check_drift, downgrade, upgrade
 from myx_kit.errors import Unavailable
@@ -78,6 +79,14 @@ def test_migrations_go_back_and_forth(postgres, migrations):
     assert len(check_drift(postgres.url, tables())) == 1
     downgrade(postgres.url, "shop", migrations)
     assert not exists(postgres, "shop.items")
+    upgrade(postgres.url, "shop", migrations)
+    assert check_drift(postgres.url, tables()) == []
+
+
+def test_a_release_that_is_rolled_back_leaves_what_a_newer_one_migrated(postgres, migrations):
+    upgrade(postgres.url, "shop", migrations)
+    (migrations / "versions" / "0002_name.py").unlink()
+    revisions.newest.cache_clear()
     upgrade(postgres.url, "shop", migrations)
     assert check_drift(postgres.url, tables()) == []
 

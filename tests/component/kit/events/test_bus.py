@@ -144,7 +144,7 @@ async def test_an_event_is_stored_once_per_id_and_survives_a_kill(bus, nats):
     await bus.publish_event("id-2", subject, b"two")
     state = await bus._client.jetstream().stream_info("MYX_EVENTS")
     assert state.state.messages == 2
-    assert state.config.duplicate_window == 120
+    assert state.config.duplicate_window == 3600
     assert state.config.max_age == 7 * 86400
 
 

@@ -15,12 +15,13 @@ class NatsServer:
         self.server = Nats(folder, tls_dir)
         self.tls_dir = tls_dir
         self.port = free_port()
+        self.health_port = free_port()
         self.url = f"tls://127.0.0.1:{self.port}"
         self.program = Program("nats", self.server.argv(), folder / "nats.log")
 
     def start(self) -> None:
         """Start and wait until it greets."""
-        self.server.configure(self.port)
+        self.server.configure(self.port, self.health_port)
         self.program.start()
         until_sync(lambda: is_listening(self.port) or not self.program.is_running(), 10, what="NATS listens")
         assert self.program.is_running(), self.program.output()
