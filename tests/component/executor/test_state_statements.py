@@ -72,6 +72,17 @@ class World:
         )
         return command_id
 
+    async def target(self, command_id):
+        """Where the target of a job stands that has this command; it is made when it is not there."""
+        await self._run(
+            "insert into executor.job_target"
+            " (job_id, number, server_id, server_name, agent_id, batch, status, command_id)"
+            " values (%(id)s, 1, 's', 's', 'a', 1, 'running', %(id)s) on conflict do nothing",
+            {"id": command_id},
+        )
+        rows = await self.pool.rows("select status from executor.job_target where job_id = %(id)s", {"id": command_id})
+        return rows[0][0]
+
     async def lease(self, command_id, left_s):
         statement = "update executor.command set lease_until = now() + make_interval(secs => %(s)s) where id = %(id)s"
         await self._run(statement, {"id": command_id, "s": left_s})
@@ -237,6 +248,20 @@ async def test_what_is_just_being_tried_is_not_expired_under_its_owner(world):
     assert (await world.read(one)).status is Status.PENDING
     await world.lease(one, -1)
     assert [command.id for command in await world.commands.expired(10)] == [one]
+
+
+@pytest.mark.parametrize(("waited_for", "counts_as"), [("agent_unreachable", "unreachable"), ("lock_held", "failed")])
+async def test_a_target_whose_agent_was_just_being_tried_at_its_limit_was_not_reached(world, waited_for, counts_as):
+    now = datetime.now(UTC).isoformat()
+    causes = [("", "pending", "accepted"), ("pending", "queued", waited_for), ("queued", "pending", "claimed")]
+    changes = [
+        {"at": now, "from": source, "to": target, "actor": "", "cause": cause, "evidence": ""}
+        for source, target, cause in causes
+    ]
+    one = await world.unsent(Status.PENDING, due_s=-1, changes=Jsonb(changes))
+    assert await world.target(one) == "running"
+    await expire(world, one)
+    assert await world.target(one) == counts_as
 
 
 async def test_what_an_owner_had_may_have_been_sent(world):

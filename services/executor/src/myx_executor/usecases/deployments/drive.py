@@ -172,9 +172,7 @@ class DeploymentDrive:
         if self._too_late:
             return Outcome(Status.TIMEOUT, "timeout", "the time limit was reached", completeness=completeness)
         if run.ended_by is not None:
-            return Outcome(
-                Status.FAILED, run.ended_by.reason.lower(), run.ended_by.message, completeness=completeness
-            )
+            return Outcome(Status.FAILED, run.ended_by.reason.lower(), run.ended_by.message, completeness=completeness)
         return Outcome(Status.CANCELLED, "cancelled", "cancelled on request", completeness=completeness)
 
     async def _steps(self, run: Run) -> StepFailed | None:
