@@ -1,6 +1,7 @@
 /** Languages: a file per area and language in this folder, the file's name is the namespace. */
 import i18next from 'i18next';
 import { initReactI18next } from 'react-i18next';
+import { remember, remembered } from '@/ui/remember';
 import type { Texts } from './bundle';
 
 export const LANGUAGES = { en: 'English', 'zh-CN': '简体中文' } as const;
@@ -22,21 +23,13 @@ export function preferred(stored: string | null, wanted: readonly string[]): Lan
   return 'en';
 }
 
-function remembered(): string | null {
-  try {
-    return localStorage.getItem(STORED);
-  } catch {
-    return null;
-  }
-}
-
 async function load(language: Language): Promise<void> {
   const { default: texts } = await LOAD[language]();
   for (const [namespace, resource] of Object.entries(texts)) i18next.addResourceBundle(language, namespace, resource);
 }
 
 export async function startI18n(): Promise<void> {
-  const language = preferred(remembered(), navigator.languages);
+  const language = preferred(remembered(STORED), navigator.languages);
   await i18next.use(initReactI18next).init({
     lng: language,
     fallbackLng: false,
@@ -53,9 +46,5 @@ export async function chooseLanguage(language: Language): Promise<void> {
   await load(language);
   await i18next.changeLanguage(language);
   document.documentElement.lang = language;
-  try {
-    localStorage.setItem(STORED, language);
-  } catch {
-    // It is chosen for this visit then.
-  }
+  remember(STORED, language);
 }

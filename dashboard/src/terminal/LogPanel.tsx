@@ -4,6 +4,7 @@ import { useTranslation } from 'react-i18next';
 import { addressOf } from '@/api/client';
 import type { LogKind } from '@/streams/log';
 import { bytes } from '@/ui/format';
+import { remember, remembered } from '@/ui/remember';
 import { useCopy } from '@/ui/useCopy';
 import classes from './LogPanel.module.css';
 import { Place } from './Place';
@@ -32,7 +33,7 @@ export function LogPanel({ kind, id, size, label, height, onEnd }: LogPanelProps
   const { t, i18n } = useTranslation(['output', 'common']);
   const [start, setStart] = useState<Start>(() => tailOf(size));
   const [only, setOnly] = useState<Only>('all');
-  const [apart, setApart] = useState(() => localStorage.getItem(APART) !== 'no');
+  const [apart, setApart] = useState(() => remembered(APART) !== 'no');
   const [searching, setSearching] = useState(false);
   const { outcome, copy } = useCopy();
   const log = useLog({ kind, id, start, only, apart, label });
@@ -45,7 +46,7 @@ export function LogPanel({ kind, id, size, label, height, onEnd }: LogPanelProps
   }, [document]);
   const chooseApart = (chosen: boolean) => {
     setApart(chosen);
-    localStorage.setItem(APART, chosen ? 'yes' : 'no');
+    remember(APART, chosen ? 'yes' : 'no');
   };
   const known = Math.max(size, state?.offset ?? 0);
   return (
