@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from myx_testkit.wait import until
+
 pytest.importorskip("ansible_runner")
 TOOL = Path(__file__).resolve().parents[3] / "playbooks"
 PLAY = """
@@ -20,6 +22,12 @@ PLAY = """
       copy: {content: "{{ greeting }} {{ password }}", dest: "{{ place }}", mode: "600"}
     - name: tell it
       debug: {msg: "{{ greeting }} {{ password }}"}
+"""
+NAP = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - shell: "{{ script }}"
 """
 
 
@@ -35,9 +43,10 @@ async def installed(own_agent, tools):
         with tarfile.open(fileobj=shipped, mode="w:gz") as tar:
             tar.add(TOOL, ".", filter=lambda info: None if "__pycache__" in info.name else info)
         with tarfile.open(fileobj=project, mode="w:gz") as tar:
-            info = tarfile.TarInfo("playbooks/try.yml")
-            info.size = len(PLAY)
-            tar.addfile(info, io.BytesIO(PLAY.encode()))
+            for name, text in (("try", PLAY), ("nap", NAP)):
+                info = tarfile.TarInfo(f"playbooks/{name}.yml")
+                info.size = len(text)
+                tar.addfile(info, io.BytesIO(text.encode()))
         for path, file in (("myx", shipped), ("projects/mine", project)):
             data = file.getvalue()
             digest = hashlib.sha256(data).hexdigest()
@@ -74,3 +83,28 @@ async def test_a_play_that_cannot_be_run_is_a_command_that_failed(installed):
 
     assert (result["success"], result["return_code"]) == (False, 64)
     assert "recap" not in result
+
+
+async def test_a_cancelled_play_has_the_whole_grace_to_clean_up(installed, tmp_path):
+    began, cleaned = tmp_path / "began", tmp_path / "cleaned"
+    script = f"exec 2>/dev/null; trap 'sleep 7; touch {cleaned}; exit' TERM; touch {began}; while :; do sleep 0.1; done"
+    await installed("execute_ansible", command_id="nap", playbook="nap.yml", project="mine",
+                    extra_vars={"script": script})  # fmt: skip
+    await until(began.exists, 60)
+    await installed("cancel_command", command_id="nap", grace=60)
+    result = (await installed.follow("nap")).result
+
+    assert (result["reason"], cleaned.exists()) == ("cancelled", True)
+
+
+async def test_what_heeds_no_cancel_is_gone_when_its_grace_is_over(installed, tools, tmp_path):
+    pid = tmp_path / "pid"
+    script = f"trap '' TERM; echo $$ > {pid}.new; mv {pid}.new {pid}; while :; do sleep 1; done"
+    await installed("execute_ansible", command_id="nap", playbook="nap.yml", project="mine",
+                    extra_vars={"script": script})  # fmt: skip
+    await until(pid.exists, 60)
+    await installed("cancel_command", command_id="nap", grace=1)
+    result = (await installed.follow("nap")).result
+
+    assert result["reason"] == "cancelled"
+    assert not tools.is_alive(int(pid.read_text()))
