@@ -132,7 +132,7 @@ async def mark_sent(world, one):
 
 
 async def mark_unsent(world, one):
-    await world.commands.mark_unsent(one, 3)
+    await world.commands.mark_unsent(one, 3, (await world.read(one)).dispatch_at or datetime.now(UTC))
 
 
 async def note(world, one):
@@ -291,14 +291,17 @@ async def test_nothing_is_marked_as_sent_that_its_owner_may_not_send(world):
     one = await world.unsent(Status.PENDING)
     assert not await world.commands.mark_sent(one, 8)
     before = await world.read(one)
-    for _ in range(2):
-        assert await world.commands.mark_sent(one, 9)
+    earlier = await world.commands.mark_sent(one, 9)
     marked = await world.read(one)
-    assert marked.dispatch_at is not None
+    assert marked.dispatch_at == earlier
     assert (marked.deadline_at - marked.dispatch_at).total_seconds() == marked.connect_timeout_s
-    await world.commands.mark_unsent(one, 8)
+    mark = await world.commands.mark_sent(one, 9)
+    marked = await world.read(one)
+    assert (marked.dispatch_at, mark > earlier) == (mark, True)
+    await world.commands.mark_unsent(one, 8, mark)
+    await world.commands.mark_unsent(one, 9, earlier)  # comes late
     assert await world.read(one) == marked
-    await world.commands.mark_unsent(one, 9)
+    await world.commands.mark_unsent(one, 9, mark)
     unmarked = await world.read(one)
     assert unmarked.dispatch_at is None
     assert (unmarked.deadline_at - unmarked.created_at).total_seconds() == before.queue_timeout_s

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from executor_samples import command
 
+from myx_executor.adapters.agents import failed_rpc
 from myx_executor.domain.command import LeaseLost, Outcome
 from myx_executor.domain.states import Status
 from myx_executor.usecases import deliver
 from myx_executor.usecases.deliver import Attempts, CancelWish, Delivery, Order
 from myx_executor.usecases.ledger import Lease
 from myx_executor.usecases.ports import COMMAND_NOT_FOUND, AgentFailed, ServerGone
+from myx_kit.agent_rpc import errors as rpc
 from myx_kit.errors import Unavailable
 from myx_kit.retry import RetryPolicy
 
@@ -180,6 +182,23 @@ async def test_the_mark_of_what_may_have_been_sent_stays():
     agents = FakeAgents(hung(), refused(), [])
     assert await delivery(agents)[0].run() == []
     assert agents.calls == ["execute"] * 3
+
+
+async def test_a_refusal_of_what_may_have_been_sent_before_is_not_its_end():
+    """An agent looks at the order, its user for example, before it looks whether it has it already."""
+    no_user = answered(-32602, "INVALID_PARAMS")
+    agents = FakeAgents(hung(), no_user, [])
+    assert await delivery(agents)[0].run() == []
+    assert agents.calls == ["execute"] * 3
+    agents = FakeAgents(no_user, [])
+    assert await delivery(agents, fence=2)[0].run() == []
+    assert (await delivery(FakeAgents(no_user))[0].run()).status is Status.FAILED
+
+
+def test_a_supervisor_that_did_not_answer_in_time_may_have_started_it():
+    told = {"code": -32005, "message": "away", "data": {"reason": "SUPERVISOR_UNAVAILABLE", "retryable": True}}
+    failure = failed_rpc(rpc.JsonRpcError(**told))
+    assert (failure.reason, failure.retryable, failure.maybe_delivered) == ("SUPERVISOR_UNAVAILABLE", True, True)
 
 
 async def test_what_cannot_be_marked_is_not_sent():

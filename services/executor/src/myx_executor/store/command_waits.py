@@ -62,20 +62,22 @@ with c as (
 o as ({INSERT_EVENT} from c){JOB_TARGET_DONE}
 select * from c"""
 
-# From now on it may have been sent; harmless to repeat. What its job holds is not marked.
+# From now on it may have been sent; harmless to repeat. What its job holds is not marked. Each mark is a new one.
 MARK_SENT: LiteralString = f"""
 update executor.command as c
-set dispatch_at = coalesce(c.dispatch_at, now()),
+set dispatch_at = now(),
     deadline_at = case when c.dispatch_at is null then now() + make_interval(secs => c.connect_timeout_s)
       else c.deadline_at end
-where c.id = %(id)s and c.fence = %(fence)s and c.status = 'pending' and not {held("c")}"""
+where c.id = %(id)s and c.fence = %(fence)s and c.status = 'pending' and not {held("c")}
+returning c.dispatch_at"""
 
-# A try has proved that nothing was sent; whoever takes it over may have to wait for its agent.
+# A try has proved that nothing was sent; whoever takes it over may have to wait for its agent. This takes back the mark
+# of that try only, also when it comes late.
 MARK_UNSENT: LiteralString = """
 update executor.command as c
 set dispatch_at = null,
     deadline_at = greatest(c.deadline_at, c.created_at + make_interval(secs => c.queue_timeout_s))
-where c.id = %(id)s and c.fence = %(fence)s and c.status = 'pending'"""
+where c.id = %(id)s and c.fence = %(fence)s and c.status = 'pending' and c.dispatch_at = %(mark)s"""
 
 # The owner's last write under its fence: certainly nothing was sent. A look that changed nothing leaves no trace.
 QUEUE: LiteralString = f"""

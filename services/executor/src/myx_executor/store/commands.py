@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -307,13 +308,14 @@ class CommandStore:
         rows = await self._pool.rows(QUEUE, values)
         return command_from_row(rows[0]) if rows else None
 
-    async def mark_sent(self, command_id: UUID, fence: int) -> bool:
-        """An owned command may have been sent from now on; false when it is not ours, ends, or its job holds it."""
-        return await self._pool.count(MARK_SENT, {"id": command_id, "fence": fence}) > 0
+    async def mark_sent(self, command_id: UUID, fence: int) -> datetime | None:
+        """An owned command may have been sent from now on; the mark. None: not ours, it ends, or its job holds it."""
+        rows = await self._pool.rows(MARK_SENT, {"id": command_id, "fence": fence})
+        return rows[0][0] if rows else None
 
-    async def mark_unsent(self, command_id: UUID, fence: int) -> None:
-        """It is proved that an owned command was not sent."""
-        await self._pool.count(MARK_UNSENT, {"id": command_id, "fence": fence})
+    async def mark_unsent(self, command_id: UUID, fence: int, mark: datetime) -> None:
+        """It is proved that an owned command was not sent since `mark`."""
+        await self._pool.count(MARK_UNSENT, {"id": command_id, "fence": fence, "mark": mark})
 
     async def is_held(self, command: Command) -> bool:
         """Whether its job, if it has one, starts nothing now."""

@@ -70,7 +70,10 @@ class Attempts:
 class Mark(Protocol):
     """What is stored of whether an order may have been sent."""
 
-    is_set: bool
+    @property
+    def is_set(self) -> bool:
+        """Whether that it may have been sent is known to be stored."""
+        ...
 
     async def set(self) -> bool:
         """Before it is sent. False: its job starts nothing now, or its end was asked for. LeaseLost."""
@@ -255,7 +258,8 @@ class Delivery:
         self._maybe_sent = self._maybe_sent or failure.maybe_delivered
         if failure.reason == "COMMAND_RELEASED":
             return _unknown("the agent has had it before and kept nothing of it")
-        if failure.code is not None and not failure.retryable and not failure.maybe_delivered:
+        # An agent looks at the order before it looks whether it has it already.
+        if failure.code is not None and not failure.retryable and not self._maybe_sent:
             return Outcome(Status.FAILED, (failure.reason or "agent_refused").lower(), failure.message)
         if not failure.retryable and not self._maybe_sent:
             return Outcome(Status.FAILED, failure.cause, failure.message)

@@ -17,13 +17,18 @@ class SentMark:
         self._command = command
         self._commands = commands
         self._on_cancelling = on_cancelling
-        self.is_set = command.dispatch_at is not None
+        self._mark = command.dispatch_at
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it is known to be stored."""
+        return self._mark is not None
 
     async def set(self) -> bool:
         """Before it is sent. False: its job starts nothing now, or its end was asked for. LeaseLost."""
         command = self._command
-        self.is_set = await patiently(lambda: self._commands.mark_sent(command.id, command.fence), UNTIL_LOST)
-        if self.is_set:
+        self._mark = await patiently(lambda: self._commands.mark_sent(command.id, command.fence), UNTIL_LOST)
+        if self._mark is not None:
             return True
         head = await patiently(lambda: self._commands.head(command.id), UNTIL_LOST)
         if head is None or head.fence != command.fence or head.status not in (Status.PENDING, Status.CANCELLING):
@@ -35,6 +40,7 @@ class SentMark:
     async def clear(self) -> None:
         """It was certainly not sent. Tried once: without that it is only doubted."""
         # Also when the answer is lost: what is not known to be stored is stored again before it is sent.
-        self.is_set = False
-        with suppress(Unavailable):
-            await self._commands.mark_unsent(self._command.id, self._command.fence)
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            with suppress(Unavailable):
+                await self._commands.mark_unsent(self._command.id, self._command.fence, mark)
