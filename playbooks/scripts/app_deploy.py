@@ -381,6 +381,11 @@ def _remove(run: Run) -> dict[str, Any]:
     if not place.exists() and not (purge and place.left is not None):
         return {**outcome, "changed": False, "message": f"{place.name} is not deployed here{kept}"}
     what = place.name if place.exists() else f"what {place.name} had left"
+    if not place.exists():
+        # Somebody else's service may use the user and the data by now.
+        must_not_be_foreign(place, False, run.app.prefix)
+        if (kind := place.facts.get("kind")) != place.kind:
+            raise HostError(f"{what} is of a deployment of {kind}: remove it with the playbook of that")
     if run.check:
         return {**outcome, "message": f"would remove {what}{kept}"}
     uninterruptible()

@@ -150,7 +150,8 @@ class Place:
 
     def exists(self) -> bool:
         """A service is deployed here, or was in part; that a removed one left data is not enough."""
-        return "created_at" in self.facts
+        # A release before this one writes no "created_at" where a removed service has left its note.
+        return "created_at" in self.facts or (self.marker.exists() and self.generations.is_dir())
 
     def must_be_ours(self, prefix: str) -> None:
         """Raises when the folder belongs to something else."""

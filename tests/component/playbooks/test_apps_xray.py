@@ -346,6 +346,34 @@ def test_data_that_stayed_outlive_a_deployment_that_fails_and_can_still_be_purge
     assert host.tree() == tree
 
 
+def test_data_that_stayed_are_not_purged_under_the_service_of_somebody_else(host, port):
+    deployed(host, port)
+    (host.root / "var/lib/xray/kept").write_text("mine")
+    host.run("deploy_xray", {"action": "remove"})
+
+    other_kind = host.run("deploy_caddy", {"name": "xray", "action": "remove", "purge": True})
+    (host.root / "etc/systemd/system/xray.service").write_text("[Service]\nExecStart=/bin/sleep 1000\n")
+    foreign = host.run("deploy_xray", {"action": "remove", "purge": True})
+
+    assert (other_kind["failed"], foreign["failed"]) == (True, True)
+    assert "is of a deployment of xray" in other_kind["message"]
+    assert "that MyX did not make" in foreign["message"]
+    assert (host.root / "var/lib/xray/kept").read_text() == "mine"
+
+
+def test_a_deployment_by_a_release_that_knows_no_notes_is_one(host, port):
+    """It finds a marker, the note of what a removed service left, and adds nothing to it."""
+    deployed(host, port)
+    marker = host.root / "opt/xray/myx.json"
+    marker.write_text(json.dumps({"kind": json.loads(marker.read_text())["kind"], "left": {"account": True}}))
+
+    refused = deployed(host, port, config={"inbounds": [{"protocol": "x", "port": 1}]})
+
+    assert refused["failed"]
+    assert greeting(port).startswith("1.8.24")
+    assert host.run("deploy_xray", {"action": "remove", "purge": True})["message"].startswith("xray was removed")
+
+
 def test_another_kind_of_service_may_take_the_name_of_a_removed_one(host, port):
     deployed(host, port)
     host.run("deploy_xray", {"action": "remove"})
