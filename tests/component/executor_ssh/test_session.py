@@ -250,6 +250,14 @@ async def test_put_goes_on_where_it_was(connector, sshd, tmp_path, user):
         assert not part.exists()
 
 
+async def test_what_is_there_already_is_as_new_for_who_sweeps_what_is_old(session, tmp_path):
+    target = tmp_path / "there"
+    await session.put(b"x", str(target))
+    os.utime(target, (1, 1))
+    await session.put(b"x", str(target))
+    assert target.stat().st_mtime > 1
+
+
 async def test_put_for_a_host_without_sftp(connector, own_sshd, tmp_path):
     own_sshd.sftp = "/bin/false"
     own_sshd.start()
