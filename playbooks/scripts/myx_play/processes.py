@@ -16,6 +16,7 @@ _CLOCK_GRACE_S = 30.0  # within the minute that a control plane grants beyond th
 _INT_GRACE_S = 1.0
 _PAUSE_S = 0.05
 _PASSES_AFTER_KILL = 60
+_READINGS = 5
 
 
 def adopt_orphans() -> None:
@@ -25,13 +26,15 @@ def adopt_orphans() -> None:
 
 def descendants() -> list[int]:
     """All living processes below this one, parents before children."""
+    parents = _parents()
+    for _ in range(_READINGS):
+        # A parent that is not there ended while we read, and who was below it is below another one by now.
+        if all(parent in parents or not parent for parent in parents.values()):
+            break
+        parents = _parents()
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208
-        if name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat") as file:  # noqa: PTH123
-                state, parent = file.read().rpartition(")")[2].split()[:2]
-                if state not in "ZX":
-                    children.setdefault(int(parent), []).append(int(name))
+    for pid, parent in parents.items():
+        children.setdefault(parent, []).append(pid)
     found: list[int] = []
     queue = [os.getpid()]
     while queue:
@@ -41,10 +44,25 @@ def descendants() -> list[int]:
     return found
 
 
+def _parents() -> dict[int, int]:
+    """The parent of each living process."""
+    parents = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat") as file:  # noqa: PTH123
+                state, parent = file.read().rpartition(")")[2].split()[:2]
+                if state not in "ZX":
+                    parents[int(name)] = int(parent)
+    return parents
+
+
 def end_descendants(kill_at: Callable[[], float]) -> None:
     """TERM, then from a moment on, which may come nearer, KILL until nobody is left."""
     _signal_all(signal.SIGTERM)
-    while descendants() and time.monotonic() < kill_at():
+    while time.monotonic() < kill_at():
+        # Twice: one that is started while we read, by one that ends meanwhile, is seen the second time.
+        if not descendants() and not descendants():
+            return
         time.sleep(_PAUSE_S)
     for _ in range(_PASSES_AFTER_KILL):
         if not descendants():
