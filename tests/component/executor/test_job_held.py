@@ -56,6 +56,13 @@ async def waits(jobs, job_id, reason):
     return await until(there_is_one, 60)
 
 
+def near_is_done(jobs, job_id):
+    async def it_is():
+        return counts(await jobs.get(job_id)).get("success") == 1
+
+    return it_is
+
+
 def look_now(executor, *command_ids):
     """As after the event that their agent is back."""
     with psycopg.connect(database(executor), autocommit=True) as db:
@@ -164,6 +171,7 @@ async def test_what_a_paused_job_never_sent_waits_until_it_is_resumed_and_is_in_
             await client.running(holder.id)
         job = await jobs.create(hosts.there.selector, shell(mark(marks), **QUEUE, **EXCLUSIVE))
         waiting = await waits(jobs, job.id, way)
+        await until(near_is_done(jobs, job.id), 60)
         await jobs.ask("PauseJob", job.id)
         other = await client.run(hosts.far, "true", **QUEUE, **EXCLUSIVE)
         await client.in_state(other.id, pb.COMMAND_STATUS_QUEUED)

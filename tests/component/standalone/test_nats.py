@@ -15,6 +15,9 @@ from myx_testkit.hosts.mounts import mount_small, unmount
 from myx_testkit.nats import NatsServer
 from myx_testkit.wait import until
 
+# nats-py leaves the socket of a connection that is refused to the garbage collector, which tells of it.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def context(server: NatsServer, name: str | None) -> ssl.SSLContext:
     made = ssl.create_default_context(cafile=str(server.tls_dir / "ca.crt"))
