@@ -28,7 +28,8 @@ _SAME = b"same\n"
 # Arguments of both: target, digest, mode, and the uploaded file (empty: standard input).
 _LOOK = (
     'umask 022;mkdir -p "$(dirname "$1")"||exit 1;'
-    'if [ -f "$1" ]&&[ "$(sha256sum <"$1"|cut -d" " -f1)" = "$2" ];then chmod "$3" "$1"&&chown 0:0 "$1"&&touch "$1"&&echo same;fi'
+    'if [ -f "$1" ]&&[ "$(sha256sum <"$1"|cut -d" " -f1)" = "$2" ];'
+    'then chmod "$3" "$1"&&chown 0:0 "$1"&&touch "$1"&&echo same;fi'
 )
 _INSTALL = (
     'set -e;umask 022;mkdir -p "$(dirname "$1")";umask 077;t="$1.myx-$(echo "$2"|cut -c1-12)";'
