@@ -92,7 +92,7 @@ def deploy(app: App, document: Any, secrets: set[str]) -> dict[str, Any]:
     with lock(place.lock_file, place.name):
         _recover(run)
         run.current = place.current()
-        run.secrets |= _secrets_of(run.current)
+        run.secrets |= run.current.secrets() if run.current else set()
         outcome = {"deploy": _deploy, "rollback": _rollback, "remove": _remove}[action](run)
     return {"failed": False, "warnings": run.warnings, **outcome}
 
@@ -136,13 +136,6 @@ def _request(run: Run) -> Request:
     request.config()
     app.check(request)
     return request
-
-
-def _secrets_of(generation: Generation | None) -> set[str]:
-    """What must not be shown of a deployed state."""
-    variables = generation.variables() if generation else {}
-    mappings = [variables.get(name) for name in ("config_values", "environment")]
-    return {str(value) for mapping in mappings if isinstance(mapping, dict) for value in mapping.values()}
 
 
 def _account(run: Run) -> Account:
@@ -364,7 +357,7 @@ def _rollback(run: Run) -> dict[str, Any]:
     if run.check:
         return outcome
     account = _account(run)
-    run.secrets |= _secrets_of(wanted)
+    run.secrets |= wanted.secrets()
     must_be_free(run.app, run.place, listen_targets(wanted))
     request = read_request(Variables(wanted.variables(), run.app.prefix, run.app.known), run.app.remembered)
     hide = request.hide_config or Variables(current.variables(), run.app.prefix, run.app.known).flag("hide_config")
@@ -375,13 +368,14 @@ def _rollback(run: Run) -> dict[str, Any]:
 def _remove(run: Run) -> dict[str, Any]:
     """Take the service away; its data stay unless they are to be purged, now or later."""
     place, purge = run.place, run.given.flag("purge")
+    is_there, note = place.exists(), place.left
     outcome = {"changed": True, "action": "remove", "release": None, "generation": None, "previous": None}
-    stays = place.home.exists() and not purge and (place.exists() or place.left is not None)
+    stays = place.home.exists() and not purge and (is_there or note is not None)
     kept = f"; its data in {place.home} stay ({run.app.prefix}purge removes them)" if stays else ""
-    if not place.exists() and not (purge and place.left is not None):
+    if not is_there and not (purge and note is not None):
         return {**outcome, "changed": False, "message": f"{place.name} is not deployed here{kept}"}
-    what = place.name if place.exists() else f"what {place.name} had left"
-    if not place.exists():
+    what = place.name if is_there else f"what {place.name} had left"
+    if not is_there:
         # Somebody else's service may use the user and the data by now.
         must_not_be_foreign(place, False, run.app.prefix)
         if (kind := place.facts.get("kind")) != place.kind:
@@ -389,7 +383,7 @@ def _remove(run: Run) -> dict[str, Any]:
     if run.check:
         return {**outcome, "message": f"would remove {what}{kept}"}
     uninterruptible()
-    ours = bool(place.facts.get("account_made") or (place.left or {}).get("account"))
+    ours = bool(place.facts.get("account_made") or (note or {}).get("account"))
     left = {"account": ours}
     with suppress(OSError):  # a full disk; should this be cut off, a next deployment that fails takes no data away
         place.note(left=left, account_made=False, data_before=[str(folder) for folder in place.data_folders])

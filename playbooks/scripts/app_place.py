@@ -61,6 +61,12 @@ class Generation:
         """The variables that it was made of, secrets among them."""
         return read_json(self.path / "variables.json")
 
+    def secrets(self) -> set[str]:
+        """What must not be shown of it."""
+        variables = self.variables()
+        mappings = [variables.get(name) for name in ("config_values", "environment")]
+        return {str(value) for mapping in mappings if isinstance(mapping, dict) for value in mapping.values()}
+
     def unit(self) -> str:
         return (self.path / "unit").read_text()
 

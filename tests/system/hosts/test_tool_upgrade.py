@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from tool_agent import GUARD, Machine
-from tool_variants import GOOD, broken, good
+from tool_variants import ENDS, GOOD, broken, good
 
 from myx_testkit.wait import until_sync
 
@@ -62,18 +62,7 @@ def processes_from(machine, release):
     return machine.host.exec(f"ps axww -o pid,args | grep -F releases/{release} | grep -v grep", check=False).stdout
 
 
-@pytest.mark.parametrize(
-    ("name", "state", "reason"),
-    [
-        ("no-import", "failed", "no_such_package"),
-        ("crash-loop", "reverted", "the new agent has a bug"),
-        ("hang", "reverted", "did not answer"),
-        ("wrong-port", "reverted", "refused"),
-        ("wrong-certificate", "reverted", "the certificate that it shows is not the one"),
-        ("schema", "failed", "new_key is missing"),
-        ("no-commands", "reverted", "command"),
-    ],
-)
+@pytest.mark.parametrize(("name", "state", "reason"), ENDS)
 def test_a_broken_agent_goes_back(machine, sources, name, state, reason):
     old = machine.version()
     command = machine.start("echo begin; sleep 8; echo end; exit 5")

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tool_variants import broken, good
+from tool_variants import ENDS, broken, good
 
 from myx_testkit.bundle import agent_bundle
 from myx_testkit.fleet import FINAL, Fleet
@@ -97,18 +97,7 @@ def assert_told(managed: Managed, final: dict[str, Any], state: str, *reasons: s
     assert any(reason in final["message"] for reason in reasons), told
 
 
-@pytest.mark.parametrize(
-    ("defect", "state", "reason"),
-    [
-        ("no-import", "failed", "no_such_package"),
-        ("crash-loop", "reverted", "the new agent has a bug"),
-        ("hang", "reverted", "did not answer"),
-        ("wrong-port", "reverted", "refused"),
-        ("wrong-certificate", "reverted", "the certificate that it shows is not the one"),
-        ("schema", "failed", "new_key is missing"),
-        ("no-commands", "reverted", "the supervisor of commands does not answer"),
-    ],
-)
+@pytest.mark.parametrize(("defect", "state", "reason"), ENDS)
 def test_a_new_agent_that_is_broken(
     managed: Managed, offer, tmp_path: Path, defect: str, state: str, reason: str
 ) -> None:

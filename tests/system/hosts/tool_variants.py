@@ -39,6 +39,17 @@ BREAKS = {
     "no-streams": ("stream.py", "await websocket.accept()", "await asyncio.sleep(1e6)"),
 }
 
+# Of those that the host itself notices: the defect, how the upgrade ends, what is said.
+ENDS = [
+    ("no-import", "failed", "no_such_package"),
+    ("crash-loop", "reverted", "the new agent has a bug"),
+    ("hang", "reverted", "did not answer"),
+    ("wrong-port", "reverted", "refused"),
+    ("wrong-certificate", "reverted", "the certificate that it shows is not the one"),
+    ("schema", "failed", "new_key is missing"),
+    ("no-commands", "reverted", "the supervisor of commands does not answer"),
+]
+
 
 def good(folder: Path, version: str = GOOD) -> Path:
     """The agent of this checkout under another version."""

@@ -226,10 +226,6 @@ def failed(error: rpc.AgentCallError) -> AgentFailed:
     )
 
 
-# The supervisor did not answer the agent in time and may have started it all the same.
-_DOUBTFUL_REASONS = frozenset({"SUPERVISOR_UNAVAILABLE"})
-
-
 def failed_rpc(error: rpc.JsonRpcError) -> AgentFailed:
     """An error that the agent answered, in our words."""
     end = error.data.get("end")
@@ -237,7 +233,8 @@ def failed_rpc(error: rpc.JsonRpcError) -> AgentFailed:
         rpc.Cause.RPC_ERROR.value,
         clean(error.sentence),
         retryable=error.retryable,
-        maybe_delivered=error.code == rpc.INTERNAL_ERROR or error.reason in _DOUBTFUL_REASONS,
+        # A supervisor that did not answer the agent in time may have started it all the same.
+        maybe_delivered=error.code == rpc.INTERNAL_ERROR or error.reason == "SUPERVISOR_UNAVAILABLE",
         code=error.code,
         reason=error.reason,
         end=end if type(end) is int and 0 <= end <= _FARTHEST else None,
