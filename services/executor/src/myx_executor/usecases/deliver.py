@@ -258,11 +258,10 @@ class Delivery:
         self._maybe_sent = self._maybe_sent or failure.maybe_delivered
         if failure.reason == "COMMAND_RELEASED":
             return _unknown("the agent has had it before and kept nothing of it")
-        # An agent looks at the order before it looks whether it has it already.
-        if failure.code is not None and not failure.retryable and not self._maybe_sent:
-            return Outcome(Status.FAILED, (failure.reason or "agent_refused").lower(), failure.message)
+        # A refusal ends nothing that may run: an agent looks at the order before it looks whether it has it already.
         if not failure.retryable and not self._maybe_sent:
-            return Outcome(Status.FAILED, failure.cause, failure.message)
+            reason = failure.cause if failure.code is None else (failure.reason or "agent_refused").lower()
+            return Outcome(Status.FAILED, reason, failure.message)
         return None
 
     def _wait_s(self, delays: Iterator[float], *, calmly: bool = False) -> float | None:
